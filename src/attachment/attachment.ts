@@ -1,0 +1,137 @@
+import type { Ip, Prefix, Family } from "../net/ip.ts";
+
+/** Who an attachment belongs to: the triple that names it in every verb (SPEC.md, "Container attachments"). */
+export interface Owner {
+  network: string;
+  containerId: string;
+  ifname: string;
+}
+
+/** `path` is relative to /proc/sys; `optional` ones may be missing on a kernel built without the feature. */
+export interface Sysctl {
+  path: string;
+  value: string;
+  optional?: boolean;
+}
+
+export interface Route {
+  dst: Prefix;
+  gw?: Ip;
+  /** preferred source address */
+  src?: Ip;
+  /** RT_SCOPE_*; the kernel's default for the kind of route when absent */
+  scope?: number;
+  table?: number;
+  priority?: number;
+  mtu?: number;
+  advmss?: number;
+  /** RTNH_F_ONLINK: the gateway is reachable on the link though no route says so */
+  onlink?: boolean;
+}
+
+/** An address of a link: IPv6 ones are set with IFA_F_NODAD unless `dad`; `noPrefixRoute` keeps the kernel from adding the connected route. */
+export interface LinkAddress {
+  prefix: Prefix;
+  dad?: boolean;
+  noPrefixRoute?: boolean;
+}
+
+/** VLANs of a bridge port; all numbers are VLAN ids. */
+export interface PortVlans {
+  /** remove what the port has by default (VLAN 1) first */
+  dropDefault: boolean;
+  /** the untagged one (PVID) */
+  untagged?: number;
+  tagged: number[];
+}
+
+/** A Linux bridge, shared by attachments: made when missing, never removed. */
+export interface Bridge {
+  name: string;
+  mac: string;
+  /** set on a bridge that is made, compared with one that exists; absent: the kernel's default */
+  mtu?: number;
+  vlanFiltering: boolean;
+  promisc: boolean;
+  /** gateway addresses the bridge (or its VLAN interface) carries */
+  addresses: Prefix[];
+  forceAddress: boolean;
+  /** the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge */
+  vlanInterface?: { name: string; mac: string; vlans: PortVlans };
+}
+
+/** How the host veth is plugged into the bridge. */
+export interface BridgePort {
+  hairpin: boolean;
+  isolated: boolean;
+  vlans?: PortVlans;
+}
+
+/** One end of the veth pair. */
+export interface VethEnd {
+  name: string;
+  mac: string;
+}
+
+/** A port of the node that leads to a port of the pod; `hostIp` absent means any address of the node, of the pod address's family. */
+export interface PortMapping {
+  hostPort: number;
+  containerPort: number;
+  protocol: "tcp" | "udp" | "sctp";
+  hostIp?: Ip;
+}
+
+export interface PortMappings {
+  backend: "nftables" | "iptables";
+  mappings: PortMapping[];
+  /** the pod's addresses the mappings lead to, at most one of each family, with their prefix length */
+  addresses: Prefix[];
+  snat: boolean;
+  masqAll: boolean;
+  markMasqBit: number;
+  externalSetMarkChain?: string;
+  conditions: { 4: string[]; 6: string[] };
+}
+
+/** What the host's firewall holds for one attachment. */
+export interface Firewall {
+  /** masquerade what leaves the pod for anything outside the subnet of its address */
+  masquerade?: { backend: "nftables" | "iptables"; addresses: Prefix[] };
+  /** drop frames from the host veth whose source MAC is not this one (bridge only) */
+  spoofCheck?: { mac: string };
+  portMappings?: PortMappings;
+}
+
+/**
+ * Everything one attachment needs to exist, in the host and in the pod, and nothing else: ADD applies it, CHECK compares
+ * it, DEL and GC remove it.
+ */
+export interface Attachment {
+  owner: Owner;
+  /** path of the pod's network namespace, as CNI_NETNS spelled it */
+  netns: string;
+  veth: {
+    host: VethEnd;
+    pod: VethEnd;
+    mtu?: number;
+  };
+  bridge?: Bridge & { port: BridgePort };
+  pod: {
+    /** false: the pod's end stays down (disableContainerInterface) */
+    up: boolean;
+    sysctls: Sysctl[];
+    addresses: LinkAddress[];
+    routes: Route[];
+    /** permanent neighbours (address and MAC) */
+    neighbours: { ip: Ip; mac: string }[];
+  };
+  host: {
+    /** families whose forwarding is switched on */
+    forwarding: Family[];
+    /** on the host veth */
+    sysctls: Sysctl[];
+    addresses: LinkAddress[];
+    routes: Route[];
+  };
+  firewall: Firewall;
+}

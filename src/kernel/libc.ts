@@ -1,0 +1,269 @@
+import { dlopen, FFIType, read as peek } from "bun:ffi";
+import { errnoName, errnoText } from "./errno.ts";
+
+// The one place that loads libc. File access goes this way too: importing node:fs costs a podwire process 0.9 ms, these
+// functions nothing measurable, and a call here blocks the thread that entered a namespace, as it must.
+const { i32, u32, u64, i64 } = FFIType;
+const pointer = FFIType.ptr;
+const { symbols: c } = dlopen("libc.so.6", {
+  __errno_location: { args: [], returns: pointer },
+  open: { args: [pointer, i32, u32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+  read: { args: [i32, pointer, u64], returns: i64 },
+  write: { args: [i32, pointer, u64], returns: i64 },
+  fsync: { args: [i32], returns: i32 },
+  link: { args: [pointer, pointer], returns: i32 },
+  unlink: { args: [pointer], returns: i32 },
+  rename: { args: [pointer, pointer], returns: i32 },
+  mkdir: { args: [pointer, u32], returns: i32 },
+  rmdir: { args: [pointer], returns: i32 },
+  symlink: { args: [pointer, pointer], returns: i32 },
+  fchmod: { args: [i32, u32], returns: i32 },
+  access: { args: [pointer, i32], returns: i32 },
+  statx: { args: [i32, pointer, i32, u32, pointer], returns: i32 },
+  statfs: { args: [pointer, pointer], returns: i32 },
+  getdents64: { args: [i32, pointer, u64], returns: i64 },
+  flock: { args: [i32, i32], returns: i32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  setns: { args: [i32, i32], returns: i32 },
+  socket: { args: [i32, i32, i32], returns: i32 },
+  bind: { args: [i32, pointer, u32], returns: i32 },
+  send: { args: [i32, pointer, u64, i32], returns: i64 },
+  recv: { args: [i32, pointer, u64, i32], returns: i64 },
+  setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
+});
+
+/** fcntl.h, asm-generic values (the same on x86-64 and arm64 but for O_DIRECTORY and O_NOFOLLOW, which are not used). */
+export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
+/** sys/file.h */
+export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
+
+/** A system call that failed: `errno` is the number, `code` its kernel name, and the message says which call on what. */
+export class SystemError extends Error {
+  override readonly name = "SystemError";
+  readonly code: string;
+  constructor(
+    readonly syscall: string,
+    readonly errno: number,
+    readonly target = "",
+  ) {
+    const code = errnoName(errno);
+    super(`${syscall}${target && ` ${target}`}: ${errnoText(errno)} (${code})`);
+    this.code = code;
+  }
+}
+
+/** True for a SystemError with one of the given errno names. */
+export function isErrno(error: unknown, ...codes: string[]): error is SystemError {
+  return error instanceof SystemError && codes.includes(error.code);
+}
+
+const errno = (): number => peek.i32(c.__errno_location()!, 0);
+const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
+
+function check(result: number | bigint, syscall: string, target = ""): number {
+  const value = Number(result);
+  if (value < 0) throw new SystemError(syscall, errno(), target);
+  return value;
+}
+
+/** Repeats a call that a signal interrupted (EINTR), as every slow call must. */
+function restart(call: () => number | bigint, syscall: string, target = ""): number {
+  for (;;) {
+    const value = Number(call());
+    if (value >= 0) return value;
+    const number = errno();
+    if (number !== 4 /* EINTR */) throw new SystemError(syscall, number, target);
+  }
+}
+
+/** Opens `path` with O_CLOEXEC added; returns the file descriptor. */
+export const open = (path: string, flags: number, mode = 0): number => {
+  const name = cString(path);
+  return restart(() => c.open(name, flags | O.CLOEXEC, mode), "open", path);
+};
+export const close = (fd: number): void => void c.close(fd);
+export const fsync = (fd: number): void => void check(c.fsync(fd), "fsync");
+export const fchmod = (fd: number, mode: number): void => void check(c.fchmod(fd, mode), "fchmod");
+export const link = (from: string, to: string): void => void check(c.link(cString(from), cString(to)), "link", to);
+export const symlink = (to: string, path: string): void => void check(c.symlink(cString(to), cString(path)), "symlink", path);
+export const unlink = (path: string): void => void check(c.unlink(cString(path)), "unlink", path);
+export const rename = (from: string, to: string): void => void check(c.rename(cString(from), cString(to)), "rename", to);
+export const mkdir = (path: string, mode: number): void => void check(c.mkdir(cString(path), mode), "mkdir", path);
+export const rmdir = (path: string): void => void check(c.rmdir(cString(path)), "rmdir", path);
+export const exists = (path: string): boolean => c.access(cString(path), 0) === 0;
+
+/** Reads at most `buffer.length` bytes; returns how many came, 0 at the end of the file. */
+export const read = (fd: number, buffer: Uint8Array): number => restart(() => c.read(fd, buffer, buffer.length), "read");
+
+/** Writes everything, waiting where a pipe is full; throws SystemError (EPIPE, ENOSPC ...). */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0; ) {
+    const written = Number(c.write(fd, rest, rest.length));
+    if (written >= 0) rest = rest.subarray(written);
+    else awaitRetry(fd, POLLOUT, "write");
+  }
+}
+
+const POLLIN = 1;
+const POLLOUT = 4;
+
+/** After a failed read or write: returns when it is worth trying again (EINTR; EAGAIN once the descriptor is ready), throws otherwise. */
+function awaitRetry(fd: number, events: number, syscall: string): void {
+  const number = errno();
+  if (number === 4 /* EINTR */) return;
+  if (number !== 11 /* EAGAIN */) throw new SystemError(syscall, number);
+  waitFor(fd, events, -1);
+}
+
+/** Waits until `fd` is ready for `events` or `timeoutMs` is over (-1: for ever); false when time ran out. */
+function waitFor(fd: number, events: number, timeoutMs: number): boolean {
+  const request = Buffer.alloc(8); // struct pollfd { int fd; short events; short revents; }
+  request.writeInt32LE(fd, 0);
+  request.writeInt16LE(events, 4);
+  return restart(() => c.poll(request, 1, timeoutMs), "poll") > 0;
+}
+
+/** True when `fd` has something to read within `timeoutMs`. */
+export const waitReadable = (fd: number, timeoutMs: number): boolean => waitFor(fd, POLLIN, timeoutMs);
+
+/** Everything up to the end of the file, for at most `limit` bytes; more than that is an EFBIG error. */
+export function readAll(fd: number, limit = 64 << 20): Buffer {
+  const chunks: Buffer[] = [];
+  let size = 4096;
+  for (let total = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(size);
+    const count = Number(c.read(fd, chunk, size));
+    if (count < 0) {
+      awaitRetry(fd, POLLIN, "read");
+      continue;
+    }
+    if (count === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    total += count;
+    if (total > limit) throw new SystemError("read", 27 /* EFBIG */);
+    chunks.push(chunk.subarray(0, count));
+    size = Math.min(size * 2, 1 << 20);
+  }
+}
+
+/** Opens, runs `use`, closes whatever happens. */
+export function withFile<T>(path: string, flags: number, mode: number, use: (fd: number) => T): T {
+  const fd = open(path, flags, mode);
+  try {
+    return use(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+export const readFile = (path: string): Buffer => withFile(path, O.RDONLY, 0, (fd) => readAll(fd));
+
+/** Creates or truncates `path` and writes `text`; not atomic, not flushed to disk. */
+export const writeFile = (path: string, text: string, mode = 0o600): void =>
+  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, Buffer.from(text)));
+
+/** What statx(2) says: `mtime` and `ctime` in nanoseconds since 1970, `type` the S_IFMT bits of the mode. */
+export interface Stat {
+  type: number;
+  mode: number;
+  links: number;
+  size: number;
+  /** device as `major:minor`, with `inode` the identity of the file */
+  device: string;
+  inode: bigint;
+  mtime: bigint;
+}
+
+/** linux/stat.h */
+export const S_IFMT = 0o170000;
+export const S_IFREG = 0o100000;
+export const S_IFDIR = 0o040000;
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
+
+/** The file at `path` (links followed) or, for a number, the open file. */
+export function stat(file: string | number): Stat {
+  const out = Buffer.alloc(256); // struct statx, linux/stat.h
+  const [fd, path, flags] = typeof file === "number" ? [file, "", AT_EMPTY_PATH] : [AT_FDCWD, file, 0];
+  check(c.statx(fd, cString(path), flags, STATX_BASIC_STATS, out), "statx", path);
+  const mode = out.readUInt16LE(28);
+  return {
+    type: mode & S_IFMT,
+    mode: mode & 0o7777,
+    links: out.readUInt32LE(16),
+    inode: out.readBigUInt64LE(32),
+    size: Number(out.readBigUInt64LE(40)),
+    mtime: out.readBigInt64LE(112) * 1_000_000_000n + BigInt(out.readUInt32LE(120)),
+    device: `${out.readUInt32LE(136)}:${out.readUInt32LE(140)}`,
+  };
+}
+
+/** As `stat`, but undefined when nothing is there. */
+export function findStat(path: string): Stat | undefined {
+  try {
+    return stat(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+/** `f_type` of the file system that holds `path` (linux/magic.h). */
+export function fileSystemType(path: string): number {
+  const out = Buffer.alloc(120); // struct statfs, 64 bit
+  restart(() => c.statfs(cString(path), out), "statfs", path);
+  return Number(out.readBigInt64LE(0));
+}
+
+/** Names in a directory, without `.` and `..`, in the order the file system gives them. */
+export function readDirectory(path: string): string[] {
+  return withFile(path, O.RDONLY, 0, (fd) => {
+    const names: string[] = [];
+    const buffer = Buffer.allocUnsafe(64 << 10);
+    for (;;) {
+      const count = check(c.getdents64(fd, buffer, buffer.length), "getdents64", path);
+      if (count === 0) return names;
+      // struct linux_dirent64 { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[]; }
+      for (let at = 0; at < count; at += buffer.readUInt16LE(at + 16)) {
+        const name = buffer.toString("utf8", at + 19, buffer.indexOf(0, at + 19));
+        if (name !== "." && name !== "..") names.push(name);
+      }
+    }
+  });
+}
+
+/** Takes a flock(2) without waiting; false when somebody else holds it. */
+export function tryLock(fd: number, operation: number): boolean {
+  try {
+    restart(() => c.flock(fd, operation | LOCK.NB), "flock");
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EAGAIN")) return false;
+    throw error;
+  }
+}
+
+/** sched.h */
+export const CLONE_NEWNET = 0x40000000;
+export const setns = (fd: number, type: number): void => void check(c.setns(fd, type), "setns");
+
+export const socket = (domain: number, type: number, protocol: number): number => check(c.socket(domain, type, protocol), "socket");
+export const bind = (fd: number, address: Uint8Array): void => void check(c.bind(fd, address, address.length), "bind");
+export const send = (fd: number, bytes: Uint8Array): number => restart(() => c.send(fd, bytes, bytes.length, 0), "send");
+/** Receives one datagram; with MSG_TRUNC in `flags` the answer is its full length even where the buffer is shorter. */
+export const recv = (fd: number, buffer: Uint8Array, flags = 0): number => restart(() => c.recv(fd, buffer, buffer.length, flags), "recv");
+export const setsockopt = (fd: number, level: number, option: number, value: Uint8Array): void =>
+  void check(c.setsockopt(fd, level, option, value, value.length), "setsockopt");
+
+/** A socket option of `size` bytes, or undefined where the kernel does not know it (ENOPROTOOPT). */
+export function findSockopt(fd: number, level: number, option: number, size: number): Buffer | undefined {
+  const value = Buffer.alloc(size);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(size);
+  if (c.getsockopt(fd, level, option, value, length) === 0) return value;
+  const number = errno();
+  if (number === 92 /* ENOPROTOOPT */) return undefined;
+  throw new SystemError("getsockopt", number);
+}
