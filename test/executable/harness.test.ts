@@ -1,0 +1,49 @@
+import { describe, expect, test } from "vitest";
+import { Node } from "./harness.ts";
+
+const config = (node: Node) => ({
+  cniVersion: "1.0.0",
+  name: "harness",
+  type: "bridge",
+  bridge: "br0",
+  isGateway: true,
+  ipMasq: true,
+  ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24", routes: [{ dst: "0.0.0.0/0" }] },
+});
+
+// The harness is judged by the reference plugins, whose behaviour is known.
+describe("the harness", () => {
+  test("drives a plugin, reads the pod back and sees real packets", async () => {
+    const node = await Node.create();
+    const outside = await node.outside();
+    const [first, second] = [await node.pod(), await node.pod()];
+    const one = await node.reference("ADD", { plugin: "bridge", config: config(node), containerId: "one", netns: first });
+    await node.reference("ADD", { plugin: "bridge", config: config(node), containerId: "two", netns: second });
+
+    expect(one.result?.ips?.[0]?.address).toBe("10.9.0.2/24");
+    expect(await first.addresses("eth0")).toEqual(["10.9.0.2/24"]);
+    expect(node.leases()).toEqual({ "harness/10.9.0.2": "one\r\neth0", "harness/10.9.0.3": "two\r\neth0" });
+    expect(await first.ping("10.9.0.3")).toBe(true);
+    expect(await first.ping(outside.address4)).toBe(true);
+    expect(await first.ping("10.9.0.99", { timeoutS: 1 })).toBe(false);
+
+    await outside.listen(8080, { name: "outside" });
+    expect(await first.connect(outside.address4, 8080)).toMatchObject({ server: "outside", from: outside.node4 });
+    await second.listen(53, { protocol: "udp", name: "second" });
+    expect(await first.connect("10.9.0.3", 53, { protocol: "udp" })).toMatchObject({ server: "second", from: "10.9.0.2" });
+    await expect(first.connect("10.9.0.3", 81)).rejects.toThrow("ECONNREFUSED");
+  });
+
+  test("sees a difference between before and after, and none after removal", async () => {
+    const node = await Node.create();
+    const pod = await node.pod();
+    await node.reference("ADD", { plugin: "bridge", config: config(node), containerId: "first", netns: pod });
+    const before = await node.snapshot();
+    const other = await node.pod();
+    const call = { plugin: "bridge", config: config(node), containerId: "other", netns: other };
+    await node.reference("ADD", call);
+    expect(await node.snapshot()).not.toEqual(before);
+    expect((await node.reference("DEL", call)).exitCode).toBe(0);
+    expect(await node.snapshot()).toEqual(before);
+  });
+});

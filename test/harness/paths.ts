@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+
+/** The executable under test, as `make build` leaves it. */
+export const executable = join(root, "dist/podwire");
+/** Bun, which runs small helper programs in namespaces: it starts in a fifth of Node's time. */
+export const bun = join(root, `node_modules/@oven/bun-linux-${process.arch === "arm64" ? "aarch64" : "x64"}/bin/bun`);
+export const confFolder = join(root, "conf");
+
+/** Names a runtime may execute podwire by. */
+export const pluginNames = ["bridge", "ptp", "host-local", "loopback", "portmap", "podwire"] as const;
+
+/** The newest reference plugins on this machine, and whether they are v1.9.1: Debian's v1.1.1 knows no 1.1.0, GC, STATUS or nftables. */
+export const reference = findReference();
+
+function findReference(): { folder: string; newest: boolean } {
+  const built = process.env.PODWIRE_REFERENCE ?? join(root, ".cache/reference/v1.9.1");
+  if (existsSync(join(built, "bridge"))) return { folder: built, newest: true };
+  return { folder: "/usr/lib/cni", newest: false };
+}
+
+let links: string | undefined;
+
+/** A folder of links named like the plugins that all lead to podwire, as on a node. */
+export function podwireFolder(): string {
+  if (links !== undefined) return links;
+  links = mkdtempSync("/run/podwire-bin-");
+  for (const name of pluginNames) symlinkSync(executable, join(links, name));
+  return links;
+}
+
+/** A fresh folder on the private /run. */
+export function temporaryFolder(name: string): string {
+  mkdirSync("/run/podwire-test", { recursive: true });
+  return mkdtempSync(`/run/podwire-test/${name}-`);
+}
+
+/** Refuses to go on outside the private namespaces of test/runner/isolated: what follows changes links, routes and rules. */
+export function requireIsolation(): void {
+  if (process.env.PODWIRE_ISOLATED === "1") return;
+  throw new Error("these tests change the network: run them by `make test ONLY=<file>` or through test/runner/isolated");
+}

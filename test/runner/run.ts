@@ -1,0 +1,61 @@
+// Runs every kind of test, or those named as arguments, and ends with one line that sums them up.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+const results = join(root, ".cache/test");
+const only = process.argv.slice(2);
+
+/** One run of vitest: the runtime it needs, and the kinds of test it covers. */
+const runs = [
+  { kinds: ["unit"], command: ["node"] },
+  { kinds: ["kernel"], command: [process.execPath, "--bun"] },
+  { kinds: ["executable"], command: ["node"] },
+  { kinds: ["runtime", "fault"], command: ["node"] },
+];
+
+interface Report {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  success: boolean;
+  testResults: { status: string; name: string; assertionResults: unknown[] }[];
+}
+
+rmSync(results, { recursive: true, force: true });
+mkdirSync(results, { recursive: true });
+const total = { passed: 0, failed: 0, skipped: 0 };
+for (const run of runs) {
+  const paths = only.filter((path) => run.kinds.some((kind) => path.startsWith(`test/${kind}`)));
+  if (only.length > 0 && paths.length === 0) continue;
+  const file = join(results, `${run.kinds[0]}.json`);
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts", "--reporter=default", "--reporter=json"];
+  const projects = run.kinds.flatMap((kind) => ["--project", kind]);
+  const command = [...run.command, ...vitest, `--outputFile.json=${file}`, ...projects, ...paths];
+  console.log(`\n== ${run.kinds.join(", ")}`);
+  const { status } = spawnSync(join(root, "test/runner/isolated"), command, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  add(file, status ?? 1);
+}
+
+/** Adds one run's outcome; a file that failed to load, or a run without a report, counts as one failure. */
+function add(file: string, status: number): void {
+  if (!existsSync(file)) {
+    total.failed += 1;
+    return;
+  }
+  const report = JSON.parse(readFileSync(file, "utf8")) as Report;
+  const broken = report.testResults.filter((result) => result.status === "failed" && result.assertionResults.length === 0).length;
+  const failed = report.numFailedTests + broken;
+  total.passed += report.numPassedTests;
+  total.failed += failed === 0 && (status !== 0 || !report.success) ? 1 : failed;
+  total.skipped += report.numPendingTests + report.numTodoTests;
+}
+
+const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
+const line = `${total.passed} passed, ${total.failed} failed${skipped}`;
+writeFileSync(join(results, "summary"), `${line}\n`);
+console.log(`\n${line}`);
+const skippedInCi = Boolean(process.env.CI) && total.skipped > 0;
+process.exitCode = total.failed > 0 || total.passed === 0 || skippedInCi ? 1 : 0;
