@@ -15,6 +15,7 @@ const NLMSGERR_ATTR_MSG = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_GET_STRICT_CHK = 12;
 const SOL_NETLINK = 270;
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -99,6 +100,7 @@ export class NetlinkSocket {
     const one = putU32(1);
     libc.setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, one);
     libc.setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, one);
+    libc.setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one); // a dump honours the filter in its header
     return new NetlinkSocket(fd);
   }
 
@@ -122,6 +124,7 @@ export class NetlinkSocket {
    * Returns what else it answered (replies to RTM_GET..., NLM_F_ECHO).
    */
   request(messages: readonly Message[]): Reply[] {
+    if (messages.length === 0) return [];
     const first = this.send(messages);
     const replies: Reply[] = [];
     let error: NetlinkError | undefined;

@@ -1,0 +1,55 @@
+import { CniError, Code } from "../cni/error.ts";
+import { cookieOfSocket, inNamespace, namespaceKind, openNamespace } from "../kernel/namespace.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
+import * as libc from "../kernel/libc.ts";
+
+/** The pod's network namespace, open: entered to write its sysctls, spoken to from outside by a socket opened inside. */
+export class PodNamespace {
+  private opened: NetlinkSocket | undefined;
+
+  private constructor(
+    readonly path: string,
+    readonly fd: number,
+  ) {}
+
+  /** Opens CNI_NETNS for ADD and CHECK; CniError 4 when there is no such namespace, 8 when it is podwire's own and that is not `allowOwn`. */
+  static open(path: string, allowOwn: boolean): PodNamespace {
+    const kind = namespaceKind(path);
+    if (kind === "missing") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)}: no network namespace is there`);
+    if (kind === "no namespace") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)} is a file but not a network namespace (left behind where one was mounted?)`);
+    refuseOwn(kind, path, allowOwn);
+    return new PodNamespace(path, openNamespace(path));
+  }
+
+  /** As `open` for DEL: undefined where the namespace is gone, whatever is left at its path. */
+  static find(path: string, allowOwn: boolean): PodNamespace | undefined {
+    const kind = namespaceKind(path);
+    refuseOwn(kind, path, allowOwn);
+    return kind === "own" || kind === "other" ? new PodNamespace(path, openNamespace(path)) : undefined;
+  }
+
+  /** Runs `use` inside; see `inNamespace` for what that may be. */
+  enter<T>(use: () => T): T {
+    return inNamespace(this.fd, use);
+  }
+
+  /** An rtnetlink socket of the namespace. */
+  get socket(): NetlinkSocket {
+    return (this.opened ??= this.enter(() => NetlinkSocket.open(NETLINK_ROUTE)));
+  }
+
+  get cookie(): bigint | undefined {
+    return cookieOfSocket(this.socket.fd);
+  }
+
+  close(): void {
+    this.opened?.close();
+    libc.close(this.fd);
+  }
+}
+
+function refuseOwn(kind: string, path: string, allowOwn: boolean): void {
+  if (kind === "own" && !allowOwn) {
+    throw new CniError(Code.InvalidNetns, `CNI_NETNS ${JSON.stringify(path)} is the network namespace podwire itself runs in: it would wire the host to itself`);
+  }
+}

@@ -1,0 +1,44 @@
+import type { Log } from "./log.ts";
+import type { Result } from "./result.ts";
+
+export type Verb = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" | "VERSION";
+
+export type JsonObject = { [key: string]: unknown };
+
+/** One call by a runtime, checked: environment, configuration as parsed JSON, and what every plugin reads from them. */
+export interface Invocation {
+  verb: Verb;
+  /** "" for GC, STATUS and VERSION, as are netns and ifname; netns may be "" for DEL too */
+  containerId: string;
+  netns: string;
+  ifname: string;
+  /** CNI_ARGS as it came */
+  args: string;
+  /** CNI_PATH, split */
+  path: string[];
+  /** CNI_NETNS_OVERRIDE: the plugin's own namespace is allowed */
+  netnsOverride: boolean;
+  /** the whole environment, for a delegate */
+  environment: Record<string, string | undefined>;
+  /** standard input, byte for byte, for a delegate */
+  stdin: Buffer;
+  /** keys as they were written; plugins read it through their schema (schema.ts) */
+  config: JsonObject;
+  network: string;
+  cniVersion: string;
+  /** decoded; absent when there was none, or (DEL only) when it could not be decoded */
+  prevResult?: Result;
+  /** GC: what must stay, from `cni.dev/valid-attachments` */
+  validAttachments: { containerId: string; ifname: string }[];
+  log: Log;
+}
+
+/** A plugin by the name of its executable. Every verb throws CniError; ADD alone has something to say. */
+export interface Plugin {
+  readonly name: string;
+  add(call: Invocation): Result;
+  check(call: Invocation): void;
+  del(call: Invocation): void;
+  gc(call: Invocation): void;
+  status(call: Invocation): void;
+}

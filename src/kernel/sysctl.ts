@@ -1,0 +1,32 @@
+import * as libc from "./libc.ts";
+
+const file = (path: string): string => `/proc/sys/${path}`;
+
+/** The value of a sysctl (path below /proc/sys) in the current network namespace, or undefined where the kernel has no such one. */
+export function findSysctl(path: string): string | undefined {
+  try {
+    return libc.readFile(file(path)).toString().trim();
+  } catch (error) {
+    if (libc.isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Writes a sysctl in the current network namespace unless it already reads so (a read-only /proc/sys that is right is no error). */
+export function ensureSysctl(path: string, value: string): void {
+  if (findSysctl(path) !== value) writeSysctl(path, value);
+}
+
+/** Writes a sysctl in the current network namespace. */
+export const writeSysctl = (path: string, value: string): void => libc.withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, Buffer.from(value)));
+
+/** As `writeSysctl`; false where this kernel has no such sysctl (built without IPv6, or older than it). */
+export function writeSysctlIfKnown(path: string, value: string): boolean {
+  try {
+    writeSysctl(path, value);
+    return true;
+  } catch (error) {
+    if (libc.isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
