@@ -1,0 +1,81 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const source = join(import.meta.dirname, "../../src");
+const files = readdirSync(source, { recursive: true }).map(String).filter((path) => path.endsWith(".ts") && statSync(join(source, path)).isFile());
+const text = (path: string): string => readFileSync(join(source, path), "utf8");
+
+/** What a folder of src may import from, apart from itself. */
+const allowed: Record<string, string[]> = {
+  main: ["cni", "cli", "plugins", "attachment", "ipam", "kernel", "net"],
+  cli: ["cni", "plugins", "attachment", "ipam", "kernel", "net"],
+  cni: ["plugins", "attachment", "ipam", "kernel", "net"],
+  plugins: ["attachment", "ipam", "kernel", "net"],
+  attachment: ["kernel", "net"],
+  ipam: ["kernel", "net"],
+  kernel: ["net"],
+  net: [],
+};
+/** The files of `cni` that hold what every layer above the kernel speaks of: values, and nothing that acts on them. */
+const vocabulary = new Set(["cni/error.ts", "cni/result.ts", "cni/invocation.ts", "cni/schema.ts", "cni/log.ts"]);
+const speaks = new Set(["plugins", "attachment", "ipam"]);
+
+const layer = (path: string): string => (path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, ""));
+
+interface Import {
+  from: string;
+  to: string;
+}
+
+const specifiers = (code: string): string[] =>
+  [...code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)"([^"]+)"/g)].map((match) => match[1]!);
+
+const imports: Import[] = files.flatMap((from) => specifiers(text(from)).map((to) => ({ from, to })));
+const own = imports.filter(({ to }) => to.startsWith(".")).map(({ from, to }) => ({ from, to: relative(source, join(source, dirname(from), to)) }));
+
+const permitted = ({ from, to }: Import): boolean =>
+  layer(from) === layer(to) || allowed[layer(from)]?.includes(layer(to)) === true || (speaks.has(layer(from)) && vocabulary.has(to));
+
+const show = (list: Import[]): string[] => list.map(({ from, to }) => `${from} imports ${to}`);
+
+describe("the source", () => {
+  test("imports one way: main, cni and cli, plugins, attachment and ipam, kernel, net", () => {
+    expect(files.length).toBeGreaterThan(5);
+    expect(show(own.filter((each) => !permitted(each)))).toEqual([]);
+  });
+
+  test("has plugins that do not import each other", () => {
+    const folder = (path: string): string => path.split("/")[1]!.replace(/\.ts$/, "");
+    const subfolders = new Set(files.filter((path) => path.startsWith("plugins/") && path.split("/").length > 2).map(folder));
+    const siblings = own.filter(({ from, to }) => layer(from) === "plugins" && layer(to) === "plugins" && folder(from) !== folder(to));
+    expect(show(siblings.filter(({ from, to }) => subfolders.has(folder(from)) && subfolders.has(folder(to))))).toEqual([]);
+  });
+
+  test("spells its own imports with the suffix", () => {
+    expect(show(own.filter(({ to }) => !to.endsWith(".ts") && !to.endsWith(".json")))).toEqual([]);
+  });
+
+  test("reaches libc in one file", () => {
+    expect(imports.filter(({ to }) => to === "bun:ffi").map(({ from }) => from)).toEqual(["kernel/libc.ts"]);
+  });
+
+  test("keeps slow modules off the path of a runtime", () => {
+    const slow = imports.filter(({ from, to }) => /^(node:|ip-num|execa|zod$)/.test(to) && layer(from) !== "cli");
+    expect(show(slow)).toEqual([]);
+  });
+
+  test("is synchronous", () => {
+    const asynchronous = files.filter((path) => /\basync\b|\bawait\b|\.then\(|\bnew Promise\b/.test(withoutComments(text(path))));
+    expect(asynchronous).toEqual([]);
+  });
+
+  test("has files a person can read in one go", () => {
+    expect(files.filter((path) => text(path).split("\n").length > 280)).toEqual([]);
+  });
+});
+
+/** Code without comments and strings, near enough to look for words in. */
+function withoutComments(code: string): string {
+  return code.replace(/"(?:[^"\\\n]|\\.)*"/g, '""').replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
+}
