@@ -25,6 +25,8 @@ const { symbols: c } = dlopen("libc.so.6", {
   getdents64: { args: [i32, pointer, u64], returns: i64 },
   flock: { args: [i32, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
+  usleep: { args: [u32], returns: i32 },
+  futimens: { args: [i32, pointer], returns: i32 },
   setns: { args: [i32, i32], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
@@ -92,6 +94,16 @@ export const unlink = (path: string): void => void check(c.unlink(cString(path))
 export const rename = (from: string, to: string): void => void check(c.rename(cString(from), cString(to)), "rename", to);
 export const mkdir = (path: string, mode: number): void => void check(c.mkdir(cString(path), mode), "mkdir", path);
 export const rmdir = (path: string): void => void check(c.rmdir(cString(path)), "rmdir", path);
+/** Sets the time an open file was last modified, in nanoseconds since 1970; the access time stays. */
+export function setModified(fd: number, nanoseconds: bigint): void {
+  const times = Buffer.alloc(32); // struct timespec { s64 tv_sec; s64 tv_nsec; } for access and modification
+  times.writeBigInt64LE(0x3ffffffen /* UTIME_OMIT, linux/stat.h */, 8);
+  times.writeBigInt64LE(nanoseconds / 1_000_000_000n, 16);
+  times.writeBigInt64LE(nanoseconds % 1_000_000_000n, 24);
+  check(c.futimens(fd, times), "futimens");
+}
+/** Waits at most this long (less when a signal comes). */
+export const sleep = (microseconds: number): void => void c.usleep(microseconds);
 export const exists = (path: string): boolean => c.access(cString(path), 0) === 0;
 
 /** Reads at most `buffer.length` bytes; returns how many came, 0 at the end of the file. */

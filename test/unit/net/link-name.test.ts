@@ -1,0 +1,10 @@
+import { expect, test } from "vitest";
+import { isLinkName } from "../../../src/net/link-name.ts";
+
+test.each(["eth0", "a", "bridge.100", "123456789012345", "äöüäöüä", "veth~1"])("%j names a link", (text) => {
+  expect(isLinkName(text)).toBe(true);
+});
+
+test.each(["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u00a0b", "1234567890123456", "äöüäöüää"])("%j does not", (text) => {
+  expect(isLinkName(text)).toBe(false);
+});
