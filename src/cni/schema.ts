@@ -1,6 +1,6 @@
-import { _default, array, boolean, object, optional as optionalField, record, safeParse, string, transform } from "zod/mini";
+import { _default, array, boolean, exactOptional, object, record, safeParse, string, transform } from "zod/mini";
 import type { output } from "zod/mini";
-import type { $ZodType, ParsePayload } from "zod/v4/core";
+import type { $ZodType } from "zod/v4/core";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, JsonObject } from "./invocation.ts";
 
@@ -12,9 +12,9 @@ import type { Invocation, JsonObject } from "./invocation.ts";
  *     const bridgeConfig = shape({
  *       bridge: orElse(text("a link name", isLinkName), "cni0"),
  *       isGateway: flag(),                       // false when absent
- *       mtu: optional(integer(0, 65535)),        // undefined when absent
+ *       mtu: optional(integer(0, 65535)),        // no key when absent
  *       vlanTrunk: optional(list(trunk)),
- *       ipam: optional(shape({ type: orElse(text(), ""), routes: orElse(list(route), []) })),   // `route`, `ip`, `mac`: fields.ts
+ *       ipam: optional(shape({ type: orElse(text(), ""), routes: orElse(list(route), []) })),   // `route`, `ip`, `mac`, `dns`: fields.ts
  *     });
  *     type BridgeConfig = Infer<typeof bridgeConfig>;
  *     const config: BridgeConfig = readConfig(bridgeConfig, call);   // throws CniError 7; on DEL and GC drops what is wrong
@@ -43,8 +43,8 @@ export function shape<F extends Record<string, Schema>>(fields: F, rules?: (valu
 export const list = <S extends Schema>(element: S) => array(element, "must be a list");
 /** An object whose keys are data (sysctl names, capabilities) and keep their case. */
 export const map = <S extends Schema>(value: S) => record(string(), value, "must be an object");
-/** Undefined when absent. */
-export const optional = <S extends Schema>(schema: S) => optionalField(schema);
+/** No key in the value when absent. */
+export const optional = <S extends Schema>(schema: S) => exactOptional(schema);
 /** `value` when absent. */
 export const orElse = <S extends Schema>(schema: S, value: output<S>) => _default(schema, value as never);
 /** A boolean, false when absent. */
@@ -72,14 +72,19 @@ export const anything = () => transform((value: unknown) => value);
 
 /** What `decode` makes of the JSON value; undefined from it means that the value is not `what`. */
 export const decoded = <T>(decode: (value: unknown) => T | undefined, what: string) =>
-  transform((value: unknown, context) => decode(value) ?? (refuse(context, value, what) as T));
+  transform((value: unknown, context): T => {
+    const result = decode(value);
+    if (result === undefined) context.issues.push({ code: "custom", message: `must be ${what}`, input: value });
+    return result as T;
+  });
 
-/** As `decoded`, for a key whose empty string means the same as no key. */
-export const decodedOrEmpty = <T>(decode: (value: unknown) => T | undefined, what: string) =>
-  optional(transform((value: unknown, context) => (value === "" ? undefined : (decode(value) ?? (refuse(context, value, what) as T)))));
+const emptyIsAbsent = new WeakSet<Schema>();
 
-function refuse(context: ParsePayload, value: unknown, what: string): undefined {
-  context.issues.push({ code: "custom", message: `must be ${what}`, input: value });
+/** As `optional`, for a key whose empty string means the same as no key. */
+export function optionalOrEmpty<S extends Schema>(schema: S) {
+  const field = optional(schema);
+  emptyIsAbsent.add(field);
+  return field;
 }
 
 interface Wrong {
@@ -106,7 +111,10 @@ function respell(schema: Schema, json: unknown): unknown {
   const spelled: JsonObject = {};
   for (const key of Object.keys(json)) {
     const name = names.get(key.toLowerCase());
-    if (name !== undefined && json[key] !== null) spelled[name] = respell(definition.shape[name]!, json[key]);
+    if (name === undefined || json[key] === null) continue;
+    const field = definition.shape[name]!;
+    if (json[key] === "" && emptyIsAbsent.has(field)) delete spelled[name];
+    else spelled[name] = respell(field, json[key]);
   }
   return spelled;
 }
@@ -122,12 +130,23 @@ interface Definition {
 /** True for a JSON object, not for null or a list. */
 export const isObject = (json: unknown): json is JsonObject => typeof json === "object" && json !== null && !Array.isArray(json);
 
-/** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` itself, "" for the whole configuration. */
-export function parseConfig<S extends Schema>(schema: S, json: unknown, root = ""): output<S> {
+/** What is parsed, for the error message: the code, "configuration" or the like, and the path of the value in it ("" for all of it). */
+export interface Subject {
+  code: number;
+  what: string;
+  root: string;
+}
+
+/** The typed value, or a CniError that names every wrong key. */
+export function parseAs<S extends Schema>(schema: S, json: unknown, { code, what, root }: Subject): output<S> {
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
-  throw new CniError(Code.InvalidConfig, `invalid configuration: ${outcome.wrong.map((wrong) => describe(wrong, root)).join("; ")}`);
+  throw new CniError(code, `invalid ${what}: ${outcome.wrong.map((wrong) => describe(wrong, root)).join("; ")}`);
 }
+
+/** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration, "" for all of it. */
+export const parseConfig = <S extends Schema>(schema: S, json: unknown, root = ""): output<S> =>
+  parseAs(schema, json, { code: Code.InvalidConfig, what: "configuration", root });
 
 /** After this many wrong keys a whole top-level key goes with each, so that a hostile configuration does not take for ever. */
 const SINGLE_DROPS = 30;
@@ -186,7 +205,7 @@ export function formatPath(path: readonly PropertyKey[], root = ""): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     const name = String(key);
-    if (!/^[\w/-]+(\.dev\/[\w-]+)?$/.test(name)) return `${text}[${JSON.stringify(name)}]`;
+    if (!/^[\w-]+$/.test(name)) return `${text}[${JSON.stringify(name)}]`;
     return text ? `${text}.${name}` : name;
   }, root);
 }

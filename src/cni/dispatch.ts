@@ -1,0 +1,132 @@
+import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "./config.ts";
+import { type Environment, parseEnvironment } from "./environment.ts";
+import { Code, CniError } from "./error.ts";
+import type { Invocation, JsonObject, Plugin } from "./invocation.ts";
+import { printCompactJson, printJson } from "./json.ts";
+import { lineLog, type Log, type LogSubject, quietLog } from "./log.ts";
+import { encodeResult } from "./result-shapes.ts";
+import { newest, versions } from "./versions.ts";
+
+/** What dispatch touches of the world. */
+export interface Edges {
+  environment: Environment;
+  /** standard input to its end; with `firstByteMs`, nothing when nothing came by then */
+  readStdin(firstByteMs?: number): Buffer;
+  /** the plugin this executable was called as; undefined: the configuration's `type` decides */
+  plugin: Plugin | undefined;
+  /** by the `type` of a configuration, "" when it has none; throws when there is no such plugin */
+  getPlugin(type: string): Plugin;
+  /** appends a line to a log file, or to standard error for "stderr"; may throw */
+  append(file: string, line: string): void;
+  /** one line for people, on standard error */
+  complain(message: string): void;
+}
+
+/** What the process prints and how it ends. */
+export interface Answer {
+  stdout: string;
+  exitCode: number;
+}
+
+/** A runtime that asks for VERSION sends its own on standard input; a person at a terminal does not. */
+const VERSION_INPUT_MS = 500;
+
+/** One call by a runtime, from environment and standard input to the answer; the only place that catches everything. */
+export function dispatch(edges: Edges): Answer {
+  let config: JsonObject | undefined;
+  let log: Log = quietLog();
+  try {
+    const part = parseEnvironment(edges.environment);
+    if (part.verb === "VERSION") return answerToVersion(edges);
+    const stdin = readStdin(edges);
+    config = parseDocument(stdin);
+    log = openLog(edges, config, { verb: part.verb, plugin: edges.plugin?.name ?? "", container: part.containerId, interface: part.ifname });
+    const base = parseBase(config, part.verb, log);
+    const plugin = edges.plugin ?? edges.getPlugin(readType(config));
+    const stdout = run(plugin, { ...part, ...base, environment: edges.environment, stdin, log });
+    log.finish("ok");
+    return { stdout, exitCode: 0 };
+  } catch (error) {
+    const failure = toCniError(error);
+    log.finish({ code: failure.code, msg: failure.message });
+    return { stdout: printError(failure, config ? answerVersion(config) : newest), exitCode: 1 };
+  }
+}
+
+function run(plugin: Plugin, call: Invocation & { cniVersion: (typeof versions)[number] }): string {
+  switch (call.verb) {
+    case "ADD":
+      return encodeResult(plugin.add(call), call.cniVersion);
+    case "CHECK":
+      plugin.check(call);
+      return "";
+    case "DEL":
+      plugin.del(call);
+      return "";
+    case "GC":
+      plugin.gc(call);
+      return "";
+    case "STATUS":
+      plugin.status(call);
+      return "";
+    case "VERSION":
+      throw new Error("VERSION is answered before");
+  }
+}
+
+/** The version of the input where it is one of ours, and every version there is; in the reference's form, one line. */
+function answerToVersion(edges: Edges): Answer {
+  const input = edges.readStdin(VERSION_INPUT_MS);
+  let cniVersion = newest;
+  try {
+    cniVersion = answerVersion({ cniVersion: newest, ...parseDocument(input) });
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error; // no configuration, or none that can be read: the newest it is
+  }
+  return { stdout: `${printCompactJson({ cniVersion, supportedVersions: versions })}\n`, exitCode: 0 };
+}
+
+function readStdin(edges: Edges): Buffer {
+  try {
+    return edges.readStdin();
+  } catch (error) {
+    throw new CniError(Code.Io, `error reading from stdin: ${(error as Error).message}`, "", { cause: error });
+  }
+}
+
+/** The log of the configuration's `log` key, else of PODWIRE_LOG, else none; one that cannot be written is mentioned and forgotten. */
+function openLog(edges: Edges, config: JsonObject, subject: LogSubject): Log {
+  const settings = readLogSettings(config);
+  const file = settings.file ?? edges.environment.PODWIRE_LOG;
+  if (!file) return quietLog((message) => edges.complain(`warning: ${message}`));
+  return lineLog({ ...subject, network: networkOf(config) }, settings.level ?? "info", (line) => {
+    try {
+      edges.append(file, line);
+    } catch (error) {
+      edges.complain(`cannot write the log: ${(error as Error).message}`);
+    }
+  });
+}
+
+const networkOf = ({ name }: JsonObject): string => (typeof name === "string" ? name : "");
+
+/** Calls on files; what the kernel says about links, routes and sockets is no I/O error in the specification's sense. */
+const fileCalls = ["open", "read", "write", "fsync", "fchmod", "link", "symlink", "unlink", "rename", "mkdir", "rmdir", "statx", "statfs", "getdents64", "flock"];
+/** Errors that go away by themselves. */
+const passing = ["EAGAIN", "ENOMEM", "ENFILE", "EMFILE", "ENOBUFS"];
+
+/** Any error as a runtime may hear it: never a stack trace. */
+export function toCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error;
+  if (!(error instanceof Error)) return new CniError(Code.Internal, "internal error", String(error));
+  const { syscall, code } = error as { syscall?: string; code?: string };
+  const details = causesOf(error).join(": ");
+  if (error.name !== "SystemError") return new CniError(Code.Internal, `internal error: ${error.message || error.name}`, details || error.name, { cause: error });
+  const specified = passing.includes(code ?? "") ? Code.TryAgainLater : fileCalls.includes(syscall ?? "") ? Code.Io : Code.Internal;
+  return new CniError(specified, error.message, details, { cause: error });
+}
+
+const causesOf = (error: Error): string[] => (error.cause instanceof Error ? [error.cause.message, ...causesOf(error.cause)] : []);
+
+const printError = ({ code, message: msg, details }: CniError, cniVersion: string): string =>
+  printJson({ cniVersion, code, msg, ...(details && { details }) });

@@ -1,0 +1,67 @@
+import { Code, CniError } from "./error.ts";
+import type { Invocation, Verb } from "./invocation.ts";
+import { show } from "./schema.ts";
+
+export type Environment = Record<string, string | undefined>;
+export type EnvironmentPart = Pick<Invocation, "verb" | "containerId" | "netns" | "ifname" | "args" | "path" | "netnsOverride">;
+
+const required: Record<Verb, readonly string[]> = {
+  ADD: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+  CHECK: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+  DEL: ["CNI_CONTAINERID", "CNI_IFNAME"],
+  GC: [],
+  STATUS: [],
+  VERSION: [],
+};
+const isVerb = (command: string): command is Verb => Object.hasOwn(required, command);
+
+/** SPEC.md, "Container ID" and "Network name": they become names of files and of firewall elements. */
+const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+export const isIdentifier = (text: string): boolean => identifier.test(text);
+export const identifierRule = "a letter or digit, then letters, digits and . _ -";
+
+/** linux/if.h: 16 with the terminating zero. */
+const IFNAMSIZ = 16;
+// what Go's unicode.IsSpace says, `/` and `:`
+const refusedInName = /[/:\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/u;
+
+/** Why the text cannot be the name of a link, or undefined when it can. */
+export function linkNameProblem(name: string): string | undefined {
+  if (Buffer.byteLength(name) >= IFNAMSIZ) return "interface name is too long, at most 15 bytes are allowed";
+  if (name === "." || name === "..") return "interface name is . or ..";
+  if (refusedInName.test(name)) return "interface name contains / or : or whitespace characters";
+  return name === "" ? "interface name is empty" : undefined;
+}
+
+/**
+ * What a runtime says through CNI_* variables, checked for the verb; an empty variable counts as one that is not set.
+ * Throws one CniError 4 that names everything that is missing or wrong. CNI_PATH is asked for when something is delegated.
+ */
+export function parseEnvironment(environment: Environment): EnvironmentPart {
+  const verb = environment.CNI_COMMAND ?? "";
+  if (!isVerb(verb)) {
+    const known = Object.keys(required).join(", ");
+    throw new CniError(Code.InvalidEnvironment, verb ? `unknown CNI_COMMAND: ${verb}` : "required env variables [CNI_COMMAND] missing", `known: ${known}`);
+  }
+  const needed = required[verb];
+  const read = (name: string): string => (needed.includes(name) || name === "CNI_NETNS" ? (environment[name] ?? "") : "");
+  const part = { containerId: read("CNI_CONTAINERID"), netns: read("CNI_NETNS"), ifname: read("CNI_IFNAME") };
+
+  const missing = needed.filter((name) => !environment[name]);
+  const problems = missing.length > 0 ? [`required env variables [${missing.join(",")}] missing`] : [];
+  const { containerId, ifname } = part;
+  if (containerId && !isIdentifier(containerId)) {
+    problems.push(`invalid characters in containerID: CNI_CONTAINERID is ${show(containerId)}, must be ${identifierRule}`);
+  }
+  const wrongName = ifname && linkNameProblem(ifname);
+  if (wrongName) problems.push(`${wrongName}: CNI_IFNAME is ${show(ifname)}`);
+  if (problems.length > 0) throw new CniError(Code.InvalidEnvironment, problems.join("; "));
+
+  return {
+    verb,
+    ...part,
+    args: environment.CNI_ARGS ?? "",
+    path: (environment.CNI_PATH ?? "").split(":").filter(Boolean),
+    netnsOverride: ["1", "true"].includes((environment.CNI_NETNS_OVERRIDE ?? "").toLowerCase()),
+  };
+}

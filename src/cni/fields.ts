@@ -1,0 +1,41 @@
+import { type Ip, parseIp, parsePrefix, type Prefix } from "../net/ip.ts";
+import { parseMac } from "../net/mac.ts";
+import type { Dns } from "./result.ts";
+import { decoded, type Infer, integer, list, optional, optionalOrEmpty, shape, text } from "./schema.ts";
+
+const fromText =
+  <T>(parse: (text: string) => T | undefined) =>
+  (value: unknown): T | undefined =>
+    typeof value === "string" ? parse(value) : undefined;
+
+/** An address; `optionalOrEmpty(ip)` for gateways, whose empty string means that there is none. */
+export const ip = decoded<Ip>(fromText(parseIp), "an IP address");
+/** An address with its prefix length; host bits are kept. */
+export const prefix = decoded<Prefix>(fromText(parsePrefix), "an address with a prefix length, such as 10.1.0.0/16 or fd00::/64");
+/** A MAC address in any notation Go parses, as canonical text. */
+export const mac = decoded<string>(fromText(parseMac), "a MAC address, such as 0a:58:0a:01:00:02");
+
+/** A route of a configuration or result: a ResultRoute. */
+export const route = shape({
+  dst: prefix,
+  gw: optionalOrEmpty(ip),
+  mtu: optional(integer()),
+  advmss: optional(integer()),
+  priority: optional(integer()),
+  table: optional(integer()),
+  scope: optional(integer(0, 255)),
+});
+
+const texts = optional(list(text()));
+
+/** The `dns` object of a configuration or result. */
+export const dns = shape({ nameservers: texts, domain: optional(text()), search: texts, options: texts });
+
+/** The `dns` object with what is absent filled in. */
+export const toDns = (written: Infer<typeof dns> = {}): Dns => ({ nameservers: [], domain: "", search: [], options: [], ...written });
+
+/** The DNS a configuration puts in place of IPAM's, or undefined where it says nothing; an empty list does say something. */
+export function overridingDns(written: Infer<typeof dns> | undefined): Dns | undefined {
+  const says = written && (written.nameservers || written.search || written.options || written.domain);
+  return says ? toDns(written) : undefined;
+}
