@@ -6,7 +6,7 @@ import { addAddress, decodeAddress, deleteAddress, getAddresses } from "../kerne
 import { addPortVlan, clearPortVlans, createBridge, createVeth, type Link, setBridgePort, setLink } from "../kernel/rtnetlink/link.ts";
 import { writeSysctlIfKnown } from "../kernel/sysctl.ts";
 import { randomMac } from "../net/mac.ts";
-import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../net/prefix.ts";
+import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../net/ip.ts";
 import type { Bridge, BridgePort, PortVlans } from "./attachment.ts";
 import { findLink } from "./links.ts";
 

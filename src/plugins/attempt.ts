@@ -1,0 +1,23 @@
+import { CniError, Code } from "../cni/error.ts";
+
+/** DEL and GC do as much as they can: every step is tried, and what failed is thrown at the end as one error (with the first one's code). */
+export function attempt(verb: string) {
+  const failures: unknown[] = [];
+  return {
+    try<T>(step: () => T): T | undefined {
+      try {
+        return step();
+      } catch (error) {
+        failures.push(error);
+        return undefined;
+      }
+    },
+    throwIfAny(): void {
+      const [first, ...others] = failures;
+      if (first === undefined) return;
+      if (others.length === 0) throw first;
+      const code = first instanceof CniError ? first.code : Code.Internal;
+      throw new CniError(code, `${verb}: ${failures.length} steps failed: ${failures.map((error) => (error instanceof Error ? error.message : String(error))).join("; ")}`);
+    },
+  };
+}

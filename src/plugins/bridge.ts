@@ -1,0 +1,137 @@
+import type { PortVlans } from "../attachment/attachment.ts";
+import type { Applied } from "../attachment/apply.ts";
+import { readArguments } from "../cni/arguments.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { dns, mac } from "../cni/fields.ts";
+import type { Invocation, Plugin } from "../cni/invocation.ts";
+import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
+import { choice, flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, readConfig, shape, text } from "../cni/schema.ts";
+import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../net/ip.ts";
+import { isLinkName } from "../net/link-name.ts";
+import { parseMac, randomMac } from "../net/mac.ts";
+import { familiesOf, hostVethSysctls, planAddresses, planMasquerade, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
+
+const trunk = shape(
+  { id: optional(integer(1, 4094)), minID: optional(integer(1, 4094)), maxID: optional(integer(1, 4094)) },
+  ({ minID, maxID }) => {
+    if ((minID === undefined) !== (maxID === undefined)) return [{ at: minID === undefined ? "minID" : "maxID", must: "must be there: minID and maxID come together" }];
+    return minID !== undefined && maxID! < minID ? [{ at: "maxID", must: `must not be below minID (${minID})` }] : [];
+  },
+);
+
+const bridgeConfig = shape(
+  {
+    bridge: orElse(text("a link name (1 to 15 bytes, no / or white space)", isLinkName), "cni0"),
+    isGateway: flag(),
+    isDefaultGateway: flag(),
+    forceAddress: flag(),
+    ipMasq: flag(),
+    ipMasqBackend: optional(choice("nftables", "iptables")),
+    mtu: orElse(integer(0, 65535), 0),
+    hairpinMode: flag(),
+    promiscMode: flag(),
+    vlan: orElse(integer(0, 4094), 0),
+    vlanTrunk: optional(list(trunk)),
+    preserveDefaultVlan: flag(),
+    macspoofchk: flag(),
+    enabledad: flag(),
+    disableContainerInterface: flag(),
+    portIsolation: flag(),
+    ipam: optional(shape({ type: orElse(text(), "") })),
+    dns: optional(dns),
+    args: optional(shape({ cni: optional(shape({ mac: optionalOrEmpty(mac) })) })),
+    runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
+  },
+  (config) => [
+    ...(config.hairpinMode && config.promiscMode ? [{ at: "promiscMode", must: "must not be true together with hairpinMode" }] : []),
+    ...(config.disableContainerInterface && config.ipam?.type ? [{ at: "disableContainerInterface", must: "must not be true together with ipam: an interface that is down carries no addresses" }] : []),
+    ...(config.vlan && config.ipam?.type && (config.isGateway || config.isDefaultGateway) && !isLinkName(`${config.bridge}.${config.vlan}`)
+      ? [{ at: "bridge", must: `must be shorter: the VLAN interface "${config.bridge}.${config.vlan}" would have more than 15 bytes` }]
+      : []),
+  ],
+);
+
+type BridgeConfig = Infer<typeof bridgeConfig> & { argumentMac?: string };
+
+function read(call: Invocation): BridgeConfig {
+  const config = readConfig(bridgeConfig, call);
+  return { ...config, ...argumentMac(call) };
+}
+
+function argumentMac(call: Invocation): { argumentMac?: string } {
+  const { MAC = "" } = readArguments(call, ["MAC"]);
+  if (MAC === "") return {};
+  const parsed = parseMac(MAC);
+  if (!parsed && call.verb !== "DEL" && call.verb !== "GC") throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: MAC=${MAC} must be a MAC address, such as 0a:58:0a:01:00:02`);
+  return parsed ? { argumentMac: parsed } : {};
+}
+
+/** runtimeConfig beats args.cni beats CNI_ARGS. */
+const wantedMac = ({ runtimeConfig, args, argumentMac }: BridgeConfig): string | undefined => runtimeConfig?.mac ?? args?.cni?.mac ?? argumentMac;
+
+/** A bridge attachment as data: bridge, its port, the container's end, addresses and routes. */
+export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease): Plan {
+  const isGateway = (config.isGateway || config.isDefaultGateway) && lease.ips.length > 0;
+  const ips = lease.ips.map((ip) => ({ ...ip, interface: 2, ...(isGateway && { gateway: ip.gateway ?? addToIp(networkOf(ip.address).ip, 1) }) }));
+  const routes = [...lease.routes, ...(config.isDefaultGateway ? missingDefaults(ips, lease.routes) : [])];
+  const hasIps = ips.length > 0;
+  const vlans = planVlans(config);
+  const { owner, netns, hostVeth } = subject;
+  return {
+    ips,
+    routes,
+    attachment: {
+      owner,
+      netns,
+      veth: { host: { name: hostVeth, mac: subject.hostMac }, pod: { name: owner.ifname, mac: subject.podMac }, ...(config.mtu && { mtu: config.mtu }) },
+      bridge: {
+        name: config.bridge,
+        mac: subject.bridgeMac,
+        ...(config.mtu && { mtu: config.mtu }),
+        vlanFiltering: config.vlan !== 0 || config.vlanTrunk !== undefined,
+        promisc: config.promiscMode,
+        addresses: isGateway ? ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })) : [],
+        forceAddress: config.forceAddress,
+        ...(isGateway && config.vlan && { vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: randomMac(), vlans: vlans! } }),
+        port: { hairpin: config.hairpinMode, isolated: config.portIsolation, ...(vlans && { vlans }) },
+      },
+      pod: {
+        up: !config.disableContainerInterface,
+        sysctls: hasIps ? planPodSysctls(owner.ifname, ips, config.enabledad) : [],
+        addresses: planAddresses(ips, { dad: config.enabledad }),
+        routes: planRoutes(routes, ips),
+        neighbours: [],
+      },
+      host: { forwarding: isGateway ? familiesOf(ips) : [], sysctls: hostVethSysctls(hostVeth), addresses: [], routes: [] },
+      firewall: { ...planMasquerade(config, ips), ...(config.macspoofchk && { spoofCheck: { mac: subject.podMac } }) },
+    },
+  };
+}
+
+/** A default route per family through its first gateway, unless IPAM brought one; one without a `gw` gets the gateway filled in. */
+const missingDefaults = (ips: ResultIp[], routes: ResultRoute[]): ResultRoute[] =>
+  familiesOf(ips)
+    .filter((family) => !routes.some(({ dst }) => dst.ip.family === family && isDefault(dst)))
+    .map((family) => ({ dst: defaultPrefix(family), gw: ips.find(({ address }) => address.ip.family === family)!.gateway as Ip }));
+
+/** VLANs of the port: the configured one untagged, the trunk's tagged; a trunk alone keeps VLAN 1 untagged. */
+function planVlans({ vlan, vlanTrunk, preserveDefaultVlan }: BridgeConfig): PortVlans | undefined {
+  const ids = (vlanTrunk ?? []).flatMap(({ id, minID, maxID }) => [
+    ...(id === undefined ? [] : [id]),
+    ...(minID === undefined ? [] : Array.from({ length: maxID! - minID + 1 }, (_, at) => minID + at)),
+  ]);
+  if (!vlan && ids.length === 0) return undefined;
+  return { dropDefault: !preserveDefaultVlan, untagged: vlan || 1, tagged: [...new Set(ids)].sort((a, b) => a - b) };
+}
+
+function interfaces({ attachment: { veth, netns, bridge } }: Plan, { host, bridge: link, vlanInterface }: Applied): ResultInterface[] {
+  return [
+    { name: bridge!.name, mac: link!.mac, mtu: link!.mtu },
+    { name: veth.host.name, mac: veth.host.mac, mtu: host.mtu },
+    { name: veth.pod.name, mac: veth.pod.mac, mtu: host.mtu, sandbox: netns },
+    ...(vlanInterface ? [{ name: vlanInterface.name, mac: vlanInterface.mac, mtu: vlanInterface.mtu }] : []),
+  ];
+}
+
+export const bridge: Plugin = wiringPlugin<BridgeConfig>({ name: "bridge", needsIpam: false, read, mac: wantedMac, plan: planBridge, interfaces });

@@ -1,0 +1,57 @@
+import type { Attachment, LinkAddress, Route, Sysctl } from "../attachment/attachment.ts";
+import type { ResultIp, ResultRoute } from "../cni/result.ts";
+import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
+import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../net/ip.ts";
+
+/** Families among addresses, each once. */
+export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];
+
+/** The gateway routes of a family go through when they name none: the first one IPAM gave for it. */
+export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
+  ips.find(({ address, gateway }) => address.ip.family === family && gateway)?.gateway;
+
+/** Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there is none; equal ones once. */
+export function planRoutes(routes: ResultRoute[], ips: ResultIp[]): Route[] {
+  const planned = routes.map(({ dst, gw, ...rest }): Route => {
+    const direct = rest.scope === RT_SCOPE.LINK || rest.scope === RT_SCOPE.HOST;
+    const through = gw ?? (direct ? undefined : gatewayOf(ips, dst.ip.family));
+    return { ...rest, dst: networkOf(dst), ...(through && { gw: through }) };
+  });
+  return planned.filter((route, at) => planned.findIndex((other) => sameRoute(route, other)) === at);
+}
+
+const sameRoute = (a: Route, b: Route): boolean =>
+  samePrefix(a.dst, b.dst) && a.table === b.table && a.priority === b.priority && (a.gw && b.gw ? sameIp(a.gw, b.gw) : a.gw === b.gw);
+
+/** Addresses as the container gets them. */
+export const planAddresses = (ips: ResultIp[], options: Omit<LinkAddress, "prefix">): LinkAddress[] => ips.map(({ address }) => ({ prefix: address, ...options }));
+
+/**
+ * Sysctls of a container's interface that has addresses: it takes no router's word (the routes are the configuration's),
+ * keeps its IPv6 addresses when it is set down, and announces its addresses when told to (see `settle`).
+ */
+export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): Sysctl[] {
+  const v6 = `net/ipv6/conf/${ifname}`;
+  const hasIpv6 = familiesOf(ips).includes(6);
+  return [
+    ...(hasIpv6
+      ? [
+          { path: "net/ipv6/conf/lo/disable_ipv6", value: "0" },
+          { path: `${v6}/disable_ipv6`, value: "0" },
+          { path: `${v6}/keep_addr_on_down`, value: "1" },
+        ]
+      : []),
+    { path: `${v6}/accept_ra`, value: "0", optional: true },
+    ...(dad ? [{ path: `${v6}/enhanced_dad`, value: "1", optional: true }] : []),
+    { path: `${v6}/accept_dad`, value: dad ? "1" : "0", optional: true },
+    { path: `${v6}/ndisc_notify`, value: "1", optional: true },
+    { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
+  ];
+}
+
+/** A host veth takes no router's word either: the pod behind it must not configure the host. */
+export const hostVethSysctls = (name: string): Sysctl[] => [{ path: `net/ipv6/conf/${name}/accept_ra`, value: "0", optional: true }];
+
+/** Masquerade of all addresses, when asked for. */
+export const planMasquerade = (config: { ipMasq: boolean; ipMasqBackend?: "iptables" | "nftables" }, ips: ResultIp[]): Attachment["firewall"] =>
+  config.ipMasq && ips.length > 0 ? { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: ips.map(({ address }) => address) } } : {};

@@ -1,0 +1,201 @@
+import type { Attachment } from "../attachment/attachment.ts";
+import { type Applied, applyLinks, settle } from "../attachment/apply.ts";
+import { compareLinks } from "../attachment/compare.ts";
+import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, removeReferenceRules, statusFirewall } from "../attachment/firewall/firewall.ts";
+import { findLink } from "../attachment/links.ts";
+import { hostVethName } from "../attachment/owner.ts";
+import { PodNamespace } from "../attachment/pod-namespace.ts";
+import { collectVeths, removeVeth } from "../attachment/remove.ts";
+import { Undo } from "../attachment/undo.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { type dns, overridingDns } from "../cni/fields.ts";
+import type { Invocation, Plugin } from "../cni/invocation.ts";
+import { type Dns, noDns, type Result, type ResultIp, type ResultRoute } from "../cni/result.ts";
+import type { Infer } from "../cni/schema.ts";
+import { assertConvertible } from "../cni/versions.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
+import { type Ip, sameIp } from "../net/ip.ts";
+import { randomMac } from "../net/mac.ts";
+import { attempt } from "./attempt.ts";
+import { chooseIpam, type Ipam } from "./ipam.ts";
+
+/** The keys every plugin that wires a container reads the same way. */
+export interface WiringConfig {
+  ipam?: { type: string };
+  ipMasq: boolean;
+  ipMasqBackend?: "iptables" | "nftables";
+  dns?: Infer<typeof dns>;
+}
+
+/** What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. */
+export interface Subject {
+  owner: Attachment["owner"];
+  netns: string;
+  hostVeth: string;
+  hostMac: string;
+  podMac: string;
+  /** of a bridge that is made */
+  bridgeMac: string;
+}
+
+/** What IPAM gave; empty for a plugin without one. */
+export interface Lease {
+  ips: ResultIp[];
+  routes: ResultRoute[];
+  dns: Dns;
+}
+
+/** The description of an attachment, and the addresses and routes as they are reported for it. */
+export interface Plan {
+  attachment: Attachment;
+  ips: ResultIp[];
+  routes: ResultRoute[];
+}
+
+/** What makes one wiring plugin differ from another: its keys, its pure plan, its list of interfaces. */
+export interface Wiring<C extends WiringConfig> {
+  name: string;
+  needsIpam: boolean;
+  read(call: Invocation): C;
+  /** the MAC asked for, if any */
+  mac?(config: C): string | undefined;
+  plan(config: C, subject: Subject, lease: Lease): Plan;
+  interfaces(plan: Plan, applied: Applied): Result["interfaces"];
+}
+
+/** A plugin from its wiring: the verbs are the same for all of them. */
+export const wiringPlugin = <C extends WiringConfig>(wiring: Wiring<C>): Plugin => ({
+  name: wiring.name,
+  add: (call) => add(wiring, call),
+  check: (call) => check(wiring, call),
+  del: (call) => del(wiring, call),
+  gc: (call) => gc(wiring, call),
+  status: (call) => status(wiring, call),
+});
+
+const ownerOf = ({ network, containerId, ifname }: Invocation): Attachment["owner"] => ({ network, containerId, ifname });
+const noLease = (): Lease => ({ ips: [], routes: [], dns: noDns() });
+
+function ipamOf<C extends WiringConfig>(wiring: Wiring<C>, config: C, call: Invocation): Ipam | undefined {
+  const type = config.ipam?.type ?? "";
+  if (type === "" && wiring.needsIpam) throw new CniError(Code.InvalidConfig, `ipam.type: ${wiring.name} needs an IPAM plugin, such as "host-local"`);
+  return type === "" ? undefined : chooseIpam(call, type);
+}
+
+function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Result {
+  const config = wiring.read(call);
+  const ipam = ipamOf(wiring, config, call);
+  assertConvertible(call.cniVersion, { hasIps: ipam !== undefined });
+  if (ipam && config.ipMasq) assertFirewallTools({ masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: [] } });
+  const pod = PodNamespace.open(call.netns, call.netnsOverride);
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const undo = new Undo();
+  const owner = ownerOf(call);
+  const hostVeth = hostVethName(owner);
+  try {
+    const lease = ipam ? call.log.step("ipam", () => ipam.add(owner, { hostVeth, pod }, undo)) : noLease();
+    const plan = wiring.plan(config, { owner, netns: call.netns, hostVeth, hostMac: randomMac(), bridgeMac: randomMac(), podMac: wiring.mac?.(config) ?? randomMac() }, lease);
+    const applied = applyLinks(plan.attachment, host, pod, { undo, log: call.log });
+    call.log.step("firewall", () => applyFirewall(owner, hostVeth, plan.attachment.firewall, (run) => undo.push("remove firewall elements", run)));
+    call.log.step("settle", () => settle(plan.attachment, host, pod, applied));
+    const { ips, routes } = plan;
+    return { interfaces: wiring.interfaces(plan, applied), ips, routes, dns: overridingDns(config.dns) ?? lease.dns };
+  } catch (error) {
+    for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
+    throw error;
+  } finally {
+    host.close();
+    pod.close();
+  }
+}
+
+function check<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
+  const config = wiring.read(call);
+  const ipam = ipamOf(wiring, config, call);
+  const result = call.prevResult;
+  if (!result) throw new CniError(Code.InvalidConfig, "prevResult: CHECK needs the result of ADD, and it is missing");
+  const pod = PodNamespace.open(call.netns, true);
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  try {
+    ipam?.check();
+    const { subject, foreign } = subjectOf(call, result, host);
+    const lease = { ...noLease(), ips: containerIps(call, result).map((ip) => ipam?.inSubnet(ip) ?? ip), routes: result.routes };
+    const { attachment } = wiring.plan(config, subject, lease);
+    const differences = [
+      ...compareLinks(attachment, { host, pod, foreign }),
+      ...(foreign ? [] : checkFirewall(subject.owner, subject.hostVeth, attachment.firewall)),
+    ];
+    if (differences.length > 0) {
+      throw new CniError(Code.Internal, `attachment ${call.ifname} of container ${call.containerId} is not as ADD made it: ${differences.join("; ")}`);
+    }
+  } finally {
+    host.close();
+    pod.close();
+  }
+}
+
+/** Names and MACs as prevResult has them; an attachment whose host veth is not podwire's was made by the reference. */
+function subjectOf(call: Invocation, { interfaces }: Result, host: NetlinkSocket): { subject: Subject; foreign: boolean } {
+  const owner = ownerOf(call);
+  const pod = interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox === call.netns);
+  if (!pod) throw new CniError(Code.InvalidConfig, `prevResult.interfaces: none is named ${JSON.stringify(call.ifname)} in sandbox ${JSON.stringify(call.netns)}`);
+  const own = hostVethName(owner);
+  const onHost = interfaces.filter(({ sandbox }) => !sandbox).map((entry) => ({ entry, link: findLink(host, entry.name) }));
+  const bridge = onHost.find(({ link }) => link?.kind === "bridge")?.entry;
+  const veth = onHost.find(({ entry }) => entry.name === own) ?? onHost.find(({ link }) => link?.kind === "veth");
+  const hostVeth = veth?.entry.name ?? own;
+  const subject = { owner, netns: call.netns, hostVeth, hostMac: veth?.entry.mac ?? "", podMac: pod.mac ?? "", bridgeMac: bridge?.mac ?? "" };
+  return { subject, foreign: hostVeth !== own };
+}
+
+/** The addresses of prevResult that are this container's interface's; those without an index too. */
+const containerIps = ({ ifname, netns }: Invocation, { ips, interfaces }: Result): ResultIp[] =>
+  ips.filter(({ interface: index }) => index === undefined || (interfaces[index]?.name === ifname && interfaces[index]?.sandbox === netns));
+
+function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
+  const config = wiring.read(call);
+  const type = config.ipam?.type ?? "";
+  const owner = ownerOf(call);
+  const pod = PodNamespace.find(call.netns, call.netnsOverride);
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const failures = attempt("DEL");
+  try {
+    const ipam = failures.try(() => (type === "" ? undefined : chooseIpam(call, type)));
+    const addresses = unique([...(failures.try(() => ipam?.addresses(owner)) ?? []), ...(call.prevResult ? containerIps(call, call.prevResult).map(({ address }) => address.ip) : [])]);
+    const mac = call.prevResult?.interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox !== undefined)?.mac;
+    const removed = failures.try(() => call.log.step("veth", () => removeVeth(owner, host, { addresses, ...(pod && { pod }), ...(mac && { mac }) })));
+    failures.try(() => call.log.step("firewall", () => removeFirewall({ owner, hostVeth: hostVethName(owner), addresses, ...(config.ipMasqBackend && { backend: config.ipMasqBackend }), masquerade: config.ipMasq })));
+    if (removed === "foreign") failures.try(() => removeReferenceRules(owner, addresses));
+    failures.try(() => call.log.step("ipam", () => ipam?.del(owner)));
+  } finally {
+    host.close();
+    pod?.close();
+  }
+  failures.throwIfAny();
+}
+
+const unique = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);
+
+function gc<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
+  const type = wiring.read(call).ipam?.type ?? "";
+  const failures = attempt("GC");
+  failures.try(() => {
+    const host = NetlinkSocket.open(NETLINK_ROUTE);
+    call.log.note("links", collectVeths(call.network, call.validAttachments, host).length);
+    host.close();
+  });
+  failures.try(() => collectFirewall(call.network, call.validAttachments));
+  failures.try(() => (type === "" ? undefined : chooseIpam(call, type).gc()));
+  failures.throwIfAny();
+}
+
+function status<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
+  const config = wiring.read(call);
+  try {
+    NetlinkSocket.open(NETLINK_ROUTE).close();
+  } catch (error) {
+    throw new CniError(Code.NotAvailable, `cannot open a netlink socket: ${(error as Error).message}`);
+  }
+  if (config.ipMasq) statusFirewall(config.ipMasqBackend ?? "nftables");
+  ipamOf(wiring, config, call)?.status();
+}
