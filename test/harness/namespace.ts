@@ -137,6 +137,19 @@ export class Namespace {
     return this.ipJson<IpRoute[]>(`-${family} route show table ${table}`);
   }
 
+  /** Links with addresses, main routes of both families and forwarding switches, read by one program. */
+  async overview(): Promise<{ links: IpLink[]; routes: IpRoute[]; forwarding: string }> {
+    const script = "ip -j -d address; echo; ip -j -4 route; echo; ip -j -6 route; echo; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding";
+    const text = await this.must("sh", "-c", script);
+    const [links, routes4, routes6, forward4, forward6] = text.split("\n").filter((line) => line.trim() !== "");
+    const parse = (line: string | undefined): unknown => JSON.parse(line ?? "[]");
+    return {
+      links: parse(links) as IpLink[],
+      routes: [...(parse(routes4) as IpRoute[]), ...(parse(routes6) as IpRoute[])],
+      forwarding: `${forward4} ${forward6}`,
+    };
+  }
+
   /** The ruleset as `nft -j list ruleset` gives it, without its header. */
   async ruleset(): Promise<Record<string, Record<string, unknown>>[]> {
     const { nftables } = JSON.parse(await this.must("nft", "-j", "list", "ruleset")) as { nftables: Record<string, Record<string, unknown>>[] };

@@ -1,0 +1,158 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Call, Namespace, Node } from "../harness.ts";
+
+export const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/** A configuration that is run on podwire and on the reference, step by step. */
+export interface Scenario {
+  name: string;
+  plugin: string;
+  /** without `cniVersion` and `name`, which every scenario gets */
+  config(node: Node, version: string): Record<string, unknown>;
+  call?: Partial<Call>;
+  /** absent: all of them */
+  versions?: string[];
+  /** uses what Debian's v1.1.1 lacks */
+  newestOnly?: boolean;
+  prepare?(node: Node): Promise<void>;
+  /** something to see while both pods are there */
+  between?(node: Node, pods: Namespace[]): Promise<unknown>;
+  /** false: adding twice is no error for this plugin, or its outcome is ruled otherwise */
+  duplicate?: boolean;
+  /** true where a ruling gives another result than the reference's; the wiring is still compared */
+  looseResult?(version: string): boolean;
+}
+
+type Make = (node: Node) => Record<string, unknown>;
+const configured = (make: Make) => (node: Node, version: string) => ({ cniVersion: version, name: "differential", ...make(node) });
+const hostLocal = (node: Node, more: object) => ({ type: "host-local", dataDir: node.dataDir, ...more });
+/** One version of each shape of result, for scenarios that are about wiring. */
+const shapes = ["0.2.0", "0.4.0", "1.1.0"];
+
+const v4 = { subnet: "10.9.0.0/24" };
+const v6 = { subnet: "fd00:9::/64" };
+const defaults = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
+
+/** What a machine outside sees of a pod that connects to it. */
+async function seenOutside(node: Node, pods: Namespace[], families: (4 | 6)[]): Promise<unknown> {
+  const outside = await node.outside();
+  await outside.listen(8080);
+  const seen = [];
+  for (const family of families) {
+    const { from } = await pods[0]!.connect(family === 4 ? outside.address4 : outside.address6, 8080);
+    seen.push(from === (family === 4 ? outside.node4 : outside.node6) ? "the node" : from);
+  }
+  return { seen, neighbour: await pods[0]!.ping("10.9.0.3") };
+}
+
+export const scenarios: Scenario[] = [
+  {
+    name: "bridge, addresses only",
+    versions: shapes,
+    plugin: "bridge",
+    config: configured((node) => ({ bridge: "br0", ipam: hostLocal(node, v4) })),
+  },
+  {
+    name: "bridge as gateway with masquerade",
+    plugin: "bridge",
+    config: configured((node) => ({ bridge: "br0", isDefaultGateway: true, ipMasq: true, ipam: hostLocal(node, v4) })),
+    between: async (node, pods) => seenOutside(node, pods, [4]),
+  },
+  {
+    name: "bridge with everything, dual stack",
+    plugin: "bridge",
+    config: configured((node) => ({
+      bridge: "br0",
+      isDefaultGateway: true,
+      ipMasq: true,
+      hairpinMode: true,
+      mtu: 1400,
+      dns: { nameservers: ["10.1.0.1"], domain: "example.org", search: ["a.example.org"], options: ["ndots:5"] },
+      ipam: hostLocal(node, { ranges: [[v4], [v6]] }),
+    })),
+    between: async (node, pods) => seenOutside(node, pods, [4, 6]),
+  },
+  {
+    name: "bridge, promiscuous, with routes of its own",
+    versions: shapes,
+    plugin: "bridge",
+    config: configured((node) => ({
+      bridge: "br0",
+      isGateway: true,
+      promiscMode: true,
+      ipam: hostLocal(node, {
+        ranges: [[{ ...v4, rangeStart: "10.9.0.100", rangeEnd: "10.9.0.101", gateway: "10.9.0.254" }]],
+        routes: [{ dst: "0.0.0.0/0" }, { dst: "192.168.0.0/16", gw: "10.9.0.7" }, { dst: "172.16.0.0/12", gw: "10.9.0.8", priority: 50 }],
+      }),
+    })),
+    newestOnly: true,
+  },
+  {
+    name: "bridge with isolated ports and a pod MAC",
+    versions: shapes,
+    plugin: "bridge",
+    config: configured((node) => ({ bridge: "br0", portIsolation: true, args: { cni: { mac: "02:00:00:00:00:99" } }, ipam: hostLocal(node, v4) })),
+    newestOnly: true,
+  },
+  {
+    name: "bridge without addresses",
+    plugin: "bridge",
+    config: configured(() => ({ bridge: "br0" })),
+    // CHECK of such a bridge always fails in the reference
+    versions: ["0.3.0", "0.3.1"],
+  },
+  {
+    name: "ptp",
+    plugin: "ptp",
+    config: configured((node) => ({ mtu: 1400, ipam: hostLocal(node, { ...v4, routes: [{ dst: "0.0.0.0/0" }] }) })),
+  },
+  {
+    name: "ptp with masquerade",
+    versions: shapes,
+    plugin: "ptp",
+    config: configured((node) => ({ ipMasq: true, ipam: hostLocal(node, { ranges: [[v4]], routes: [{ dst: "0.0.0.0/0" }, { dst: "10.200.0.0/16" }] }) })),
+    between: async (node, pods) => seenOutside(node, pods, [4]),
+  },
+  {
+    name: "ptp dual stack, as kind has it",
+    plugin: "ptp",
+    config: configured((node) => ({ ipMasq: false, mtu: 1500, ipam: hostLocal(node, { routes: defaults, ranges: [[v4], [v6]] }) })),
+    versions: ["0.3.1", "1.1.0"],
+  },
+  {
+    name: "host-local with ranges, routes and resolvConf",
+    plugin: "host-local",
+    prepare: async (node) => writeFileSync(resolvConf(node), "# c\nnameserver 10.1.0.1\nnameserver 10.1.0.2\nsearch a b\ndomain d\noptions ndots:5 rotate\n"),
+    config: configured((node) => ({
+      ipam: hostLocal(node, {
+        ranges: [[{ ...v4, rangeStart: "10.9.0.9", rangeEnd: "10.9.0.10" }, { subnet: "10.8.0.0/30" }], [v6]],
+        routes: [{ dst: "1.2.3.4/8" }, { dst: "::/0", gw: "fd00:9::7" }],
+        resolvConf: resolvConf(node),
+      }),
+    })),
+  },
+  {
+    name: "host-local, a requested address",
+    versions: shapes,
+    plugin: "host-local",
+    config: configured((node) => ({ ipam: hostLocal(node, v4) })),
+    call: { args: "IgnoreUnknown=1;K8S_POD_NAME=x;IP=10.9.0.77" },
+  },
+  {
+    name: "host-local, ranges from the runtime",
+    versions: shapes,
+    plugin: "host-local",
+    config: configured((node) => ({ runtimeConfig: { ipRanges: [[{ subnet: "10.7.0.0/29" }]] }, ipam: hostLocal(node, { ranges: [[v6]] }) })),
+  },
+  {
+    name: "loopback",
+    plugin: "loopback",
+    config: configured(() => ({})),
+    call: { ifname: "lo" },
+    duplicate: false,
+    looseResult: (version) => version.startsWith("0."),
+  },
+];
+
+const resolvConf = (node: Node): string => join(node.dataDir, "..", `resolv-${node.name}`);
