@@ -1,4 +1,5 @@
 import { findStat, S_IFREG, SystemError } from "../kernel/libc.ts";
+import { complain } from "../kernel/stderr.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, Verb } from "./invocation.ts";
 import type { Result } from "./result.ts";
@@ -71,7 +72,7 @@ function execute(call: Call, execution: Execution): Buffer {
     throw new CniError(Code.TryAgainLater, `plugin "${type}" did not finish ${verb} within ${execution.deadlineMs / 1000} s and was killed`, stderr.trim());
   }
   if (run.exitCode !== 0) throw failure(type, run.stdout.toString(), stderr, run.signalCode ? `killed by ${run.signalCode}` : `exit status ${run.exitCode}`);
-  if (stderr) process.stderr.write(stderr);
+  if (stderr) complain(stderr);
   return run.stdout;
 }
 

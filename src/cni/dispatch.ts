@@ -1,9 +1,9 @@
 import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "./config.ts";
-import { type Environment, parseEnvironment } from "./environment.ts";
+import { type Environment, type EnvironmentPart, parseEnvironment } from "./environment.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, JsonObject, Plugin } from "./invocation.ts";
 import { printCompactJson, printJson } from "./json.ts";
-import { lineLog, type Log, type LogSubject, quietLog } from "./log.ts";
+import { lineLog, type Log, quietLog } from "./log.ts";
 import { encodeResult } from "./result-shapes.ts";
 import { newest, versions } from "./versions.ts";
 
@@ -12,10 +12,10 @@ export interface Edges {
   environment: Environment;
   /** standard input to its end; with `firstByteMs`, nothing when nothing came by then */
   readStdin(firstByteMs?: number): Buffer;
-  /** the plugin this executable was called as; undefined: the configuration's `type` decides */
-  plugin: Plugin | undefined;
-  /** by the `type` of a configuration, "" when it has none; throws when there is no such plugin */
-  getPlugin(type: string): Plugin;
+  /** the name the executable was called by; where it is no plugin's, the configuration's `type` decides */
+  invokedAs: string;
+  pluginNames: readonly string[];
+  findPlugin(name: string): Plugin | undefined;
   /** appends a line to a log file, or to standard error for "stderr"; may throw */
   append(file: string, line: string): void;
   /** one line for people, on standard error */
@@ -31,6 +31,9 @@ export interface Answer {
 /** A runtime that asks for VERSION sends its own on standard input; a person at a terminal does not. */
 const VERSION_INPUT_MS = 500;
 
+/** What `podwire` is when neither its name nor a `type` says so. */
+const DEFAULT_PLUGIN = "bridge";
+
 /** One call by a runtime, from environment and standard input to the answer; the only place that catches everything. */
 export function dispatch(edges: Edges): Answer {
   let config: JsonObject | undefined;
@@ -40,9 +43,9 @@ export function dispatch(edges: Edges): Answer {
     if (part.verb === "VERSION") return answerToVersion(edges);
     const stdin = readStdin(edges);
     config = parseDocument(stdin);
-    log = openLog(edges, config, { verb: part.verb, plugin: edges.plugin?.name ?? "", container: part.containerId, interface: part.ifname });
+    log = openLog(edges, config, part);
     const base = parseBase(config, part.verb, log);
-    const plugin = edges.plugin ?? edges.getPlugin(readType(config));
+    const plugin = edges.findPlugin(edges.invokedAs) ?? getPlugin(edges, readType(config));
     const stdout = run(plugin, { ...part, ...base, environment: edges.environment, stdin, log });
     log.finish("ok");
     return { stdout, exitCode: 0 };
@@ -51,6 +54,12 @@ export function dispatch(edges: Edges): Answer {
     log.finish({ code: failure.code, msg: failure.message });
     return { stdout: printError(failure, config ? answerVersion(config) : newest), exitCode: 1 };
   }
+}
+
+function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
+  const plugin = findPlugin(type === "" || type === "podwire" ? DEFAULT_PLUGIN : type);
+  if (plugin) return plugin;
+  throw new CniError(Code.InvalidConfig, `invalid configuration: type is ${JSON.stringify(type)}, must be one of ${pluginNames.join(", ")}`);
 }
 
 function run(plugin: Plugin, call: Invocation & { cniVersion: (typeof versions)[number] }): string {
@@ -95,11 +104,13 @@ function readStdin(edges: Edges): Buffer {
 }
 
 /** The log of the configuration's `log` key, else of PODWIRE_LOG, else none; one that cannot be written is mentioned and forgotten. */
-function openLog(edges: Edges, config: JsonObject, subject: LogSubject): Log {
+function openLog(edges: Edges, config: JsonObject, { verb, containerId, ifname }: EnvironmentPart): Log {
   const settings = readLogSettings(config);
   const file = settings.file ?? edges.environment.PODWIRE_LOG;
   if (!file) return quietLog((message) => edges.complain(`warning: ${message}`));
-  return lineLog({ ...subject, network: networkOf(config) }, settings.level ?? "info", (line) => {
+  const plugin = edges.pluginNames.includes(edges.invokedAs) ? edges.invokedAs : textOf(config.type);
+  const subject = { verb, plugin, network: textOf(config.name), container: containerId, interface: ifname };
+  return lineLog(subject, settings.level ?? "info", (line) => {
     try {
       edges.append(file, line);
     } catch (error) {
@@ -108,7 +119,7 @@ function openLog(edges: Edges, config: JsonObject, subject: LogSubject): Log {
   });
 }
 
-const networkOf = ({ name }: JsonObject): string => (typeof name === "string" ? name : "");
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 /** Calls on files; what the kernel says about links, routes and sockets is no I/O error in the specification's sense. */
 const fileCalls = ["open", "read", "write", "fsync", "fchmod", "link", "symlink", "unlink", "rename", "mkdir", "rmdir", "statx", "statfs", "getdents64", "flock"];

@@ -1,3 +1,4 @@
+import { isLinkName } from "../net/link-name.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, Verb } from "./invocation.ts";
 import { show } from "./schema.ts";
@@ -20,18 +21,7 @@ const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 export const isIdentifier = (text: string): boolean => identifier.test(text);
 export const identifierRule = "a letter or digit, then letters, digits and . _ -";
 
-/** linux/if.h: 16 with the terminating zero. */
-const IFNAMSIZ = 16;
-// what Go's unicode.IsSpace says, `/` and `:`
-const refusedInName = /[/:\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/u;
-
-/** Why the text cannot be the name of a link, or undefined when it can. */
-export function linkNameProblem(name: string): string | undefined {
-  if (Buffer.byteLength(name) >= IFNAMSIZ) return "interface name is too long, at most 15 bytes are allowed";
-  if (name === "." || name === "..") return "interface name is . or ..";
-  if (refusedInName.test(name)) return "interface name contains / or : or whitespace characters";
-  return name === "" ? "interface name is empty" : undefined;
-}
+const linkNameRule = "1 to 15 bytes without / : and white space, and not . or ..";
 
 /**
  * What a runtime says through CNI_* variables, checked for the verb; an empty variable counts as one that is not set.
@@ -53,8 +43,7 @@ export function parseEnvironment(environment: Environment): EnvironmentPart {
   if (containerId && !isIdentifier(containerId)) {
     problems.push(`invalid characters in containerID: CNI_CONTAINERID is ${show(containerId)}, must be ${identifierRule}`);
   }
-  const wrongName = ifname && linkNameProblem(ifname);
-  if (wrongName) problems.push(`${wrongName}: CNI_IFNAME is ${show(ifname)}`);
+  if (ifname && !isLinkName(ifname)) problems.push(`invalid interface name: CNI_IFNAME is ${show(ifname)}, must be ${linkNameRule}`);
   if (problems.length > 0) throw new CniError(Code.InvalidEnvironment, problems.join("; "));
 
   return {

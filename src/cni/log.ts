@@ -2,13 +2,13 @@
 export const logLevels = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Who an operation is about; what has no value is left out of the line. */
+/** Who an operation is about; what is "" is left out of the line. */
 export interface LogSubject {
   verb: string;
   plugin: string;
-  network?: string;
-  container?: string;
-  interface?: string;
+  network: string;
+  container: string;
+  interface: string;
 }
 
 export type LogFacts = Record<string, string | number | boolean>;
@@ -38,9 +38,10 @@ export function lineLog(subject: LogSubject, level: LogLevel, write: (line: stri
   const started = performance.now();
   const steps: { name: string; ms: number; failed?: boolean }[] = [];
   const facts: LogFacts = {};
+  const about = Object.fromEntries(Object.entries(subject).filter(([, value]) => value !== ""));
   const wants = (other: LogLevel): boolean => logLevels.indexOf(level) >= logLevels.indexOf(other);
   const line = (of: LogLevel, more: object): void => {
-    if (wants(of)) write(`${JSON.stringify({ time: new Date().toISOString(), level: of, ...subject, ...more })}\n`);
+    if (wants(of)) write(`${JSON.stringify({ time: new Date().toISOString(), level: of, ...about, ...more })}\n`);
   };
   return {
     step(name, work) {

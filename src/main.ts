@@ -1,0 +1,69 @@
+import { version } from "../package.json" with { type: "json" };
+import { dispatch } from "./cni/dispatch.ts";
+import { versions } from "./cni/versions.ts";
+import { O, readAll, SystemError, waitReadable, withFile, writeAll } from "./kernel/libc.ts";
+import { complain } from "./kernel/stderr.ts";
+import { findPlugin, pluginNames } from "./plugins/registry.ts";
+
+const STDIN = 0;
+const STDOUT = 1;
+
+/** Commands for people, loaded when asked for; each takes its arguments and returns the exit code. */
+const commands: Record<string, { summary: string; load: () => (args: string[]) => number }> = {
+  install: { summary: "copy this executable to a plugin folder and link the plugins' names to it", load: () => (require("./cli/install.ts") as typeof import("./cli/install.ts")).install },
+};
+
+const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
+
+function answerRuntime(): number {
+  const { stdout, exitCode } = dispatch({
+    environment: process.env,
+    readStdin: (firstByteMs) => (firstByteMs === undefined || waitReadable(STDIN, firstByteMs) ? readAll(STDIN) : Buffer.alloc(0)),
+    invokedAs: name,
+    findPlugin,
+    pluginNames,
+    append: (file, line) => (file === "stderr" ? complain(line) : withFile(file, O.WRONLY | O.CREAT | O.APPEND, 0o640, (fd) => writeAll(fd, Buffer.from(line)))),
+    complain: (message) => complain(`podwire: ${message}\n`),
+  });
+  return print(stdout) ? exitCode : 1;
+}
+
+function answerPerson([command, ...args]: string[]): number {
+  if (command === "--version" || command === "-V") return print(`podwire ${version}\n`) ? 0 : 1;
+  if (command !== undefined && Object.hasOwn(commands, command)) return commands[command]!.load()(args);
+  if (command !== undefined && !["--help", "-h", "help"].includes(command)) {
+    complain(`podwire: unknown command ${JSON.stringify(command)}; there are: ${Object.keys(commands).join(", ")}\n`);
+    return 2;
+  }
+  // A plugin run bare says so on standard error, as the reference does: its standard output belongs to runtimes.
+  if (command === undefined && pluginNames.includes(name)) {
+    complain(`CNI ${name} plugin podwire ${version}\nCNI protocol versions supported: ${versions.join(", ")}\n`);
+    return 0;
+  }
+  return print(about()) ? 0 : 1;
+}
+
+const about = (): string => `podwire ${version}: wires pods. A container runtime runs it as the CNI plugins ${pluginNames.join(", ")}.
+CNI protocol versions supported: ${versions.join(", ")}
+
+A runtime sets CNI_COMMAND and writes a configuration to standard input; the name it is run by chooses the plugin, or,
+run as podwire, the configuration's "type".
+
+Commands:
+${Object.entries(commands).map(([command, { summary }]) => `  podwire ${command.padEnd(10)} ${summary}`).join("\n")}
+  podwire --version
+`;
+
+/** Prints to standard output; false, with a note on standard error, where nobody can read it (EPIPE) or it is full. */
+function print(text: string): boolean {
+  try {
+    writeAll(STDOUT, Buffer.from(text));
+    return true;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    complain(`podwire: cannot write to standard output: ${error.message}\n`);
+    return false;
+  }
+}
+
+process.exit(process.env.CNI_COMMAND ? answerRuntime() : answerPerson(process.argv.slice(2)));
