@@ -1,0 +1,81 @@
+import { CniError, Code } from "../../cni/error.ts";
+import type { Family } from "../../net/ip.ts";
+
+/** The tools of each family, in the order of use: read everything in one call, change everything in one call. */
+const tools = {
+  4: { save: "iptables-save", restore: "iptables-restore" },
+  6: { save: "ip6tables-save", restore: "ip6tables-restore" },
+} as const;
+
+/** A change that meets somebody else's is planned again this often. */
+const ATTEMPTS = 5;
+
+/** The rules of table nat as iptables-save prints them, by chain; a chain without rules has an empty list. */
+export type NatTable = Map<string, string[]>;
+
+const which = (tool: string): string => {
+  const path = Bun.which(tool);
+  if (!path) throw new CniError(Code.Internal, `cannot find ${tool} in PATH (${process.env.PATH ?? "not set"}); the iptables backend needs it`);
+  return path;
+};
+
+/** True when the family's tools are on this node. */
+export const hasIptables = (family: Family): boolean => Boolean(Bun.which(tools[family].save) && Bun.which(tools[family].restore));
+
+function run(tool: string, args: string[], input = ""): { ok: boolean; output: string; errors: string } {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([which(tool), ...args], { stdin: Buffer.from(input) });
+  return { ok: exitCode === 0, output: stdout.toString(), errors: stderr.toString().trim().replaceAll("\n", "; ") };
+}
+
+/** Fails, naming the tool, when one of the families' tools is missing or table nat cannot be used with it. Changes nothing. */
+export function assertIptables(families: readonly Family[], code: number = Code.Internal): void {
+  try {
+    for (const family of families) {
+      which(tools[family].save);
+      const { ok, errors } = run(tools[family].restore, ["--noflush", "--wait", "--test"], "*nat\nCOMMIT\n");
+      if (!ok) throw new CniError(code, `${tools[family].restore} cannot use table nat: ${errors}`);
+    }
+  } catch (error) {
+    throw error instanceof CniError ? new CniError(code, error.message) : error;
+  }
+}
+
+/** Table nat of a family. */
+export function readNat(family: Family): NatTable {
+  const tool = tools[family].save;
+  const { ok, output, errors } = run(tool, ["-t", "nat"]);
+  if (!ok) throw new CniError(Code.Internal, `${tool} -t nat failed: ${errors}`);
+  const chains: NatTable = new Map();
+  for (const line of output.split("\n")) {
+    const chain = /^(?::|-A )(\S+)/.exec(line)?.[1];
+    if (chain === undefined) continue;
+    if (!chains.has(chain)) chains.set(chain, []);
+    if (line.startsWith("-A ")) chains.get(chain)!.push(line.slice(`-A ${chain} `.length));
+  }
+  return chains;
+}
+
+/** Runs the lines on table nat, all or nothing; returns what iptables-restore complained about, "" when it did not. */
+export function tryRestoreNat(family: Family, lines: readonly string[]): string {
+  const { ok, errors } = run(tools[family].restore, ["--noflush", "--wait"], `*nat\n${lines.join("\n")}\nCOMMIT\n`);
+  return ok ? "" : errors || "it failed without a word";
+}
+
+/** Plans lines from table nat as it is and runs them; planned again when the table changed in between. No lines, no run. */
+export function changeNat(family: Family, plan: (nat: NatTable) => string[]): void {
+  for (let attempt = 1; ; attempt++) {
+    const lines = plan(readNat(family));
+    const errors = lines.length === 0 ? "" : tryRestoreNat(family, lines);
+    if (errors === "") return;
+    if (attempt === ATTEMPTS) throw new CniError(Code.Internal, `${tools[family].restore} failed: ${errors}`);
+  }
+}
+
+/** A comment match as iptables-save prints it (quotes escaped, at most 255 bytes), so that lines can be compared. */
+export const commentMatch = (comment: string): string => `-m comment --comment "${comment.slice(0, 255).replaceAll(/["\\]/g, "\\$&")}"`;
+
+/** Lines that make `chain` hold exactly these rules: declaring a chain of one's own empties it. */
+export const replaceChain = (chain: string, rules: readonly string[]): string[] => [`:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`)];
+
+/** Lines that delete the chain; nothing may jump to it any more. */
+export const dropChain = (chain: string): string[] => [`-F ${chain}`, `-X ${chain}`];

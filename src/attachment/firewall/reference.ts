@@ -1,0 +1,40 @@
+import { NFPROTO } from "../../kernel/nftables/match.ts";
+import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { deleteChain, deleteRule, type Table } from "../../kernel/nftables/object.ts";
+import type { Ip } from "../../net/ip.ts";
+import type { Owner } from "../attachment.ts";
+import { removeIptablesMasquerade } from "./masqueradeIptables.ts";
+
+// What the Go reference plugins leave on a node for an attachment they made; podwire removes it when it has taken over.
+
+const MASQUERADE: Table = { family: NFPROTO.INET, name: "cni_plugins_masquerade" };
+const BRIDGE_NAT: Table = { family: NFPROTO.BRIDGE, name: "nat" };
+
+const NFT_CHAIN_MAXNAMELEN = 128;
+
+const sha512 = (text: string): string => new Bun.CryptoHasher("sha512").update(text).digest("hex").slice(0, 16);
+
+/** How the comment of the reference's nftables masquerade rules starts for an attachment. */
+export const referenceMasqueradeHash = ({ network, containerId, ifname }: Owner): string => `${sha512(network)}-${sha512(`${ifname}:${containerId}`)}`;
+
+/** Removes the rules the reference made for an attachment: masquerading by both its backends, and the MAC spoof check. */
+export function removeReferenceRules(owner: Owner, addresses: readonly Ip[]): void {
+  Nftables.use((nft) => {
+    removeMasquerade(nft, owner);
+    removeSpoofCheck(nft, owner);
+  });
+  removeIptablesMasquerade(owner, addresses);
+}
+
+function removeMasquerade(nft: Nftables, owner: Owner): void {
+  const hash = referenceMasqueradeHash(owner);
+  const rules = nft.rules(MASQUERADE, "masq_checks").filter(({ comment }) => comment.startsWith(hash));
+  nft.commit(rules.map(({ chain, handle }) => deleteRule(MASQUERADE, chain, handle)));
+}
+
+function removeSpoofCheck(nft: Nftables, { containerId, ifname }: Owner): void {
+  const id = `${containerId}-${ifname}`;
+  const rules = nft.rules(BRIDGE_NAT, "PREROUTING").filter(({ comment }) => comment === `macspoofchk-${id}`);
+  const chains = [`cni-br-iface-${id}`, `cni-br-iface-${id}-mac`].filter((chain) => chain.length < NFT_CHAIN_MAXNAMELEN && nft.findChain(BRIDGE_NAT, chain));
+  nft.commit([...rules.map(({ chain, handle }) => deleteRule(BRIDGE_NAT, chain, handle)), ...chains.map((chain) => deleteChain(BRIDGE_NAT, chain))]);
+}

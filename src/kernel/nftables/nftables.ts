@@ -1,0 +1,119 @@
+import { isErrno } from "../libc.ts";
+import { type Message, NETLINK_NETFILTER, NetlinkSocket } from "../netlink.ts";
+import { type Chain, decodeChain, decodeElements, decodeRule, type Rule } from "./decode.ts";
+import { batch, deleteChain, deleteElement, type Element, getChain, getElement, listChains, listElements, listRules, NFT_MSG, nftMessage, type Table } from "./object.ts";
+
+/** An element as it was found: who it belongs to stands in its comment. */
+export type FoundElement = Element & { comment: string };
+
+/** A member of a set by its key. */
+export interface ElementRef {
+  table: Table;
+  set: string;
+  key: Buffer;
+}
+
+/** Deletions sent at once: netlink sends at most what the socket's buffer holds. */
+const DELETIONS_PER_BATCH = 500;
+/** A deletion that meets somebody else's is tried again this often. */
+const DELETE_ATTEMPTS = 5;
+
+/** The nftables of the network namespace the thread is in. */
+export class Nftables {
+  private constructor(private readonly socket: NetlinkSocket) {}
+
+  /** Opens, runs `use`, closes whatever happens. */
+  static use<T>(use: (nft: Nftables) => T): T {
+    const nft = new Nftables(NetlinkSocket.open(NETLINK_NETFILTER));
+    try {
+      return use(nft);
+    } finally {
+      nft.socket.close();
+    }
+  }
+
+  /**
+   * As `use`, but the socket is left to the exit of the process: after a deletion the kernel lets close(2) wait until every
+   * processor has seen it (nft_rcv_nl_event flushes the deferred work, 10-20 ms), time that passes anyway while a veth goes.
+   */
+  static useUntilExit<T>(use: (nft: Nftables) => T): T {
+    return use(new Nftables(NetlinkSocket.open(NETLINK_NETFILTER)));
+  }
+
+  /** Does all of it, or nothing and throws the first NetlinkError. */
+  commit(messages: readonly Message[]): void {
+    if (messages.length > 0) this.socket.request(batch(messages));
+  }
+
+  /** Asks for the generation number: throws where the kernel has no nftables or we may not use it. Changes nothing. */
+  probe(): void {
+    this.socket.request([nftMessage(NFT_MSG.GETGEN, 0, 0, { what: "use nftables" })]);
+  }
+
+  findChain(table: Table, chain: string): Chain | undefined {
+    const reply = this.socket.find(getChain(table, chain));
+    return reply && decodeChain(reply);
+  }
+
+  chains(table: Table): Chain[] {
+    return this.socket.dump(listChains(table)).map(decodeChain).filter((chain) => chain.table === table.name);
+  }
+
+  findElement({ table, set, key }: ElementRef): FoundElement | undefined {
+    const reply = this.socket.find(getElement(table, set, key));
+    return reply && decodeElements(reply)[0];
+  }
+
+  /** All elements of a set, none when there is no such set. */
+  elements(table: Table, set: string): FoundElement[] {
+    return this.dump(listElements(table, set)).flatMap(decodeElements);
+  }
+
+  /** The rules of a table or of one chain in order, none when it does not exist. */
+  rules(table: Table, chain?: string): Rule[] {
+    return this.dump(listRules(table, chain)).map(decodeRule);
+  }
+
+  private dump(message: Message): ReturnType<NetlinkSocket["dump"]> {
+    try {
+      return this.socket.dump(message);
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+
+  /** Deletes a chain with its rules, unless something leads to it. */
+  deleteUnusedChain(table: Table, chain: string): void {
+    try {
+      this.commit([deleteChain(table, chain)]);
+    } catch (error) {
+      if (!isErrno(error, "EBUSY", "ENOENT")) throw error;
+    }
+  }
+
+  /** Deletes those of the elements that are there and that `isMine`, judged by what the kernel has now. */
+  deleteElements(refs: readonly ElementRef[], isMine: (found: FoundElement) => boolean): void {
+    for (let attempt = 1; ; attempt++) {
+      const mine = refs.filter((ref) => {
+        const found = this.findElement(ref);
+        return found !== undefined && isMine(found);
+      });
+      try {
+        for (let at = 0; at < mine.length; at += DELETIONS_PER_BATCH) {
+          this.commit(mine.slice(at, at + DELETIONS_PER_BATCH).map(({ table, set, key }) => deleteElement(table, set, key)));
+        }
+        return;
+      } catch (error) {
+        // somebody deleted one of them since we looked: look again
+        if (attempt === DELETE_ATTEMPTS || !isErrno(error, "ENOENT")) throw error;
+      }
+    }
+  }
+
+  /** As `deleteElements`, for whatever `isMine` in whole sets. */
+  deleteFromSets(sets: readonly { table: Table; set: string }[], isMine: (found: FoundElement) => boolean): void {
+    const refs = sets.flatMap(({ table, set }) => this.elements(table, set).filter(isMine).map(({ key }) => ({ table, set, key })));
+    this.deleteElements(refs, isMine);
+  }
+}
