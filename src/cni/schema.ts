@@ -94,10 +94,14 @@ interface Wrong {
 }
 
 function attempt<S extends Schema>(schema: S, json: unknown): { value: output<S> } | { wrong: [Wrong, ...Wrong[]] } {
-  const parsed = safeParse(schema, respell(schema, json), { reportInput: true });
+  const written = respell(schema, json);
+  const parsed = safeParse(schema, written);
   if (parsed.success) return { value: parsed.data };
-  return { wrong: parsed.error.issues.map(({ path, input, message }) => ({ path, input, must: message })) as [Wrong, ...Wrong[]] };
+  return { wrong: parsed.error.issues.map(({ path, message }) => ({ path, input: valueAt(written, path), must: message })) as [Wrong, ...Wrong[]] };
 }
+
+/** What was written there: a rule sees values that are decoded already. */
+const valueAt = (json: unknown, path: PropertyKey[]): unknown => path.reduce((at, key) => (at as JsonObject | undefined)?.[String(key)], json);
 
 /** The JSON value with the keys of `shape`s spelled as the schema spells them, and without null and unknown ones. */
 function respell(schema: Schema, json: unknown): unknown {

@@ -105,6 +105,8 @@ export function setModified(fd: number, nanoseconds: bigint): void {
 /** Waits at most this long (less when a signal comes). */
 export const sleep = (microseconds: number): void => void c.usleep(microseconds);
 export const exists = (path: string): boolean => c.access(cString(path), 0) === 0;
+/** True when files can be made in a directory: write and search permission, on a file system that is not read-only. */
+export const isWritable = (directory: string): boolean => c.access(cString(directory), 2 | 1) === 0;
 
 /** Reads at most `buffer.length` bytes; returns how many came, 0 at the end of the file. */
 export const read = (fd: number, buffer: Uint8Array): number => restart(() => c.read(fd, buffer, buffer.length), "read");

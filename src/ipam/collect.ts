@@ -1,0 +1,56 @@
+import { Code, CniError } from "../cni/error.ts";
+import * as libc from "../kernel/libc.ts";
+import { formatIp, type Ip } from "../net/ip.ts";
+import { asidePath, folderPath, type Holder, leasedAddresses, type LeaseFolder, type LeaseOwner, namesIn, readLease, removeFile } from "./folder.ts";
+import { pruneRecords } from "./knowledge.ts";
+import { explaining } from "./leases.ts";
+import { type LeaseStore, withStore } from "./store.ts";
+
+/**
+ * GC: frees the addresses of every attachment that is not valid and returns them. A file with the container id alone stays
+ * while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as one error.
+ */
+export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[]): Ip[] {
+  if (!libc.exists(folderPath(folder))) return [];
+  const containers = new Set(valid.map(({ containerId }) => containerId));
+  const attachments = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
+  const isValid = ({ containerId, ifname }: Holder): boolean => (ifname === undefined ? containers.has(containerId) : attachments.has(`${containerId}:${ifname}`));
+  return explaining(`cannot collect the leases in ${folderPath(folder)}`, () => {
+    const { released, failures } = withStore(folder, (store) => {
+      const outcome = releaseInvalid(store, isValid);
+      pruneRecords(folder, isValid);
+      removeOldDrafts(folder);
+      store.takeCensus();
+      return outcome;
+    });
+    if (failures.length > 0) throw new CniError(Code.Io, `cannot release ${failures.join("; ")}`);
+    return released;
+  });
+}
+
+function releaseInvalid(store: LeaseStore, isValid: (holder: Holder) => boolean): { released: Ip[]; failures: string[] } {
+  const released: Ip[] = [];
+  const failures: string[] = [];
+  for (const ip of leasedAddresses(store.folder)) {
+    const holder = readLease(store.folder, ip);
+    if (holder === undefined || holder === "torn" || isValid(holder)) continue;
+    try {
+      if (store.release(ip, holder)) released.push(ip);
+    } catch (error) {
+      failures.push(`${formatIp(ip)}: ${(error as Error).message}`);
+    }
+  }
+  return { released, failures };
+}
+
+/** An ADD that is killed leaves its draft; one that runs is never this old. */
+const DRAFT_NANOSECONDS = 3_600_000_000_000n;
+
+function removeOldDrafts(folder: LeaseFolder): void {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  for (const name of namesIn(asidePath(folder))) {
+    const path = `${asidePath(folder)}/${name}`;
+    const modified = name.startsWith(".new-") ? libc.findStat(path)?.mtime : undefined;
+    if (modified !== undefined && now - modified > DRAFT_NANOSECONDS) removeFile(path);
+  }
+}

@@ -1,0 +1,95 @@
+import { readArguments } from "../cni/arguments.ts";
+import { Code, CniError } from "../cni/error.ts";
+import { ip, prefix, route } from "../cni/fields.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import type { ResultRoute } from "../cni/result.ts";
+import { type Complaint, decoded, type Infer, list, optional, optionalOrEmpty, orElse, parseConfig, parseLeniently, shape, text } from "../cni/schema.ts";
+import { type Ip, parseIp, parsePrefix } from "../net/ip.ts";
+import type { LeaseFolder } from "./folder.ts";
+import { rangeComplaints, type RangeSet, setComplaints, toRange } from "./range.ts";
+import type { Request } from "./requests.ts";
+
+/** What host-local reads of a configuration and CNI_ARGS, checked. */
+export interface HostLocalConfig {
+  folder: LeaseFolder;
+  /** one address is leased from each */
+  sets: RangeSet[];
+  routes: ResultRoute[];
+  /** path of a file, "" for none */
+  resolvConf: string;
+  requests: Request[];
+}
+
+const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+
+const bounds = { rangeStart: optionalOrEmpty(ip), rangeEnd: optionalOrEmpty(ip), gateway: optionalOrEmpty(ip) };
+const rangeSets = list(list(shape({ subnet: prefix, ...bounds }, rangeComplaints)));
+
+/** `10.1.0.5` or `10.1.0.5/16`: the length says nothing, the subnet's counts. */
+const parseRequested = (value: string): Ip | undefined => parsePrefix(value)?.ip ?? parseIp(value);
+const requested = orElse(list(decoded<Ip>((value) => (typeof value === "string" ? parseRequested(value) : undefined), "an IP address")), []);
+
+const keys = {
+  ipam: shape(
+    {
+      subnet: optional(prefix),
+      ...bounds,
+      ranges: orElse(rangeSets, []),
+      routes: orElse(list(route), []),
+      dataDir: orElse(text(), ""),
+      resolvConf: orElse(text(), ""),
+    },
+    ({ subnet, ...others }) => (subnet ? rangeComplaints({ subnet, ...others }) : []),
+  ),
+  runtimeConfig: orElse(shape({ ipRanges: orElse(rangeSets, []), ips: requested }), { ipRanges: [], ips: [] }),
+  args: orElse(shape({ cni: orElse(shape({ ips: requested }), { ips: [] }) }), { cni: { ips: [] } }),
+  cniVersion: orElse(text(), ""),
+};
+
+type Keys = Infer<ReturnType<typeof shape<typeof keys>>>;
+
+/** The runtime's sets come first, then the one of the old keys beside `ranges`, then `ranges`. */
+function setsOf({ ipam, runtimeConfig }: Pick<Keys, "ipam" | "runtimeConfig">): RangeSet[] {
+  const { subnet, ...others } = ipam;
+  return [...runtimeConfig.ipRanges, ...(subnet ? [[{ subnet, ...others }]] : []), ...ipam.ranges].map((set) => set.map(toRange));
+}
+
+/** Versions 0.1.0 and 0.2.0, and their default "", have one place for an address of each family in their results. */
+const oneAddressVersions = ["", "0.1.0", "0.2.0"];
+
+function wholeComplaints({ ipam, runtimeConfig, cniVersion }: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">): Complaint[] {
+  const sets = setsOf({ ipam, runtimeConfig });
+  if (sets.length === 0) return [{ at: "ipam", must: "must have address ranges: no IP ranges specified (`ranges` or `subnet`)" }];
+  const complaints = setComplaints(sets);
+  const families = sets.map((set) => set[0]?.subnet.ip.family);
+  if (oneAddressVersions.includes(cniVersion) && new Set(families).size < families.length)
+    complaints.push(`CNI version ${cniVersion || "0.1.0"} does not support more than 1 address per family`);
+  return complaints.map((text) => ({ at: "ipam", must: `must have sound address ranges: ${text}` }));
+}
+
+/** Everything host-local needs for ADD, CHECK and STATUS; throws CniError 7 (configuration) or 4 (CNI_ARGS). */
+export function parseIpamConfig(call: Invocation): HostLocalConfig {
+  const config = parseConfig(shape(keys, wholeComplaints), call.config);
+  const { IP: argument = "" } = readArguments(call, ["IP"]);
+  const fromArguments = argument === "" ? undefined : parseRequested(argument);
+  if (argument !== "" && !fromArguments) throw new CniError(Code.InvalidEnvironment, `CNI_ARGS IP is ${JSON.stringify(argument)}, must be an IP address`);
+  return {
+    folder: folderOf(config.ipam.dataDir, call.network),
+    sets: setsOf(config),
+    routes: config.ipam.routes,
+    resolvConf: config.ipam.resolvConf,
+    requests: [
+      ...(fromArguments ? [{ ip: fromArguments, from: "CNI_ARGS IP" }] : []),
+      ...config.args.cni.ips.map((ip, i) => ({ ip, from: `args.cni.ips[${i}]` })),
+      ...config.runtimeConfig.ips.map((ip, i) => ({ ip, from: `runtimeConfig.ips[${i}]` })),
+    ],
+  };
+}
+
+/** Where the leases are, from a configuration that need not be valid otherwise: all that DEL and GC need. */
+export function parseLeaseFolder(call: Pick<Invocation, "config" | "network">): LeaseFolder {
+  const { value } = parseLeniently(shape({ ipam: orElse(shape({ dataDir: orElse(text(), "") }), { dataDir: "" }) }), call.config);
+  return folderOf(value.ipam.dataDir, call.network);
+}
+
+const folderOf = (dataDir: string, network: string): LeaseFolder => ({ dataDir: dataDir.replace(/(?<=.)\/+$/, "") || DEFAULT_DATA_DIR, network });

@@ -1,0 +1,80 @@
+import * as libc from "../kernel/libc.ts";
+import { formatIp, type Ip, parseIp } from "../net/ip.ts";
+import { asidePath, ensureDirectory, findText, type LeaseFolder, type LeaseOwner, namesIn, removeFile } from "./folder.ts";
+
+/** What a main plugin knows of the pod that gets the lease: enough to tell later whether the pod is gone. */
+export interface Knowledge {
+  /** name of the host end of the veth pair */
+  hostVeth: string;
+  /** path of the pod's network namespace */
+  netns: string;
+  /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
+  cookie?: bigint;
+}
+
+/** One attachment's leases and what podwire knows about it. The lease files are the truth; this says where to look. */
+export interface LeaseRecord {
+  owner: LeaseOwner;
+  ips: Ip[];
+  /** text of the /run marker when the leases were made; "" when there was none */
+  marker: string;
+  knowledge?: Knowledge;
+}
+
+/** Longest file name that is made of the owner's own words; ext4 and most others allow 255 bytes. */
+const READABLE_BYTES = 200;
+
+/** `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed one. */
+function recordPath(folder: LeaseFolder, { containerId, ifname }: LeaseOwner): string {
+  const readable = `${containerId}:${ifname}`;
+  const hashed = (): string => `sha512:${new Bun.CryptoHasher("sha512").update(readable).digest("hex").slice(0, 64)}`;
+  return `${asidePath(folder)}/${Buffer.byteLength(readable) <= READABLE_BYTES ? readable : hashed()}`;
+}
+
+/** The owner's record; undefined when there is none, or when it was cut short. */
+export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord | undefined {
+  const record = decodeRecord(findText(recordPath(folder, owner)));
+  return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname ? record : undefined;
+}
+
+/** Not flushed to disk: a record that is lost is made up for by reading all leases. */
+export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {
+  const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
+  const json = { ...owner, ips: ips.map(formatIp), marker, ...(knowledge && { hostVeth: knowledge.hostVeth, netns: knowledge.netns, ...cookie }) };
+  libc.writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
+}
+
+export const removeRecord = (folder: LeaseFolder, owner: LeaseOwner): boolean => removeFile(recordPath(folder, owner));
+
+/** Removes the records of owners that are not wanted, and files that are no record. */
+export function pruneRecords(folder: LeaseFolder, isWanted: (owner: LeaseOwner) => boolean): void {
+  for (const name of namesIn(asidePath(folder))) {
+    if (name.startsWith(".")) continue; // census, stamp, drafts
+    const record = decodeRecord(findText(`${asidePath(folder)}/${name}`));
+    if (!record || !isWanted(record.owner)) removeFile(`${asidePath(folder)}/${name}`);
+  }
+}
+
+/** Creates the folder of the records. */
+export const ensureAside = (folder: LeaseFolder): void => ensureDirectory(asidePath(folder));
+
+function decodeRecord(text: string | undefined): LeaseRecord | undefined {
+  const json = parseObject(text);
+  const string = (key: string): string => (typeof json?.[key] === "string" ? (json[key] as string) : "");
+  if (!json || !Array.isArray(json["ips"]) || !string("containerId") || !string("ifname")) return undefined;
+  const ips = json["ips"].map((ip) => parseIp(String(ip)));
+  if (!ips.every((ip) => ip !== undefined)) return undefined;
+  const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
+  const knowledge = string("hostVeth") ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie } } : {};
+  return { owner: { containerId: string("containerId"), ifname: string("ifname") }, ips, marker: string("marker"), ...knowledge };
+}
+
+function parseObject(text: string | undefined): Record<string, unknown> | undefined {
+  try {
+    const json: unknown = JSON.parse(text ?? "null");
+    return typeof json === "object" && json !== null ? (json as Record<string, unknown>) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

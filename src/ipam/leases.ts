@@ -1,0 +1,161 @@
+import { Code, CniError } from "../cni/error.ts";
+import { type Dns, noDns, type ResultIp, type ResultRoute } from "../cni/result.ts";
+import * as libc from "../kernel/libc.ts";
+import { formatIp, type Ip } from "../net/ip.ts";
+import { type Candidate, claimFirst } from "./allocator.ts";
+import type { HostLocalConfig } from "./config.ts";
+import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, removeFile, writeCursor } from "./folder.ts";
+import { findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
+import type { Lease, Liveness } from "./liveness.ts";
+import { findRange, formatSet, type RangeSet } from "./range.ts";
+import { exhausted, listLeases, takeBack } from "./reclaim.ts";
+import { planRequests } from "./requests.ts";
+import { parseResolvConf } from "./resolv-conf.ts";
+import { type Draft, draftLease, type LeaseStore, withStore } from "./store.ts";
+
+/** What IPAM says for a result, how to take back exactly that, and which leases of gone pods were taken back for it. */
+export interface Leased {
+  ips: ResultIp[];
+  routes: ResultRoute[];
+  dns: Dns;
+  undo(): void;
+  takenBack: Lease[];
+}
+
+/**
+ * Leases one address of each range set to the owner, under one lock; a failure leaves nothing. An owner that has an
+ * address in one of the sets already gets an error, and keeps it. `knowledge` is what the main plugin knows of the pod.
+ */
+export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: Liveness, knowledge?: Knowledge): Leased {
+  const { folder, sets, routes } = config;
+  const dns = readDns(config.resolvConf);
+  const requested = planRequests(sets, config.requests);
+  return explaining(`cannot lease an address in ${folderPath(folder)}`, () => {
+    const draft = draftLease(folder, owner);
+    try {
+      return withStore(folder, (store) => {
+        const before = findRecord(folder, owner);
+        const { ips: held, holder } = store.owned(owner);
+        for (const ip of held) refuseDuplicate(sets, owner, ip);
+        const kept = holder.ifname === undefined ? [] : held; // of range sets that are not in this configuration
+        const taking = new Taking(store, owner, draft, liveness);
+        const taken = taking.run(sets, requested, (ips) => store.remember(newRecord(owner, [...kept, ...ips], liveness, knowledge)));
+        const ips = taken.map(({ ip, range }) => ({ address: { ip, length: range.subnet.length }, gateway: range.gateway }));
+        return { ips, routes, dns, takenBack: taking.takenBack, undo: () => withStore(folder, (again) => giveBack(again, owner, taken, before)) };
+      });
+    } finally {
+      removeFile(draft.path);
+    }
+  });
+}
+
+function readDns(resolvConf: string): Dns {
+  if (resolvConf === "") return noDns();
+  try {
+    return parseResolvConf(libc.readFile(resolvConf).toString());
+  } catch (error) {
+    if (error instanceof libc.SystemError) throw new CniError(Code.Io, `ipam.resolvConf: cannot read the file: ${error.message}`, "", { cause: error });
+    throw error;
+  }
+}
+
+function refuseDuplicate(sets: RangeSet[], { containerId, ifname }: LeaseOwner, ip: Ip): void {
+  if (!sets.some((set) => findRange(set, ip))) return;
+  throw new CniError(Code.Internal, `${formatIp(ip)} has been allocated to ${containerId} (interface ${ifname}), duplicate allocation is not allowed: DEL comes before another ADD`);
+}
+
+const newRecord = (owner: LeaseOwner, ips: Ip[], liveness: Liveness, knowledge: Knowledge | undefined): LeaseRecord =>
+  ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
+
+function giveBack(store: LeaseStore, owner: LeaseOwner, taken: Candidate[], before: LeaseRecord | undefined): void {
+  for (const { ip } of taken) store.release(ip, owner);
+  if (before) store.remember(before);
+  else store.forget(owner);
+}
+
+/** One ADD's way through the range sets. */
+class Taking {
+  readonly takenBack: Lease[] = [];
+
+  constructor(
+    private readonly store: LeaseStore,
+    private readonly owner: LeaseOwner,
+    private readonly draft: Draft,
+    private readonly liveness: Liveness,
+  ) {}
+
+  /** One address of each set, with cursors and whatever `remember` writes; a failure frees what was taken. */
+  run(sets: RangeSet[], requested: (Ip | undefined)[], remember: (ips: Ip[]) => void): Candidate[] {
+    const taken: Candidate[] = [];
+    try {
+      sets.forEach((set, n) => taken.push(requested[n] ? this.takeThis(n, set, requested[n]) : this.takeAny(n, set)));
+      taken.forEach(({ ip }, n) => writeCursor(this.store.folder, n, ip));
+      remember(taken.map(({ ip }) => ip));
+      this.store.flush();
+      return taken;
+    } catch (error) {
+      for (const { ip } of taken) this.store.release(ip, this.owner);
+      throw error;
+    }
+  }
+
+  private takeThis(n: number, set: RangeSet, ip: Ip): Candidate {
+    if (this.store.claim(ip, this.draft)) return { ip, range: findRange(set, ip)! };
+    const holder = readLease(this.store.folder, ip);
+    const who = holder === undefined || holder === "torn" ? "a file that is no lease" : `container ${holder.containerId}${holder.ifname ? ` (interface ${holder.ifname})` : ""}`;
+    throw new CniError(Code.TryAgainLater, `requested IP address ${formatIp(ip)} is not available in range set ${n} (${formatSet(set)}): ${who} has it`);
+  }
+
+  private takeAny(n: number, set: RangeSet): Candidate {
+    const { folder } = this.store;
+    const family = set[0]!.subnet.ip.family;
+    const readTaken = (): Set<bigint> => new Set(leasedAddresses(folder).filter((ip) => ip.family === family).map(({ value }) => value));
+    const attempt = (): Candidate | undefined => claimFirst(set, readCursor(folder, n), (ip) => this.store.claim(ip, this.draft), readTaken);
+    const free = attempt();
+    if (free) return free;
+    const leases = listLeases(folder, this.liveness, set);
+    const freed = takeBack(this.store, leases);
+    this.takenBack.push(...freed);
+    const again = freed.length > 0 ? attempt() : undefined;
+    if (!again) throw exhausted(folder, n, set, leases);
+    return again;
+  }
+}
+
+/** The addresses an owner holds; none where the network has no leases at all. Nothing is created. */
+export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
+  const recorded = findRecord(folder, owner)?.ips ?? [];
+  // Files change whole, so a record that agrees with them needs no lock
+  if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
+  if (!libc.exists(folderPath(folder))) return [];
+  return explaining(`cannot look for leases in ${folderPath(folder)}`, () => withStore(folder, (store) => store.owned(owner).ips));
+}
+
+/** Throws unless the owner holds an address, whichever. */
+export function checkLease({ folder }: Pick<HostLocalConfig, "folder">, owner: LeaseOwner): void {
+  if (findLease(folder, owner).length > 0) return;
+  throw new CniError(Code.Internal, `failed to find an address of container ${owner.containerId} (interface ${owner.ifname}) in ${folderPath(folder)}`);
+}
+
+/** Frees all addresses of an owner and returns them; none is success. */
+export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
+  if (!libc.exists(folderPath(folder))) return [];
+  return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
+    withStore(folder, (store) => {
+      const { ips, holder } = store.owned(owner);
+      const released = ips.filter((ip) => store.release(ip, holder));
+      store.forget(owner);
+      return released;
+    }),
+  );
+}
+
+/** Runs `work`; an error of the system, which names a call and a file, becomes CniError 5 that says what could not be done. */
+export function explaining<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof libc.SystemError) throw new CniError(Code.Io, `${what}: ${error.message}`, "", { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+import { Code, CniError } from "../cni/error.ts";
+import { compareIps } from "../net/ip.ts";
+import { leasedAddresses, type LeaseFolder, type LeaseOwner } from "./folder.ts";
+import { findRecord } from "./knowledge.ts";
+import { judgeLease, type Lease, type Liveness } from "./liveness.ts";
+import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
+import type { LeaseStore } from "./store.ts";
+
+/** Every lease of the folder, or of a range set, in order of address. */
+export const listLeases = (folder: LeaseFolder, liveness: Liveness, set?: RangeSet): Lease[] =>
+  leasedAddresses(folder)
+    .filter((ip) => !set || findRange(set, ip))
+    .sort(compareIps)
+    .flatMap((ip) => judgeLease(folder, ip, liveness) ?? []);
+
+/** Frees the leases of pods that are provably gone, with all addresses such a pod has; returns what it freed. */
+export function takeBack(store: LeaseStore, leases: Lease[]): Lease[] {
+  return leases.filter((lease) => {
+    const { state, holder, ip } = lease;
+    if (state !== "gone" || !holder || !store.release(ip, holder)) return false;
+    if (holder.ifname !== undefined) forgetAll(store, { containerId: holder.containerId, ifname: holder.ifname });
+    return true;
+  });
+}
+
+function forgetAll(store: LeaseStore, owner: LeaseOwner): void {
+  for (const ip of findRecord(store.folder, owner)?.ips ?? []) store.release(ip, owner);
+  store.forget(owner);
+}
+
+/** The error of a range set that has no address left, with what a person needs to know about who has them. */
+export function exhausted(folder: LeaseFolder, n: number, set: RangeSet, leases: Lease[]): CniError {
+  const count = (is: (lease: Lease) => boolean): number => leases.filter(is).length;
+  const torn = count(({ state }) => state === "torn");
+  // Without a single readable lease nobody will ever give an address back
+  const code = leases.length > torn ? Code.TryAgainLater : Code.Internal;
+  return new CniError(
+    code,
+    `no IP addresses available in range set ${n} (${formatSet(set)}) of network ${folder.network}: it has ${sizeOf(set)} addresses, ${leases.length} are used, ` +
+      `${count(({ namespaceGone }) => namespaceGone)} of them by pods whose namespace is gone${torn ? `, ${torn} are blocked by files that are no lease` : ""}; ` +
+      `see who has them: podwire leases --data-dir ${folder.dataDir} --network ${folder.network}`,
+  );
+}

@@ -1,0 +1,133 @@
+import * as libc from "../kernel/libc.ts";
+import { type Ip, sameIp } from "../net/ip.ts";
+import { findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
+import { asidePath, encodeLease, folderPath, isHeldBy, type Holder, type LeaseFolder, type LeaseOwner, leasePath, removeFile } from "./folder.ts";
+import { ensureAside, findRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
+import { withFolderLock } from "./lock.ts";
+
+/** A lease file written and flushed to disk, to be linked to the address it will be for. */
+export interface Draft {
+  path: string;
+  content: string;
+}
+
+/** Writes the lease file before the lock is taken: its content does not depend on the address. The caller removes it. */
+export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
+  const draft = { path: `${asidePath(folder)}/.new-${process.pid}-${crypto.randomUUID()}`, content: encodeLease(owner) };
+  try {
+    createFile(draft.path, draft.content);
+  } catch (error) {
+    if (!libc.isErrno(error, "ENOENT")) throw error;
+    ensureAside(folder);
+    createFile(draft.path, draft.content);
+  }
+  return draft;
+}
+
+/** Creates a file that must not exist and flushes it to disk; a failure leaves none. */
+function createFile(path: string, content: string): void {
+  libc.withFile(path, libc.O.WRONLY | libc.O.CREAT | libc.O.EXCL, 0o600, (fd) => {
+    try {
+      libc.writeAll(fd, Buffer.from(content));
+      libc.fsync(fd);
+    } catch (error) {
+      removeFile(path);
+      throw error;
+    }
+  });
+}
+
+/** Runs `use` with the network's leases locked. */
+export function withStore<T>(folder: LeaseFolder, use: (store: LeaseStore) => T): T {
+  return withFolderLock(folder, () => {
+    const store = new LeaseStore(folder);
+    const result = use(store);
+    store.seal(); // not after an error: then the next operation reads all leases and finds what is there
+    return result;
+  });
+}
+
+/** The leases of one network while they are locked. */
+export class LeaseStore {
+  /** census and records together know every lease */
+  private complete: boolean;
+  private changed = false;
+
+  constructor(readonly folder: LeaseFolder) {
+    this.complete = isStamped(folder);
+  }
+
+  /**
+   * The addresses an owner holds, by what their files say: those in its record, and, when the record is missing or
+   * outdated, those in the census. Files of old versions, with the container id alone, count when there are no others.
+   */
+  owned(owner: LeaseOwner): { ips: Ip[]; holder: Holder } {
+    const recorded = findRecord(this.folder, owner)?.ips ?? [];
+    const ips = recorded.filter((ip) => isHeldBy(this.folder, ip, owner));
+    if (ips.length > 0 && ips.length === recorded.length) return { ips, holder: owner };
+    if (!this.complete) this.takeCensus();
+    for (const ip of this.inCensus(owner)) if (!ips.some((other) => sameIp(ip, other))) ips.push(ip);
+    const oneLine = { containerId: owner.containerId };
+    return ips.length > 0 ? { ips, holder: owner } : { ips: this.inCensus(oneLine), holder: oneLine };
+  }
+
+  private inCensus(holder: Holder): Ip[] {
+    return findInCensus(this.folder, holder).filter((ip) => isHeldBy(this.folder, ip, holder));
+  }
+
+  /** Reads all leases, whatever the stamp says. */
+  takeCensus(): void {
+    ensureAside(this.folder);
+    takeCensus(this.folder);
+    this.complete = true;
+    this.changed = true;
+  }
+
+  /** Leases an address; false when something is at its place already. */
+  claim(ip: Ip, draft: Draft): boolean {
+    try {
+      link(draft, leasePath(this.folder, ip));
+    } catch (error) {
+      if (libc.isErrno(error, "EEXIST")) return false;
+      throw error;
+    }
+    this.changed = true;
+    return true;
+  }
+
+  /** Frees an address if it is this holder's; true when it was. */
+  release(ip: Ip, holder: Holder): boolean {
+    if (!isHeldBy(this.folder, ip, holder)) return false;
+    this.changed = true;
+    return removeFile(leasePath(this.folder, ip));
+  }
+
+  remember(record: LeaseRecord): void {
+    this.changed = true;
+    writeRecord(this.folder, record);
+  }
+
+  forget(owner: LeaseOwner): void {
+    if (removeRecord(this.folder, owner)) this.changed = true;
+  }
+
+  /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */
+  flush(): void {
+    libc.withFile(folderPath(this.folder), libc.O.RDONLY, 0, libc.fsync);
+  }
+
+  /** Ends an operation: says on disk that census and records are complete, if they are. */
+  seal(): void {
+    if (this.complete && this.changed) stampFolder(this.folder);
+  }
+}
+
+/** A link appears whole or not at all; where there are none between the two folders, an exclusive file serves, as in the reference. */
+function link(draft: Draft, path: string): void {
+  try {
+    libc.link(draft.path, path);
+  } catch (error) {
+    if (!libc.isErrno(error, "EXDEV", "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) throw error;
+    createFile(path, draft.content);
+  }
+}

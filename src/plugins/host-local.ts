@@ -1,0 +1,39 @@
+import { Code, CniError } from "../cni/error.ts";
+import type { Invocation, Plugin } from "../cni/invocation.ts";
+import { collectLeases } from "../ipam/collect.ts";
+import { parseIpamConfig, parseLeaseFolder } from "../ipam/config.ts";
+import { addLease, checkLease, removeLease } from "../ipam/leases.ts";
+import { statusOfLeases } from "../ipam/status.ts";
+import { isOwnNamespace } from "../kernel/namespace.ts";
+import { hostLiveness } from "./liveness.ts";
+
+/** The IPAM plugin by itself, for main plugins that run one: addresses of the configured ranges, kept as files. */
+export const hostLocal: Plugin = {
+  name: "host-local",
+
+  add(call) {
+    refuseOwnNamespace(call);
+    const config = parseIpamConfig(call);
+    const { ips, routes, dns, takenBack } = addLease(config, call, hostLiveness());
+    if (takenBack.length > 0) call.log.note("leasesTakenBack", takenBack.length);
+    return { interfaces: [], ips, routes, dns };
+  },
+
+  check: (call) => checkLease(parseIpamConfig(call), call),
+
+  del(call) {
+    refuseOwnNamespace(call);
+    removeLease(parseLeaseFolder(call), call);
+  },
+
+  gc(call) {
+    call.log.note("leases", collectLeases(parseLeaseFolder(call), call.validAttachments).length);
+  },
+
+  status: (call) => statusOfLeases(parseIpamConfig(call), call.log),
+};
+
+/** A runtime that gives podwire's own namespace as the container's would have the host's addresses changed by the next plugin. */
+function refuseOwnNamespace({ netns, netnsOverride }: Invocation): void {
+  if (!netnsOverride && isOwnNamespace(netns)) throw new CniError(Code.InvalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
+}
