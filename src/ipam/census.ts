@@ -26,7 +26,7 @@ export function stampFolder(folder: LeaseFolder): void {
     const ours = BigInt(Date.now()) * 1_000_000n + BigInt(1 + Math.floor(Math.random() * 999_998));
     libc.setModified(fd, ours);
     // A file system that keeps whole seconds only cannot tell changes apart: no stamp there, every lookup reads all leases
-    if (libc.stat(fd).mtime === ours) libc.writeFile(stampPath(folder), stampText(ours));
+    if (libc.stat(fd).mtime === ours) libc.overwriteFile(stampPath(folder), stampText(ours));
   });
 }
 

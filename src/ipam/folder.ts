@@ -114,4 +114,4 @@ export function findText(path: string): string | undefined {
 export const readCursor = (folder: LeaseFolder, set: number): Ip | undefined => parseIp(findText(cursorPath(folder, set)) ?? "");
 
 /** Not flushed to disk and not atomic, as in the reference: a cursor that is lost costs nothing but the order. */
-export const writeCursor = (folder: LeaseFolder, set: number, ip: Ip): void => libc.writeFile(cursorPath(folder, set), formatIp(ip), 0o600);
+export const writeCursor = (folder: LeaseFolder, set: number, ip: Ip): void => libc.overwriteFile(cursorPath(folder, set), formatIp(ip), 0o600);
