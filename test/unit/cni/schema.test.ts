@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { CniError } from "../../../src/cni/error.ts";
 import { quietLog } from "../../../src/cni/log.ts";
 import {
-  anything, choice, decodedOrEmpty, flag, type Infer, integer, list, map, optional, orElse, parseConfig, parseLeniently, readConfig, shape, text,
+  anything, choice, decoded, flag, type Infer, integer, list, map, optional, optionalOrEmpty, orElse, parseConfig, parseLeniently, readConfig, shape, text,
 } from "../../../src/cni/schema.ts";
 
 const trunk = shape({ id: optional(integer(1, 4094)), minID: optional(integer(1, 4094)), maxID: optional(integer(1, 4094)) }, ({ minID, maxID }) =>
@@ -14,7 +14,7 @@ const schema = shape({
   mtu: optional(integer(0, 65535)),
   backend: optional(choice("iptables", "nftables")),
   vlanTrunk: optional(list(trunk)),
-  gateway: decodedOrEmpty((value) => (value === "10.0.0.1" ? { ip: value } : undefined), "an IP address"),
+  gateway: optionalOrEmpty(decoded((value) => (value === "10.0.0.1" ? { ip: value } : undefined), "an IP address")),
   ipam: optional(shape({ type: orElse(text(), ""), ranges: orElse(list(list(shape({ subnet: text() }))), []) })),
   sysctl: optional(map(text())),
   raw: optional(anything()),
@@ -69,7 +69,8 @@ describe("parseConfig", () => {
   });
 
   it("takes an empty string for absent where that is said", () => {
-    expect(parseConfig(schema, { gateway: "" }).gateway).toBeUndefined();
+    expect(parseConfig(schema, { gateway: "" })).not.toHaveProperty("gateway");
+    expect(parseConfig(schema, { gateway: "10.0.0.1", Gateway: "" })).not.toHaveProperty("gateway");
     expect(parseConfig(schema, { gateway: "10.0.0.1" }).gateway).toEqual({ ip: "10.0.0.1" });
     expect(failure({ gateway: "x" })).toBe('invalid configuration: gateway is "x", must be an IP address');
   });
