@@ -1,0 +1,51 @@
+import type { Call, Verb } from "../harness/invoke.ts";
+import type { Side } from "./sides.ts";
+
+/** A cycle of ADD, CHECK and DEL to be timed on both sides. */
+export interface Case {
+  name: string;
+  /** the plugins of the chain in order; DEL runs them backwards */
+  plugins(side: Side): Record<string, unknown>[];
+  /** 1.0.0 when absent */
+  version?: string;
+  rounds?: number;
+  targets?: Partial<Record<Verb, number>>;
+  verbs?: Verb[];
+}
+
+const v4 = { subnet: "10.60.0.0/16" };
+const v6 = { subnet: "fd00:60::/64" };
+const route4 = { dst: "0.0.0.0/0" };
+const route6 = { dst: "::/0" };
+const hostLocal = (side: Side, more: object) => ({ type: "host-local", dataDir: side.node.dataDir, ...more });
+const bridge = (side: Side, more: object = {}) => ({ type: "bridge", bridge: "br0", isDefaultGateway: true, ipam: hostLocal(side, v4), ...more });
+const ptp = (side: Side, more: object = {}) => ({ type: "ptp", ipam: hostLocal(side, { ...v4, routes: [route4] }), ...more });
+
+const kindnet = (side: Side, mappings: object[]) => [
+  { type: "ptp", ipMasq: false, mtu: 1500, ipam: hostLocal(side, { routes: [route4], ranges: [[v4]] }) },
+  { type: "portmap", ...(mappings.length > 0 && { runtimeConfig: { portMappings: mappings } }) },
+];
+const threeMappings = [8080, 8443, 5353].map((port) => ({ hostPort: port, containerPort: port, protocol: port === 5353 ? "udp" : "tcp" }));
+
+const plain = { ADD: 0.95, CHECK: 0.9, DEL: 1 };
+const masquerade = { ADD: 0.4, CHECK: 0.9, DEL: 0.3 };
+
+export const cases: Case[] = [
+  { name: "bridge", plugins: (side) => [bridge(side)], targets: plain },
+  { name: "bridge, ipMasq", plugins: (side) => [bridge(side, { ipMasq: true })], targets: masquerade },
+  { name: "ptp", plugins: (side) => [ptp(side)], targets: plain },
+  { name: "ptp, ipMasq", plugins: (side) => [ptp(side, { ipMasq: true })], targets: masquerade },
+  {
+    name: "ptp, dual stack",
+    plugins: (side) => [ptp(side, { ipam: hostLocal(side, { ranges: [[v4], [v6]], routes: [route4, route6] }) })],
+    rounds: 7,
+    targets: { ADD: 0.02 },
+  },
+  { name: "kindnet chain, no mapping", plugins: (side) => kindnet(side, []), targets: { ADD: 1, CHECK: 1, DEL: 1 } },
+  { name: "kindnet chain, 3 mappings", plugins: (side) => kindnet(side, threeMappings), targets: { ADD: 0.7, CHECK: 0.7, DEL: 0.7 } },
+];
+
+/** The call for one plugin of a chain. */
+export function callFor(config: Record<string, unknown>, version: string, container: { id: string; netns: string }): Call {
+  return { plugin: String(config.type), config: { cniVersion: version, name: "bench", ...config }, containerId: container.id, netns: container.netns };
+}

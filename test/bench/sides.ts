@@ -1,0 +1,78 @@
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { setns } from "../../src/kernel/libc.ts";
+import { environment, type Call, type Verb } from "../harness/invoke.ts";
+import { Node } from "../harness/node.ts";
+import { podwireFolder, reference } from "../harness/paths.ts";
+
+const CLONE_NEWNET = 0x40000000; // sched.h
+
+/** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */
+export interface Side {
+  name: "podwire" | "reference";
+  folder: string;
+  node: Node;
+}
+
+/** Two sides, each with a fresh node. */
+export async function bothSides(): Promise<Side[]> {
+  return [
+    { name: "podwire", folder: podwireFolder(), node: await Node.create() },
+    { name: "reference", folder: reference.folder, node: await Node.create() },
+  ];
+}
+
+export interface Step {
+  verb: Verb;
+  call: Call;
+}
+
+export interface Measured {
+  ms: number;
+  stdout: string;
+}
+
+/** Moves this thread, and so every process it starts, into a side's node: `nsenter` would add its own start to each figure. */
+export function enter(side: Side): void {
+  const fd = openSync(side.node.path, "r");
+  try {
+    setns(fd, CLONE_NEWNET);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const command = (side: Side, { verb, call }: Step) => {
+  const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
+  return { cmd: [join(side.folder, call.plugin)], env: environment(side.folder, verb, call), stdin: Buffer.from(input) };
+};
+
+/** Runs one whole process and times it from before it is started until it has ended; throws unless it exits with 0. */
+export function time(side: Side, step: Step): Measured {
+  const { cmd, env, stdin } = command(side, step);
+  const start = Bun.nanoseconds();
+  const { exitCode, stdout, stderr } = Bun.spawnSync({ cmd, env, stdin, stdout: "pipe", stderr: "pipe" });
+  const ms = (Bun.nanoseconds() - start) / 1e6;
+  if (exitCode !== 0) throw new Error(`${side.name} ${step.call.plugin} ${step.verb}: ${stdout.toString()}${stderr.toString()}`);
+  return { ms, stdout: stdout.toString() };
+}
+
+/** Starts all steps at once; the time until the last has ended. */
+export async function timeTogether(side: Side, steps: Step[]): Promise<number> {
+  const commands = steps.map((step) => command(side, step));
+  const start = Bun.nanoseconds();
+  const running = commands.map(({ cmd, env, stdin }) => Bun.spawn({ cmd, env, stdin, stdout: "pipe", stderr: "pipe" }));
+  const codes = await Promise.all(running.map(async (each) => each.exited));
+  const ms = (Bun.nanoseconds() - start) / 1e6;
+  const failed = codes.findIndex((code) => code !== 0);
+  if (failed >= 0) throw new Error(`${side.name}, ${codes.filter((code) => code !== 0).length} failed: ${await new Response(running[failed]!.stdout).text()}`);
+  return ms;
+}
+
+/** Peak memory of one process in MiB, by GNU time: a process started from here would report this one's own size. */
+export function peakMemory(side: Side, step: Step): number {
+  const { cmd, env, stdin } = command(side, step);
+  const { exitCode, stderr } = Bun.spawnSync({ cmd: ["/usr/bin/time", "-f", "%M", ...cmd], env, stdin, stdout: "pipe", stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`${side.name} under time: ${stderr.toString()}`);
+  return Number(stderr.toString().trim().split("\n").at(-1)) / 1024;
+}
