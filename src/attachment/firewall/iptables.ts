@@ -13,14 +13,16 @@ const ATTEMPTS = 5;
 /** The rules of table nat as iptables-save prints them, by chain; a chain without rules has an empty list. */
 export type NatTable = Map<string, string[]>;
 
+const find = (tool: string): string | null => Bun.which(tool, { PATH: process.env.PATH ?? "" });
+
 const which = (tool: string): string => {
-  const path = Bun.which(tool);
+  const path = find(tool);
   if (!path) throw new CniError(Code.Internal, `cannot find ${tool} in PATH (${process.env.PATH ?? "not set"}); the iptables backend needs it`);
   return path;
 };
 
 /** True when the family's tools are on this node. */
-export const hasIptables = (family: Family): boolean => Boolean(Bun.which(tools[family].save) && Bun.which(tools[family].restore));
+export const hasIptables = (family: Family): boolean => Boolean(find(tools[family].save) && find(tools[family].restore));
 
 function run(tool: string, args: string[], input = ""): { ok: boolean; output: string; errors: string } {
   const { exitCode, stdout, stderr } = Bun.spawnSync([which(tool), ...args], { stdin: Buffer.from(input) });

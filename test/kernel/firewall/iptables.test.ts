@@ -1,0 +1,117 @@
+import { mkdtempSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Firewall, Owner } from "../../../src/attachment/attachment.ts";
+import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, statusFirewall } from "../../../src/attachment/firewall/firewall.ts";
+import { iptablesChain } from "../../../src/attachment/firewall/masqueradeIptables.ts";
+import { parsePrefix } from "../../../src/net/ip.ts";
+import { sh } from "./node.ts";
+
+const owner = (ifname = "eth0", containerId = "1234"): Owner => ({ network: "test", containerId, ifname });
+const masquerading = (...addresses: string[]): Firewall => ({ masquerade: { backend: "iptables", addresses: addresses.map((text) => parsePrefix(text)!) } });
+const chain = "CNI-2bbe0c48b91a7d1b8a6753a8";
+const dual = masquerading("10.1.0.5/24", "10.2.0.5/24", "fd00::5/64");
+
+const apply = (who: Owner, firewall: Firewall, undo: (() => void)[] = []) => applyFirewall(who, "veth0", firewall, (run) => undo.push(run));
+const remove = (who: Owner, firewall?: Firewall) =>
+  removeFirewall({ owner: who, hostVeth: "veth0", addresses: firewall?.masquerade?.addresses.map(({ ip }) => ip) ?? [], backend: "iptables" });
+
+/** A folder whose iptables tools are of one flavour, to stand first in PATH. */
+function flavour(kind: "nft" | "legacy"): string {
+  const folder = mkdtempSync(join(tmpdir(), "iptables-"));
+  for (const family of ["iptables", "ip6tables"]) for (const tool of ["", "-save", "-restore"]) symlinkSync(`/usr/sbin/${family}-${kind}${tool}`, join(folder, `${family}${tool}`));
+  return folder;
+}
+
+const { PATH } = process.env;
+const folders = { nft: flavour("nft"), legacy: flavour("legacy") };
+const save = (): string[] => sh(`PATH=${process.env.PATH}; iptables-save -t nat; ip6tables-save -t nat`).split("\n").filter((line) => /^-A|^:CNI/.test(line));
+const comment = '-m comment --comment "name: \\"test\\" id: \\"1234\\""';
+
+afterEach(() => {
+  sh(`PATH=${process.env.PATH}; for t in iptables ip6tables; do $t -t nat -F; $t -t nat -X; done; nft flush ruleset`);
+  process.env.PATH = PATH!;
+});
+
+test("the chain has the reference's name", () => {
+  expect(iptablesChain(owner())).toBe(chain);
+});
+
+describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind) => {
+  beforeEach(() => {
+    process.env.PATH = `${folders[kind]}:${PATH}`;
+  });
+
+  test("has the reference's rules, every subnet accepted before the rest is masqueraded", () => {
+    assertFirewallTools(dual);
+    apply(owner(), dual);
+    expect(save().filter((line) => !line.includes("interface"))).toEqual([
+      `:${chain} - [0:0]`,
+      `-A POSTROUTING -s 10.1.0.5/32 ${comment} -j ${chain}`,
+      `-A POSTROUTING -s 10.2.0.5/32 ${comment} -j ${chain}`,
+      `-A ${chain} -d 10.1.0.0/24 ${comment} -j ACCEPT`,
+      `-A ${chain} -d 10.2.0.0/24 ${comment} -j ACCEPT`,
+      `-A ${chain} ! -d 224.0.0.0/4 ${comment} -j MASQUERADE`,
+      `:${chain} - [0:0]`,
+      `-A POSTROUTING -s fd00::5/128 ${comment} -j ${chain}`,
+      `-A ${chain} -d fd00::/64 ${comment} -j ACCEPT`,
+      `-A ${chain} ! -d ff00::/8 ${comment} -j MASQUERADE`,
+    ]);
+    expect(checkFirewall(owner(), "veth0", dual)).toEqual([]);
+    const before = save();
+    apply(owner(), dual);
+    expect(save()).toEqual(before);
+  });
+
+  test("is found changed", () => {
+    expect(checkFirewall(owner(), "veth0", dual)).toEqual([`iptables chain ${chain} is missing in table nat (IPv4)`, `iptables chain ${chain} is missing in table nat (IPv6)`]);
+    apply(owner(), dual);
+    sh(`PATH=${process.env.PATH}; iptables -t nat -D POSTROUTING 1; iptables -t nat -D ${chain} 1; ip6tables -t nat -I ${chain} -j MASQUERADE`);
+    expect(checkFirewall(owner(), "veth0", dual)).toEqual([`iptables chain ${chain} lacks the rule -d 10.1.0.0/24 ${comment} -j ACCEPT`, "iptables chain POSTROUTING lacks the jump for 10.1.0.5"]);
+  });
+
+  test("is removed by address or without, twice, and leaves the container's other interface alone", () => {
+    remove(owner());
+    const other = masquerading("10.3.0.5/24");
+    apply(owner("net1"), other);
+    const alone = save();
+    apply(owner(), dual);
+    expect(checkFirewall(owner("net1"), "veth0", other)).toEqual([]);
+    remove(owner());
+    expect(save()).toEqual(alone);
+    remove(owner());
+    expect(save()).toEqual(alone);
+    apply(owner(), dual);
+    remove(owner(), dual);
+    expect(save()).toEqual(alone);
+    remove(owner("net1"), other);
+    expect(save()).toEqual([]);
+  });
+
+  test("is undone", () => {
+    const undo: (() => void)[] = [];
+    apply(owner(), dual, undo);
+    undo.reverse().forEach((run) => run());
+    expect(save()).toEqual([]);
+  });
+
+  test("is collected by the network's comment", () => {
+    apply(owner(), dual);
+    apply({ network: "test2", containerId: "x", ifname: "eth0" }, masquerading("10.9.0.5/24"));
+    collectFirewall("test", [{ containerId: "1234", ifname: "eth0" }], "iptables");
+    expect(checkFirewall(owner(), "veth0", dual)).toEqual([]);
+    collectFirewall("test", [], "iptables");
+    expect(save()).toHaveLength(5);
+  });
+});
+
+describe("without the tools", () => {
+  test("what is missing is named before anything is done", () => {
+    process.env.PATH = "/nowhere";
+    expect(() => assertFirewallTools(dual)).toThrow("cannot find iptables-save in PATH (/nowhere); the iptables backend needs it");
+    expect(() => statusFirewall("iptables")).toThrow(expect.objectContaining({ code: 50 }));
+    remove(owner(), dual);
+    process.env.PATH = PATH!;
+  });
+});
