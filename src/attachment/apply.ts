@@ -1,9 +1,9 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/libc.ts";
-import type { NetlinkSocket } from "../kernel/netlink.ts";
+import { NetlinkError, type NetlinkSocket } from "../kernel/netlink.ts";
 import { addAddress } from "../kernel/rtnetlink/address.ts";
-import { createVeth, decodeLink, deleteLink, getLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
+import { createVeth, decodeLink, deleteLink, getLink, type Link, setAlias, setLink } from "../kernel/rtnetlink/link.ts";
 import { deleteNeighbour, setNeighbour } from "../kernel/rtnetlink/neighbour.ts";
 import { addRoute, replaceRoute } from "../kernel/rtnetlink/route.ts";
 import { ensureSysctl, writeSysctlIfKnown } from "../kernel/sysctl.ts";
@@ -62,12 +62,14 @@ export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodName
 }
 
 function createPair({ owner, veth }: Attachment, host: NetlinkSocket, pod: PodNamespace, { undo, master }: { undo: Undo; master?: number }): Link {
-  const make = createVeth({ ...veth, netns: pod.fd, alias: `podwire ${ownerLabel(owner, ALIAS_BYTES)}`, ...(master !== undefined && { master }) });
+  const make = createVeth({ ...veth, netns: pod.fd, ...(master !== undefined && { master }) });
   try {
-    const replies = host.request([make, getLink(veth.host.name)]);
+    // one batch, one system call: a veth without its alias, which GC could not attribute, never exists
+    const replies = host.request([make, setAlias(veth.host.name, `podwire ${ownerLabel(owner, ALIAS_BYTES)}`), getLink(veth.host.name)]);
     undo.push(`delete link ${veth.host.name}`, () => removeLink(host, veth.host.name));
     return decodeLink(replies[0]!)!;
   } catch (error) {
+    if (error instanceof NetlinkError && error.what !== make.what) removeLink(host, veth.host.name); // made, then something failed
     if (!isErrno(error, "EEXIST")) throw error;
     throw findLink(host, veth.host.name)
       ? new CniError(Code.InvalidConfig, `cannot attach ${owner.ifname}: container ${owner.containerId} is attached to network ${owner.network} by it already (host link ${veth.host.name}); DEL comes first`)

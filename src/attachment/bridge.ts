@@ -3,7 +3,7 @@ import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/libc.ts";
 import type { Message, NetlinkSocket } from "../kernel/netlink.ts";
 import { addAddress, decodeAddress, deleteAddress, getAddresses } from "../kernel/rtnetlink/address.ts";
-import { addPortVlan, clearPortVlans, createBridge, createVeth, type Link, setBridgePort, setLink } from "../kernel/rtnetlink/link.ts";
+import { addPortVlan, clearPortVlans, createBridge, createVeth, type Link, setAlias, setBridgePort, setLink } from "../kernel/rtnetlink/link.ts";
 import { writeSysctlIfKnown } from "../kernel/sysctl.ts";
 import { randomMac } from "../net/mac.ts";
 import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../net/ip.ts";
@@ -59,7 +59,7 @@ function ensureVlanInterface(host: NetlinkSocket, bridge: Bridge, link: Link): L
   if (found) return found;
   const port = `veth${randomMac().replaceAll(":", "").slice(-11)}`;
   try {
-    host.request([createVeth({ host: { name: port, mac: randomMac() }, pod: { name, mac }, mtu: link.mtu, master: link.index, alias: `podwire VLAN port of ${name}` })]);
+    host.request([createVeth({ host: { name: port, mac: randomMac() }, pod: { name, mac }, mtu: link.mtu, master: link.index }), setAlias(port, `podwire VLAN port of ${name}`)]);
     const end = findLink(host, port)!;
     host.request([...plugMessages(end, { hairpin: false, isolated: false, vlans }), setLink(end, { up: true })]);
   } catch (error) {

@@ -34,7 +34,7 @@ export function compareLinks(attachment: Attachment, { host, pod, foreign }: Sur
   return [
     ...differences,
     ...compareAddresses(pod.socket, podLink, attachment.pod.addresses.map(({ prefix }) => prefix)),
-    ...compareRoutes(pod.socket, podLink, attachment.pod.routes),
+    ...compareRoutes(pod.socket, podLink, foreign ? attachment.pod.routes.map(withoutMetrics) : attachment.pod.routes),
     ...compareAddresses(host, hostLink, attachment.host.addresses.map(({ prefix }) => prefix)),
     ...compareRoutes(host, hostLink, attachment.host.routes),
   ];
@@ -88,14 +88,20 @@ function compareRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): stri
   return wanted.filter((route) => !present.some((other) => servesAs(other, route, link))).map((route) => `route ${formatRoute(route)} through ${link.name} is missing`);
 }
 
-/** In the route's own table, through the link, to the same gateway; what nobody asked for (metric, metrics) is the kernel's affair. */
+/** The reference reports a route's mtu and advmss but does not install them. */
+const withoutMetrics = ({ mtu: _mtu, advmss: _advmss, ...route }: Route): Route => route;
+
+/** In the route's own table, through the link, to the same gateway, with the same numbers; those nobody asked for are the kernel's affair. */
 function servesAs(route: KernelRoute, wanted: Route, link: Link): boolean {
   return (
     samePrefix(route.dst, wanted.dst) &&
     route.table === (wanted.table ?? RT_TABLE_MAIN) &&
     route.index === link.index &&
     (wanted.gw ? route.gw !== undefined && sameIp(route.gw, wanted.gw) : route.gw === undefined) &&
-    (!wanted.priority || route.priority === wanted.priority)
+    (!wanted.priority || route.priority === wanted.priority) &&
+    (!wanted.mtu || route.mtu === wanted.mtu) &&
+    (!wanted.advmss || route.advmss === wanted.advmss) &&
+    (wanted.scope === undefined || wanted.dst.ip.family === 6 || route.scope === wanted.scope)
   );
 }
 

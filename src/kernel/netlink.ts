@@ -82,7 +82,7 @@ export type Reply = Pick<NetlinkMessage, "type" | "data">;
 
 /** The kernel refused a request: errno as in SystemError, and the kernel's own sentence where it gave one. */
 export class NetlinkError extends libc.SystemError {
-  constructor(what: string, errno: number, readonly kernelMessage: string) {
+  constructor(readonly what: string, errno: number, readonly kernelMessage: string) {
     super(what, errno);
     this.message = `cannot ${what}: ${errnoText(errno)} (${this.code})${kernelMessage && `: ${kernelMessage}`}`;
   }

@@ -117,7 +117,7 @@ function check<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): voi
   const pod = PodNamespace.open(call.netns, true);
   const host = NetlinkSocket.open(NETLINK_ROUTE);
   try {
-    ipam?.check();
+    ipam?.check(ownerOf(call));
     const { subject, foreign } = subjectOf(call, result, host);
     const lease = { ...noLease(), ips: containerIps(call, result).map((ip) => ipam?.inSubnet(ip) ?? ip), routes: result.routes };
     const { attachment } = wiring.plan(config, subject, lease);

@@ -116,11 +116,10 @@ export interface NewVeth {
   mtu?: number;
   /** index of the bridge the host end is plugged into */
   master?: number;
-  alias: string;
 }
 
 /** Makes both ends of a veth pair in one message: each with its name, MAC and MTU, in its namespace, down. */
-export function createVeth({ host, pod, netns, mtu, master, alias }: NewVeth): Message {
+export function createVeth({ host, pod, netns, mtu, master }: NewVeth): Message {
   const mtuOf: Bytes = mtu ? u32(IFLA.MTU, mtu) : [];
   const peer = [
     header(),
@@ -139,7 +138,6 @@ export function createVeth({ host, pod, netns, mtu, master, alias }: NewVeth): M
       ...u32(IFLA.TXQLEN, 0),
       ...mtuOf,
       ...(master === undefined ? [] : u32(IFLA.MASTER, master)),
-      ...text(IFLA.IFALIAS, alias),
       ...nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "veth"), nested(IFLA_INFO.DATA, nested(VETH_INFO_PEER, peer))),
     ],
     what: `create the veth pair ${host.name} (host) and ${pod.name} (container)`,
@@ -166,6 +164,14 @@ export function setLink({ index, name }: { index: number; name: string }, change
     what: `set link ${name} ${what.filter(Boolean).join(" ")}`,
   };
 }
+
+/** Names what a link is for, for people who read `ip link`; RTM_NEWLINK does not take an alias, so this follows it in the same batch. */
+export const setAlias = (name: string, alias: string): Message => ({
+  type: RTM_SETLINK,
+  flags: 0,
+  data: [header(), ...text(IFLA.IFNAME, name), ...text(IFLA.IFALIAS, alias)],
+  what: `set the alias of link ${name}`,
+});
 
 /** Removes a link by name; a veth takes its other end with it. ENODEV when it is not there. */
 export const deleteLink = (name: string): Message => ({ type: RTM_DELLINK, flags: 0, data: [header(), ...text(IFLA.IFNAME, name)], what: `delete link ${name}` });
