@@ -68,7 +68,7 @@ function execute(call: Call, execution: Execution): Buffer {
   const { type, verb } = execution;
   const run = call.log.step(`${type} ${verb}`, () => spawn(call, execution));
   const stderr = run.stderr.toString();
-  if (run.exitedDueToTimeout) {
+  if (run.exitedDueToTimeout && run.exitCode === null) {
     throw new CniError(Code.TryAgainLater, `plugin "${type}" did not finish ${verb} within ${execution.deadlineMs / 1000} s and was killed`, stderr.trim());
   }
   if (run.exitCode !== 0) throw failure(type, run.stdout.toString(), stderr, run.signalCode ? `killed by ${run.signalCode}` : `exit status ${run.exitCode}`);
