@@ -4,6 +4,7 @@ import type { Plugin } from "../cni/invocation.ts";
 const plugins: Record<string, () => Plugin> = {
   bridge: () => (require("./bridge.ts") as typeof import("./bridge.ts")).bridge,
   ptp: () => (require("./ptp.ts") as typeof import("./ptp.ts")).ptp,
+  "host-local": () => (require("./host-local.ts") as typeof import("./host-local.ts")).hostLocal,
   loopback: () => (require("./loopback.ts") as typeof import("./loopback.ts")).loopback,
 };
 
