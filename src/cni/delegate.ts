@@ -16,19 +16,13 @@ const BUSY_PAUSE_MS = 50;
 type Call = Pick<Invocation, "verb" | "path" | "environment" | "stdin" | "cniVersion" | "log">;
 
 /**
- * ADD by another plugin of CNI_PATH: its result with the interfaces dropped, whatever version it spoke. When it fails, or
- * answers what cannot be read, its DEL is run at once, so that the caller has nothing to undo.
+ * ADD by another plugin of CNI_PATH: its result with the interfaces dropped, whatever version it spoke. The caller runs
+ * its DEL after any failure, this one too: the plugin may have done half of it.
  */
 export function delegateAdd(call: Call, type: string, deadlineMs = DEADLINE_MS): Result {
-  const file = findPlugin(call, type);
-  try {
-    const stdout = execute(call, { type, file, verb: "ADD", deadlineMs });
-    const result = decodeDelegateResult(parseAnswer(stdout, type), parseVersion(call.cniVersion), type);
-    return { ...result, interfaces: [], ips: result.ips.map(({ interface: _dropped, ...one }) => one) };
-  } catch (error) {
-    undo(call, { type, file, verb: "DEL", deadlineMs });
-    throw error;
-  }
+  const stdout = execute(call, { type, file: findPlugin(call, type), verb: "ADD", deadlineMs });
+  const result = decodeDelegateResult(parseAnswer(stdout, type), parseVersion(call.cniVersion), type);
+  return { ...result, interfaces: [], ips: result.ips.map(({ interface: _dropped, ...one }) => one) };
 }
 
 /** Any verb but ADD by another plugin of CNI_PATH; its error is thrown unchanged. */
@@ -117,13 +111,5 @@ function tryJson(json: string): unknown {
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
-  }
-}
-
-function undo(call: Call, execution: Execution): void {
-  try {
-    execute(call, execution);
-  } catch (error) {
-    call.log.warn(`DEL of plugin "${execution.type}" after its failed ADD failed too: ${(error as Error).message}`);
   }
 }

@@ -1,7 +1,7 @@
 import { isLinkName } from "../net/link-name.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, Verb } from "./invocation.ts";
-import { show } from "./schema.ts";
+import { show } from "./complaint.ts";
 
 export type Environment = Record<string, string | undefined>;
 export type EnvironmentPart = Pick<Invocation, "verb" | "containerId" | "netns" | "ifname" | "args" | "path" | "netnsOverride">;

@@ -1,6 +1,4 @@
-import { _default, array, boolean, exactOptional, object, record, safeParse, string, transform } from "zod/mini";
-import type { output } from "zod/mini";
-import type { $ZodType } from "zod/v4/core";
+import { describe, type Wrong } from "./complaint.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, JsonObject } from "./invocation.ts";
 
@@ -21,9 +19,23 @@ import type { Invocation, JsonObject } from "./invocation.ts";
  *
  * Keys match in any case at every depth, the later of two spellings wins, `null` is the same as absent and unknown keys
  * are ignored, as in Go. Top-level keys must be optional or have a default where DEL reads the schema.
+ *
+ * This is not zod because zod costs every call 2 ms (a third of an ADD): constructing some eighty schema objects and
+ * running them once, cold. The tests hold it to zod's verdicts on random input.
  */
-export type Schema<T = unknown> = $ZodType<T>;
-export type Infer<S extends Schema> = output<S>;
+export interface Schema<T = unknown> {
+  /** The typed value of what was written (undefined: nothing was); what is wrong is added to `wrong`, and the value then is of no use. */
+  read(json: unknown, path: readonly PropertyKey[], wrong: Wrong[]): T;
+  /** an empty string means the same as no key */
+  readonly emptyIsAbsent?: boolean;
+}
+export type Infer<S> = S extends Schema<infer T> ? T : never;
+
+type Fields = Record<string, Schema>;
+type OptionalKeys<F extends Fields> = { [K in keyof F]: undefined extends Infer<F[K]> ? K : never }[keyof F];
+type Shape<F extends Fields> = { [K in Exclude<keyof F, OptionalKeys<F>>]: Infer<F[K]> } & { [K in OptionalKeys<F>]?: Exclude<Infer<F[K]>, undefined> };
+type Flat<T> = { [K in keyof T]: T[K] };
+
 /** A wrong combination: the key to blame (relative to the shape) and what it must be, as the end of a sentence ("must ..."). */
 export interface Complaint {
   at: string;
@@ -31,104 +43,100 @@ export interface Complaint {
 }
 
 /** An object; `rules` look at it once its keys are valid by themselves. */
-export function shape<F extends Record<string, Schema>>(fields: F, rules?: (value: output<ReturnType<typeof object<F>>>) => Complaint[]) {
-  const plain = object(fields, "must be an object");
-  if (!rules) return plain;
-  return plain.check(({ value, issues }) => {
-    for (const { at, must } of rules(value)) issues.push({ code: "custom", message: must, path: [at], input: (value as JsonObject)[at] });
-  });
+export function shape<F extends Fields>(fields: F, rules: (value: Flat<Shape<F>>) => Complaint[] = () => []): Schema<Flat<Shape<F>>> {
+  let names: Map<string, string> | undefined;
+  return {
+    read(json, path, wrong) {
+      const value: JsonObject = {};
+      const before = wrong.length;
+      if (!isObject(json)) wrong.push({ path, input: json, must: "must be an object" });
+      else {
+        const written = respell(json, fields, (names ??= new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]))));
+        for (const name of Object.keys(fields)) {
+          const field = fields[name]!.read(written[name], [...path, name], wrong);
+          if (field !== undefined) value[name] = field;
+        }
+        if (wrong.length === before) for (const { at, must } of rules(value as Flat<Shape<F>>)) wrong.push({ path: [...path, at], input: written[at], must });
+      }
+      return value as Flat<Shape<F>>;
+    },
+  };
+}
+
+/** The keys a shape knows, spelled as it spells them, without null; the later of two spellings wins. */
+function respell(json: JsonObject, fields: Fields, names: Map<string, string>): JsonObject {
+  const spelled: JsonObject = {};
+  for (const key of Object.keys(json)) {
+    const name = names.get(key.toLowerCase());
+    if (name === undefined || json[key] === null) continue;
+    if (json[key] === "" && fields[name]!.emptyIsAbsent) delete spelled[name];
+    else spelled[name] = json[key];
+  }
+  return spelled;
 }
 
 /** An array of one kind of element. */
-export const list = <S extends Schema>(element: S) => array(element, "must be a list");
+export const list = <T>(element: Schema<T>): Schema<T[]> => ({
+  read(json, path, wrong) {
+    if (Array.isArray(json)) return json.map((item, at) => element.read(item, [...path, at], wrong));
+    wrong.push({ path, input: json, must: "must be a list" });
+    return [];
+  },
+});
+
 /** An object whose keys are data (sysctl names, capabilities) and keep their case. */
-export const map = <S extends Schema>(value: S) => record(string(), value, "must be an object");
+export const map = <T>(value: Schema<T>): Schema<Record<string, T>> => ({
+  read(json, path, wrong) {
+    if (isObject(json)) {
+      const entries = Object.entries(json).filter(([key, item]) => item !== null && key !== "__proto__");
+      return Object.fromEntries(entries.map(([key, item]) => [key, value.read(item, [...path, key], wrong)]));
+    }
+    wrong.push({ path, input: json, must: "must be an object" });
+    return {};
+  },
+});
+
 /** No key in the value when absent. */
-export const optional = <S extends Schema>(schema: S) => exactOptional(schema);
+export const optional = <T>(schema: Schema<T>): Schema<T | undefined> => ({ read: (json, path, wrong) => (json === undefined ? undefined : schema.read(json, path, wrong)) });
+/** As `optional`, for a key whose empty string means the same as no key. */
+export const optionalOrEmpty = <T>(schema: Schema<T>): Schema<T | undefined> => ({ ...optional(schema), emptyIsAbsent: true });
 /** `value` when absent. */
-export const orElse = <S extends Schema>(schema: S, value: output<S>) => _default(schema, value as never);
+export const orElse = <T>(schema: Schema<T>, value: NoInfer<T>): Schema<T> => ({ read: (json, path, wrong) => (json === undefined ? value : schema.read(json, path, wrong)) });
+
+/** What `decode` makes of the JSON value; undefined from it means that the value is not `what`. */
+export const decoded = <T>(decode: (value: unknown) => T | undefined, what: string): Schema<T> => ({
+  read(json, path, wrong) {
+    const value = decode(json);
+    if (value === undefined) wrong.push({ path, input: json, must: `must be ${what}` });
+    return value as T;
+  },
+});
+
 /** A boolean, false when absent. */
-export const flag = () => orElse(boolean("must be true or false"), false);
-/** A boolean. */
-export const yesOrNo = () => boolean("must be true or false");
+export const flag = (): Schema<boolean> => orElse(decoded((value) => (typeof value === "boolean" ? value : undefined), "true or false"), false);
 
 /** Any text, or text that `accept` agrees to; `what` names it in the error message ("must be <what>"). */
-export const text = (what = "text", accept: (text: string) => boolean = () => true) =>
+export const text = (what = "text", accept: (text: string) => boolean = () => true): Schema<string> =>
   decoded((value) => (typeof value === "string" && accept(value) ? value : undefined), what);
 
 /** One of a few words, exactly. */
-export const choice = <const W extends string>(...words: W[]) =>
+export const choice = <const W extends string>(...words: W[]): Schema<W> =>
   decoded((value) => words.find((word) => word === value), words.map((word) => JSON.stringify(word)).join(" or "));
 
 /** A whole number from `min` to `max`. */
-export const integer = (min = 0, max = 0xffff_ffff) =>
+export const integer = (min = 0, max = 0xffff_ffff): Schema<number> =>
   decoded(
     (value) => (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max ? (value as number) : undefined),
     `a whole number from ${min} to ${max}`,
   );
 
 /** Anything at all, as JSON.parse gave it. */
-export const anything = () => transform((value: unknown) => value);
+export const anything = (): Schema => ({ read: (json) => json });
 
-/** What `decode` makes of the JSON value; undefined from it means that the value is not `what`. */
-export const decoded = <T>(decode: (value: unknown) => T | undefined, what: string) =>
-  transform((value: unknown, context): T => {
-    const result = decode(value);
-    if (result === undefined) context.issues.push({ code: "custom", message: `must be ${what}`, input: value });
-    return result as T;
-  });
-
-const emptyIsAbsent = new WeakSet<Schema>();
-
-/** As `optional`, for a key whose empty string means the same as no key. */
-export function optionalOrEmpty<S extends Schema>(schema: S) {
-  const field = optional(schema);
-  emptyIsAbsent.add(field);
-  return field;
-}
-
-interface Wrong {
-  path: PropertyKey[];
-  input: unknown;
-  must: string;
-}
-
-function attempt<S extends Schema>(schema: S, json: unknown): { value: output<S> } | { wrong: [Wrong, ...Wrong[]] } {
-  const written = respell(schema, json);
-  const parsed = safeParse(schema, written);
-  if (parsed.success) return { value: parsed.data };
-  return { wrong: parsed.error.issues.map(({ path, message }) => ({ path, input: valueAt(written, path), must: message })) as [Wrong, ...Wrong[]] };
-}
-
-/** What was written there: a rule sees values that are decoded already. */
-const valueAt = (json: unknown, path: PropertyKey[]): unknown => path.reduce((at, key) => (at as JsonObject | undefined)?.[String(key)], json);
-
-/** The JSON value with the keys of `shape`s spelled as the schema spells them, and without null and unknown ones. */
-function respell(schema: Schema, json: unknown): unknown {
-  const definition = (schema as unknown as { _zod: { def: Definition } })._zod.def;
-  if (definition.innerType) return respell(definition.innerType, json);
-  if (definition.element) return Array.isArray(json) ? json.map((item) => respell(definition.element!, item)) : json;
-  if (!isObject(json)) return json;
-  if (definition.valueType) return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
-  if (!definition.shape) return json;
-  const names = new Map(Object.keys(definition.shape).map((name) => [name.toLowerCase(), name]));
-  const spelled: JsonObject = {};
-  for (const key of Object.keys(json)) {
-    const name = names.get(key.toLowerCase());
-    if (name === undefined || json[key] === null) continue;
-    const field = definition.shape[name]!;
-    if (json[key] === "" && emptyIsAbsent.has(field)) delete spelled[name];
-    else spelled[name] = respell(field, json[key]);
-  }
-  return spelled;
-}
-
-/** What zod keeps about an optional or default, an array, a record and an object, in this order. */
-interface Definition {
-  innerType?: Schema;
-  element?: Schema;
-  valueType?: Schema;
-  shape?: Record<string, Schema>;
+function attempt<T>(schema: Schema<T>, json: unknown): { value: T } | { wrong: [Wrong, ...Wrong[]] } {
+  const wrong: Wrong[] = [];
+  const value = schema.read(json, [], wrong);
+  return wrong.length === 0 ? { value } : { wrong: wrong as [Wrong, ...Wrong[]] };
 }
 
 /** True for a JSON object, not for null or a list. */
@@ -142,14 +150,14 @@ export interface Subject {
 }
 
 /** The typed value, or a CniError that names every wrong key. */
-export function parseAs<S extends Schema>(schema: S, json: unknown, { code, what, root }: Subject): output<S> {
+export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root }: Subject): T {
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
   throw new CniError(code, `invalid ${what}: ${outcome.wrong.map((wrong) => describe(wrong, root)).join("; ")}`);
 }
 
 /** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration, "" for all of it. */
-export const parseConfig = <S extends Schema>(schema: S, json: unknown, root = ""): output<S> =>
+export const parseConfig = <T>(schema: Schema<T>, json: unknown, root = ""): T =>
   parseAs(schema, json, { code: Code.InvalidConfig, what: "configuration", root });
 
 /** After this many wrong keys a whole top-level key goes with each, so that a hostile configuration does not take for ever. */
@@ -159,7 +167,7 @@ const SINGLE_DROPS = 30;
  * The typed value of what is valid, for verbs that must go on with a configuration that is not: a wrong key is dropped,
  * a list element with a wrong or missing key is dropped whole. `dropped` says what, for the log.
  */
-export function parseLeniently<S extends Schema>(schema: S, json: unknown, root = ""): { value: output<S>; dropped: string[] } {
+export function parseLeniently<T>(schema: Schema<T>, json: unknown, root = ""): { value: T; dropped: string[] } {
   const dropped: string[] = [];
   for (let rest = isObject(json) ? json : {}; ; ) {
     const outcome = attempt(schema, rest);
@@ -172,7 +180,7 @@ export function parseLeniently<S extends Schema>(schema: S, json: unknown, root 
 }
 
 /** The configuration as the plugin's schema types it: strict, but for DEL and GC, which must work with what there is. */
-export function readConfig<S extends Schema>(schema: S, call: Pick<Invocation, "verb" | "config" | "log">): output<S> {
+export function readConfig<T>(schema: Schema<T>, call: Pick<Invocation, "verb" | "config" | "log">): T {
   if (call.verb !== "DEL" && call.verb !== "GC") return parseConfig(schema, call.config);
   const { value, dropped } = parseLeniently(schema, call.config);
   for (const complaint of dropped) call.log.warn(`ignored in the configuration: ${complaint}`);
@@ -195,37 +203,4 @@ function without(json: unknown, path: readonly PropertyKey[]): unknown {
   const copy = { ...json };
   delete copy[found];
   return inner === undefined ? copy : { ...copy, [found]: inner };
-}
-
-const SHOWN = 60;
-
-function describe({ path, input, must }: Wrong, root: string): string {
-  const where = formatPath(path, root) || "it";
-  return input === undefined ? `${where} is missing, ${must}` : `${where} is ${show(input)}, ${must}`;
-}
-
-/** `ipam.ranges[0][1].subnet`; a key that is no plain word comes in quotes: `sysctl["net.core.somaxconn"]`. */
-export function formatPath(path: readonly PropertyKey[], root = ""): string {
-  return path.reduce<string>((text, key) => {
-    if (typeof key === "number") return `${text}[${key}]`;
-    const name = String(key);
-    if (!/^[\w-]+$/.test(name)) return `${text}[${JSON.stringify(name)}]`;
-    return text ? `${text}.${name}` : name;
-  }, root);
-}
-
-/** The value as JSON, cut where it gets long. */
-export function show(value: unknown): string {
-  const json = stringify(value);
-  return json.length > SHOWN ? `${json.slice(0, SHOWN)}...` : json;
-}
-
-function stringify(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch (error) {
-    // JSON.parse reads what JSON.stringify has no stack for
-    if (error instanceof RangeError) return `${Array.isArray(value) ? "a list" : "an object"} nested too deeply to show`;
-    throw error;
-  }
 }
