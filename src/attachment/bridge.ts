@@ -28,6 +28,9 @@ function makeBridge(host: NetlinkSocket, bridge: Bridge): Link {
     host.request([createBridge(bridge)]);
     writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"); // a pod must not configure the host
   } catch (error) {
+    if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
+      throw new CniError(Code.InvalidConfig, `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: this kernel was built without VLAN filtering of bridges (CONFIG_BRIDGE_VLAN_FILTERING)`);
+    }
     if (!isErrno(error, "EEXIST")) throw error; // another ADD was faster
   }
   const link = findLink(host, bridge.name);

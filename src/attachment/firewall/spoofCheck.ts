@@ -22,19 +22,21 @@ const ALLOWED = "allowed";
 const prerouting: ChainSpec = {
   name: "prerouting",
   hook: { type: "filter", hook: NF_BR_PRE_ROUTING, priority: PRIORITY },
-  rules: [
-    {
-      line: `iifname @${GUARDED} iifname . ether saddr != @${ALLOWED} drop`,
-      expressions: [
-        ...loadMeta(NFT_META.IIFNAME),
-        ...isInSet(GUARDED),
-        ...loadMeta(NFT_META.IIFNAME),
-        ...loadPayload({ base: NFT_PAYLOAD.LL_HEADER, offset: 6, length: 6 }, NFT_REG_2),
-        ...isNotInSet(ALLOWED),
-        ...verdict(NF_DROP),
-      ],
-    },
-  ],
+  get rules() {
+    return [
+      {
+        line: `iifname @${GUARDED} iifname . ether saddr != @${ALLOWED} drop`,
+        expressions: [
+          ...loadMeta(NFT_META.IIFNAME),
+          ...isInSet(GUARDED),
+          ...loadMeta(NFT_META.IIFNAME),
+          ...loadPayload({ base: NFT_PAYLOAD.LL_HEADER, offset: 6, length: 6 }, NFT_REG_2),
+          ...isNotInSet(ALLOWED),
+          ...verdict(NF_DROP),
+        ],
+      },
+    ];
+  },
 };
 
 /** An interface name as the kernel compares it: IFNAMSIZ bytes. */
