@@ -113,7 +113,7 @@ export class NetlinkSocket {
     libc.close(this.fd);
   }
 
-  /** Joins a multicast group (RTNLGRP_...); its messages come by `receive`. */
+  /** Joins a multicast group (RTNLGRP_...) on a socket nothing was sent with yet; its messages come by `receive`. */
   join(group: number): void {
     // A socket without a port of its own has number 0, the kernel's, and is passed over as the sender of what the kernel says.
     libc.bind(this.fd, SOCKADDR_NL);

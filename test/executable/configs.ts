@@ -1,0 +1,87 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Answer, type Call, type CniErrorText, type CniResult, Namespace, type Node, temporaryFolder } from "./harness.ts";
+
+export const v4 = { subnet: "10.9.0.0/24" };
+export const v6 = { subnet: "fd00:9::/64" };
+export const defaultRoutes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
+
+export type Config = Record<string, unknown> & { type: string };
+
+/** The built-in IPAM with one IPv4 subnet, or with the ranges given. */
+export const hostLocal = (node: Node, more: object = v4): object => ({ type: "host-local", dataDir: node.dataDir, ...more });
+/** One IPv4 and one IPv6 address. */
+export const dualStack = (node: Node, more: object = {}): object => hostLocal(node, { ranges: [[v4], [v6]], ...more });
+
+/** A bridge network "net" on br0 with one IPv4 subnet. */
+export const bridge = (node: Node, more: object = {}): Config => ({ cniVersion: "1.1.0", name: "net", type: "bridge", bridge: "br0", ipam: hostLocal(node), ...more });
+/** A point-to-point network "net" with one IPv4 subnet and a default route. */
+export const ptp = (node: Node, more: object = {}): Config => ({ cniVersion: "1.1.0", name: "net", type: "ptp", ipam: hostLocal(node, { ...v4, routes: defaultRoutes }), ...more });
+
+/** A live attachment: the call that made it, and what its result says. */
+export interface Attached {
+  call: Call & { config: Config };
+  pod: Namespace;
+  result: CniResult;
+  hostVeth: string;
+  mac: string;
+  /** addresses without prefix length; "" where there is none */
+  ip4: string;
+  ip6: string;
+}
+
+let count = 0;
+
+/** A call for a configuration, with a container id of its own and a fresh pod unless `more` has another. */
+export async function callFor(node: Node, config: Config, more: Partial<Call> = {}): Promise<Attached["call"]> {
+  count += 1;
+  return { plugin: config.type, config, containerId: `container-${count}`, netns: more.netns ?? (await node.pod()), ...more };
+}
+
+/** ADD that must succeed. */
+export async function attach(node: Node, config: Config, more: Partial<Call> = {}): Promise<Attached> {
+  const call = await callFor(node, config, more);
+  const { result } = await node.succeed("ADD", call);
+  return describeAttached(call, result!);
+}
+
+function describeAttached(call: Attached["call"], result: CniResult): Attached {
+  const { interfaces = [], ips = [] } = result;
+  const address = (separator: string): string => ips.find((ip) => ip.address.includes(separator))?.address.replace(/\/.*/, "") ?? "";
+  return {
+    call,
+    pod: call.netns as Namespace,
+    result,
+    hostVeth: interfaces.find(({ name, sandbox }) => !sandbox && name.startsWith("veth"))?.name ?? "",
+    mac: interfaces.find(({ sandbox }) => sandbox)?.mac ?? "",
+    ip4: address("."),
+    ip6: address(":"),
+  };
+}
+
+/** What CHECK of the attachment complains about, "" when it is content. */
+export async function complaint(node: Node, { call, result }: Attached, more: Partial<Call> = {}): Promise<string> {
+  const answer = await node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: result }, ...more });
+  return answer.exitCode === 0 ? answer.stdout : answer.error!.msg;
+}
+
+/** ADD that must fail; its error. */
+export async function refusal(node: Node, call: Call): Promise<CniErrorText> {
+  return failure(await node.podwire("ADD", call));
+}
+
+/** The error of an answer that must be one. */
+export function failure(answer: Answer): CniErrorText {
+  if (answer.error === undefined) throw new Error(`no error but exit ${answer.exitCode}: ${answer.stdout}`);
+  return answer.error;
+}
+
+/** A folder with executables of our own, by name and shell script, for CNI_PATH or PATH. */
+export function programs(scripts: Record<string, string>): string {
+  const folder = temporaryFolder("programs");
+  for (const [name, script] of Object.entries(scripts)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  return folder;
+}
