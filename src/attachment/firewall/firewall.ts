@@ -8,9 +8,9 @@ import { ownerLabel } from "../owner.ts";
 import { assertIptables } from "./iptables.ts";
 import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
 import { INET_TABLE, masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
-import { applyIptablesMasquerade, checkIptablesMasquerade, collectIptablesMasquerade, removeIptablesMasquerade } from "./masqueradeIptables.ts";
+import { applyIptablesMasquerade, checkIptablesMasquerade, collectIptablesMasquerade, removeIptablesMasquerade } from "./masquerade-iptables.ts";
 import type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
-import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoofCheck.ts";
+import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
 
 export { removeReferenceRules } from "./reference.ts";
 export type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";

@@ -3,7 +3,7 @@ import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { deleteChain, deleteRule, type Table } from "../../kernel/nftables/object.ts";
 import type { Ip } from "../../net/ip.ts";
 import type { Owner } from "../attachment.ts";
-import { removeIptablesMasquerade } from "./masqueradeIptables.ts";
+import { removeIptablesMasquerade } from "./masquerade-iptables.ts";
 
 // What the Go reference plugins leave on a node for an attachment they made; podwire removes it when it has taken over.
 

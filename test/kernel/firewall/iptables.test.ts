@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Firewall, Owner } from "../../../src/attachment/attachment.ts";
 import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, statusFirewall } from "../../../src/attachment/firewall/firewall.ts";
-import { iptablesChain } from "../../../src/attachment/firewall/masqueradeIptables.ts";
+import { iptablesChain } from "../../../src/attachment/firewall/masquerade-iptables.ts";
 import { parsePrefix } from "../../../src/net/ip.ts";
 import { sh } from "./node.ts";
 
