@@ -169,12 +169,12 @@ const SINGLE_DROPS = 30;
  */
 export function parseLeniently<T>(schema: Schema<T>, json: unknown, root = ""): { value: T; dropped: string[] } {
   const dropped: string[] = [];
-  for (let rest = isObject(json) ? json : {}; ; ) {
+  for (let rest = json; ; ) {
     const outcome = attempt(schema, rest);
     if ("value" in outcome) return { value: outcome.value, dropped };
     const [wrong] = outcome.wrong;
     if (wrong.path.length === 0 || dropped.length > 2 * SINGLE_DROPS) rest = {};
-    else rest = without(rest, dropped.length < SINGLE_DROPS ? wrong.path : wrong.path.slice(0, 1)) as JsonObject;
+    else rest = without(rest, dropped.length < SINGLE_DROPS ? wrong.path : wrong.path.slice(0, 1));
     dropped.push(describe(wrong, root));
   }
 }
