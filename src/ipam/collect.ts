@@ -12,9 +12,10 @@ import { type LeaseStore, withStore } from "./store.ts";
  */
 export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[]): Ip[] {
   if (!libc.exists(folderPath(folder))) return [];
-  const containers = new Set(valid.map(({ containerId }) => containerId));
+  // The beginning of a valid id counts as well: such a file may be a lease that was cut short
+  const isContainer = (id: string): boolean => valid.some(({ containerId }) => containerId.startsWith(id));
   const attachments = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
-  const isValid = ({ containerId, ifname }: Holder): boolean => (ifname === undefined ? containers.has(containerId) : attachments.has(`${containerId}:${ifname}`));
+  const isValid = ({ containerId, ifname }: Holder): boolean => (ifname === undefined ? isContainer(containerId) : attachments.has(`${containerId}:${ifname}`));
   return explaining(`cannot collect the leases in ${folderPath(folder)}`, () => {
     const { released, failures } = withStore(folder, (store) => {
       const outcome = releaseInvalid(store, isValid);

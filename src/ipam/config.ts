@@ -62,8 +62,9 @@ function wholeComplaints({ ipam, runtimeConfig, cniVersion }: Pick<Keys, "ipam" 
   if (sets.length === 0) return [{ at: "ipam", must: "must have address ranges: no IP ranges specified (`ranges` or `subnet`)" }];
   const complaints = setComplaints(sets);
   const families = sets.map((set) => set[0]?.subnet.ip.family);
-  if (oneAddressVersions.includes(cniVersion) && new Set(families).size < families.length)
+  if (oneAddressVersions.includes(cniVersion) && new Set(families).size < families.length) {
     complaints.push(`CNI version ${cniVersion || "0.1.0"} does not support more than 1 address per family`);
+  }
   return complaints.map((text) => ({ at: "ipam", must: `must have sound address ranges: ${text}` }));
 }
 

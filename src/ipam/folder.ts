@@ -22,16 +22,23 @@ export const leasePath = (folder: LeaseFolder, ip: Ip): string => `${folderPath(
 export const cursorPath = (folder: LeaseFolder, set: number): string => `${folderPath(folder)}/last_reserved_ip.${set}`;
 
 /** Creates a directory and those above it, as far as they are missing. */
-export function ensureDirectory(path: string, mode = 0o755): void {
-  try {
-    libc.mkdir(path, mode);
-  } catch (error) {
-    if (libc.isErrno(error, "EEXIST")) return;
-    const parent = path.slice(0, path.lastIndexOf("/"));
-    if (!libc.isErrno(error, "ENOENT") || parent === "") throw error;
-    ensureDirectory(parent);
-    ensureDirectory(path, mode);
+export function ensureDirectory(path: string): void {
+  const missing: string[] = [];
+  for (let at = path; at !== "" && !makeDirectory(at); at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) missing.push(at);
+  for (const at of missing.reverse()) {
+    if (!makeDirectory(at)) throw new libc.SystemError("mkdir", 2 /* ENOENT */, at); // removed meanwhile, or /proc, which makes none
   }
+}
+
+/** True when the directory is there now, false when the one above it is missing. */
+function makeDirectory(path: string): boolean {
+  try {
+    libc.mkdir(path, 0o755);
+  } catch (error) {
+    if (libc.isErrno(error, "ENOENT")) return false;
+    if (!libc.isErrno(error, "EEXIST")) throw error;
+  }
+  return true;
 }
 
 /** Removes a file; true when it was there. */
@@ -48,7 +55,8 @@ export function removeFile(path: string): boolean {
 /** The content of a lease file: id, CR LF, interface name, and no newline at the end. */
 export const encodeLease = ({ containerId, ifname }: LeaseOwner): string => `${containerId}\r\n${ifname}`;
 
-const leaseText = /^([a-zA-Z0-9][\w.-]*)(?:\r\n([^\s/:]{1,15}))?$/;
+// Neither zeros (blocks that were never written before a crash) nor bytes that are no text make an interface name
+const leaseText = /^([a-zA-Z0-9][\w.-]*)(?:\r\n([^\s/:\0\ufffd]{1,15}))?$/;
 
 /** Who a lease file's content names, or undefined when it was never written by host-local or was cut short. */
 export function decodeLease(content: string): Holder | undefined {

@@ -35,8 +35,9 @@ function openLock(path: string): number {
 function acquire(fd: number, path: string, deadlineMs: number): void {
   const deadline = Bun.nanoseconds() + deadlineMs * 1e6;
   for (let wait = FIRST_WAIT_US; !libc.tryLock(fd, libc.LOCK.EX); wait = Math.min(wait * 1.3, LONGEST_WAIT_US)) {
-    if (Bun.nanoseconds() > deadline)
-      throw new CniError(Code.TryAgainLater, `cannot lock ${path}: ${lockHolder(fd)} has held it for ${deadlineMs / 1000} s; try again, or end that process`);
+    if (Bun.nanoseconds() > deadline) {
+      throw new CniError(Code.TryAgainLater, `cannot lock ${path} within ${deadlineMs / 1000} s: ${lockHolder(fd)} holds it; try again, or end that process`);
+    }
     libc.sleep(Math.ceil(wait * (0.5 + Math.random())));
   }
 }

@@ -8,8 +8,9 @@ import { findRange, formatSet, sizeOf } from "./range.ts";
 /** STATUS: CniError 50 when no lease could be written. Takes no lock and writes nothing; a set without free addresses is only logged. */
 export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log, "warn">): void {
   const directory = nearest(folderPath(folder));
-  if (libc.findStat(directory)?.type !== libc.S_IFDIR || !libc.isWritable(directory))
+  if (libc.findStat(directory)?.type !== libc.S_IFDIR || !libc.isWritable(directory)) {
     throw new CniError(Code.NotAvailable, `ipam.dataDir is ${JSON.stringify(folder.dataDir)}: no lease can be written there, ${directory} is no directory that podwire may write to`);
+  }
   const leased = leasedAddresses(folder);
   sets.forEach((set, n) => {
     const used = leased.filter((ip) => findRange(set, ip)).length;
