@@ -3,6 +3,7 @@ import { liveNodes, type Node } from "../harness/node.ts";
 
 export { Node, type Outside } from "../harness/node.ts";
 export { Namespace, type IpAddress, type IpLink, type IpRoute, type Outcome } from "../harness/namespace.ts";
+export { loadConf, runList, type Attachment, type NetworkList } from "../harness/chain.ts";
 export type { Answer, Call, CniErrorText, CniResult, Verb } from "../harness/invoke.ts";
 export { bun, confFolder, executable, pluginNames, podwireFolder, reference, temporaryFolder } from "../harness/paths.ts";
 export { hostState, withoutCarrier, type HostState } from "../harness/state.ts";

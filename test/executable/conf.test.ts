@@ -1,0 +1,65 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb } from "./harness.ts";
+
+const files = readdirSync(confFolder).sort();
+const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json"]);
+const isolated = new Set(["bridge-isolated.json"]);
+const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }];
+
+/** True where this kernel's bridges filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING). */
+async function filtersVlans(node: Node): Promise<boolean> {
+  await node.ip("link add probe type bridge");
+  const { exitCode } = await node.run("ip", ["link", "set", "probe", "type", "bridge", "vlan_filtering", "1"]);
+  await node.ip("link delete probe");
+  return exitCode === 0;
+}
+
+/** Addresses of a result without prefix lengths, whatever its version. */
+const addresses = (answer: Answer): string[] => (answer.result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
+
+describe("conf/", () => {
+  test("holds a configuration for every plugin", () => {
+    const types = new Set(files.flatMap((file) => loadConf(file).plugins.map(({ type }) => type)));
+    expect([...types].sort()).toEqual(["bridge", "host-local", "loopback", "portmap", "ptp"]);
+  });
+
+  test.each(files)("%s works as it stands", async (file) => {
+    const list = loadConf(file);
+    const node = await Node.create();
+    const outside = await node.outside();
+    if (file === "bridge-vlan.json" && !(await filtersVlans(node))) {
+      const pod = await node.pod();
+      const answer = await node.podwire("ADD", { plugin: "bridge", config: { ...list, ...list.plugins[0], plugins: undefined }, containerId: "one", netns: pod });
+      expect(answer.error?.msg).toMatch(/vlan/i);
+      return;
+    }
+    const run = async (verb: Verb, call: Call) => node.podwire(verb, call);
+    const ifname = list.plugins[0]?.type === "loopback" ? "lo" : "eth0";
+    const first = { containerId: "first", netns: await node.pod(), ifname, capabilities: { portMappings } };
+    const second = { containerId: "second", netns: await node.pod(), ifname };
+
+    const neighbour = await runList(run, "ADD", list, second);
+    expect(neighbour.stdout).not.toContain('"code"');
+    const before = await node.snapshot();
+    const added = await runList(run, "ADD", list, first);
+    expect(added).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(added.result?.cniVersion).toBe(list.cniVersion);
+
+    if (!addressless.has(file)) {
+      for (const address of addresses(neighbour)) expect([address, await first.netns.ping(address)]).toEqual([address, !isolated.has(file)]);
+      const masqueraded = list.plugins[0]?.ipMasq === true && addresses(added).some((address) => address.includes("."));
+      if (masqueraded) expect(await first.netns.ping(outside.address4)).toBe(true);
+    }
+    if (list.plugins.some(({ capabilities }) => (capabilities as { portMappings?: boolean } | undefined)?.portMappings)) {
+      await first.netns.listen(80, { name: "first" });
+      const address = addresses(added)[0]?.includes(":") ? outside.node6 : outside.node4;
+      expect(await outside.connect(address, 8080)).toMatchObject({ server: "first" });
+    }
+    if (!/^0\.[123]\./.test(list.cniVersion)) expect(await runList(run, "CHECK", list, { ...first, result: added.result! })).toMatchObject({ exitCode: 0, stdout: "" });
+    for (let times = 0; times < 2; times++) {
+      expect(await runList(run, "DEL", list, { ...first, result: added.result! })).toMatchObject({ exitCode: 0, stdout: "" });
+    }
+    expect(await node.snapshot()).toEqual(before);
+  });
+});
