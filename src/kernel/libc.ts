@@ -278,8 +278,17 @@ export const setns = (fd: number, type: number): void => void check(c.setns(fd, 
 export const socket = (domain: number, type: number, protocol: number): number => check(c.socket(domain, type, protocol), "socket");
 export const bind = (fd: number, address: Uint8Array): void => void check(c.bind(fd, address, address.length), "bind");
 export const send = (fd: number, bytes: Uint8Array): number => restart(() => c.send(fd, bytes, bytes.length, 0), "send");
-/** Receives one datagram; with MSG_TRUNC in `flags` the answer is its full length even where the buffer is shorter. */
-export const recv = (fd: number, buffer: Uint8Array, flags = 0): number => restart(() => c.recv(fd, buffer, buffer.length, flags), "recv");
+/** Receives one datagram that is there already and returns its length; -1 when there is none. */
+export function receiveNow(fd: number, buffer: Uint8Array): number {
+  const length = Number(c.recv(fd, buffer, buffer.length, MSG_DONTWAIT));
+  if (length >= 0) return length;
+  const number = errno();
+  if (number === 11 /* EAGAIN */) return -1; // the usual end of a reply: an exception would cost more than the call
+  if (number === 4 /* EINTR */) return receiveNow(fd, buffer);
+  throw new SystemError("recv", number);
+}
+/** linux/socket.h */
+const MSG_DONTWAIT = 0x40;
 export const setsockopt = (fd: number, level: number, option: number, value: Uint8Array): void =>
   void check(c.setsockopt(fd, level, option, value, value.length), "setsockopt");
 

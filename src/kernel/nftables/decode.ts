@@ -1,14 +1,14 @@
-import { decodeAttributes, decodeList, decodeText, type Reply } from "../netlink.ts";
+import { type Attributes, decodeAttributes, decodeList, decodeText, type Reply } from "../netlink.ts";
 import type { Verdict } from "./expression.ts";
 import type { Element, Hook } from "./object.ts";
 
 // What the kernel says about chains, rules and elements; the counterpart of object.ts.
 
 /** After the four bytes of struct nfgenmsg. */
-const attributesOf = (reply: Reply): Map<number, Buffer> => decodeAttributes(reply.data.subarray(4));
+const attributesOf = (reply: Reply): Attributes => decodeAttributes(reply.data.subarray(4));
 
-const word = (attributes: Map<number, Buffer>, type: number): number => attributes.get(type)?.readInt32BE(0) ?? 0;
-const string = (attributes: Map<number, Buffer>, type: number): string => decodeText(attributes.get(type) ?? Buffer.alloc(0));
+const word = (attributes: Attributes, type: number): number => attributes.get(type)?.readInt32BE(0) ?? 0;
+const string = (attributes: Attributes, type: number): string => decodeText(attributes.get(type) ?? Buffer.alloc(0));
 
 /** The comment in user data (libnftnl/udata.h: type, length, value; the comment is type 0), "" when there is none. */
 function decodeComment(userdata: Buffer | undefined): string {

@@ -1,5 +1,5 @@
 import { bits, type Family, formatIp, formatPrefix, type Ip, ipBytes, ipFromBytes, type Prefix } from "../../net/ip.ts";
-import { attribute, decodeAttributes, type Message, nested, NLM_F, type Reply, u32 } from "../netlink.ts";
+import { attribute, type Attributes, decodeAttributes, type Message, nested, NLM_F, type Reply, u32 } from "../netlink.ts";
 import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h */
@@ -105,7 +105,7 @@ export function decodeRoute({ type, data }: Reply): KernelRoute | undefined {
   const family = data[0] === AF[4] ? 4 : data[0] === AF[6] ? 6 : undefined;
   if (!family) return undefined;
   const attributes = decodeAttributes(data.subarray(12));
-  const number = (of: Map<number, Buffer>, key: number): number | undefined => of.get(key)?.readUInt32LE(0);
+  const number = (of: Attributes, key: number): number | undefined => of.get(key)?.readUInt32LE(0);
   const metrics = decodeAttributes(attributes.get(RTA.METRICS) ?? Buffer.alloc(0));
   const dst = attributes.get(RTA.DST);
   const gw = attributes.get(RTA.GATEWAY);

@@ -1,0 +1,38 @@
+import { bits, type Ip, ipBytes } from "../../net/ip.ts";
+import { attribute, decodeAttributes, decodeText, type Message, type NetlinkSocket } from "../netlink.ts";
+import { AF } from "./address.ts";
+
+/** linux/rtnetlink.h, linux/if_link.h */
+const RTM_GETLINK = 18;
+const RTM_GETROUTE = 26;
+const RTA = { DST: 1, OIF: 4 } as const;
+const RTN_UNICAST = 1;
+const IFLA_IFNAME = 3;
+
+/** struct rtmsg, the address looked up as `ip route get` does. */
+function getRouteTo(ip: Ip): Message {
+  const header = Buffer.alloc(12);
+  header.writeUInt8(AF[ip.family], 0);
+  header.writeUInt8(bits(ip.family), 1);
+  return { type: RTM_GETROUTE, flags: 0, data: [header, ...attribute(RTA.DST, ipBytes(ip))], what: "look up a route" };
+}
+
+function getLinkByIndex(index: number): Message {
+  const header = Buffer.alloc(16); // struct ifinfomsg
+  header.writeInt32LE(index, 4);
+  return { type: RTM_GETLINK, flags: 0, data: [header], what: `find link ${index}` };
+}
+
+/** Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a link. */
+export function findLinkTowards(socket: NetlinkSocket, ip: Ip): string | undefined {
+  let route;
+  try {
+    [route] = socket.request([getRouteTo(ip)]);
+  } catch {
+    return undefined; // unreachable, prohibited, blackhole: each has an errno of its own
+  }
+  const index = route?.data[7] === RTN_UNICAST ? decodeAttributes(route.data.subarray(12)).get(RTA.OIF)?.readUInt32LE(0) : undefined;
+  const link = index === undefined ? undefined : socket.find(getLinkByIndex(index));
+  const name = link && decodeAttributes(link.data.subarray(16)).get(IFLA_IFNAME);
+  return name && decodeText(name);
+}
