@@ -18,8 +18,8 @@ export function formatPath(path: readonly PropertyKey[], root = ""): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     const name = String(key);
-    if (!/^[\w-]+$/.test(name)) return `${text}[${JSON.stringify(name)}]`;
-    return text ? `${text}.${name}` : name;
+    if (/^[\w-]+$/.test(name)) return text ? `${text}.${name}` : name;
+    return text ? `${text}[${JSON.stringify(name)}]` : JSON.stringify(name);
   }, root);
 }
 

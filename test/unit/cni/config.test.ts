@@ -86,7 +86,7 @@ describe("parseBase", () => {
     });
 
     it.each([[{}], [{ "cni.dev/valid-attachments": null }], [{ "cni.dev/attachments": [] }]])("does not take a missing list for an empty one: %j", (more) => {
-      expect(refusal(() => gc(more))).toEqual([7, expect.stringContaining('["cni.dev/valid-attachments"] is missing, must be a list'), ""]);
+      expect(refusal(() => gc(more))).toEqual([7, expect.stringContaining('configuration: "cni.dev/valid-attachments" is missing, must be a list'), ""]);
     });
 
     it.each([[{}], [{ containerID: "a" }], [{ containerID: "", ifname: "eth0" }], [null], ["a"]])("refuses the entry %j", (entry) => {
