@@ -8,7 +8,7 @@ import { writeSysctlIfKnown } from "../kernel/sysctl.ts";
 import { randomMac } from "../net/mac.ts";
 import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../net/ip.ts";
 import type { Bridge, BridgePort, PortVlans } from "./attachment.ts";
-import { findLink } from "./links.ts";
+import { findLink, listLinks } from "./links.ts";
 
 /** Makes sure the bridge exists, is one, and is up; one that exists is used as it is, and what differs from the configuration is refused or logged. */
 export function ensureBridge(host: NetlinkSocket, bridge: Bridge, log: Log): Link {
@@ -23,9 +23,12 @@ export function ensureBridge(host: NetlinkSocket, bridge: Bridge, log: Log): Lin
   return link;
 }
 
+/** Not "podwire " and words: those are the owners of attachments. */
+const BRIDGE_ALIAS = "podwire: bridge";
+
 function makeBridge(host: NetlinkSocket, bridge: Bridge): Link {
   try {
-    host.request([createBridge(bridge)]);
+    host.request([createBridge(bridge), setAlias(bridge.name, BRIDGE_ALIAS)]);
     writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"); // a pod must not configure the host
   } catch (error) {
     if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
@@ -62,7 +65,7 @@ function ensureVlanInterface(host: NetlinkSocket, bridge: Bridge, link: Link): L
   if (found) return found;
   const port = `veth${randomMac().replaceAll(":", "").slice(-11)}`;
   try {
-    host.request([createVeth({ host: { name: port, mac: randomMac() }, pod: { name, mac }, mtu: link.mtu, master: link.index }), setAlias(port, `podwire VLAN port of ${name}`)]);
+    host.request([createVeth({ host: { name: port, mac: randomMac() }, pod: { name, mac }, mtu: link.mtu, master: link.index }), setAlias(port, `podwire: VLAN port of ${name}`)]);
     const end = findLink(host, port)!;
     host.request([...plugMessages(end, { hairpin: false, isolated: false, vlans }), setLink(end, { up: true })]);
   } catch (error) {
@@ -97,11 +100,15 @@ function ensureAddress(host: NetlinkSocket, link: Link, wanted: Prefix, force: b
 
 const overlaps = (a: Prefix, b: Prefix): boolean => contains(networkOf(a), b.ip) || contains(networkOf(b), a.ip);
 
-/** Gives the bridge the MAC it had back if plugging a port changed it: neighbours keep it for minutes, so it must never move. */
+/**
+ * Gives the bridge the MAC it had back if plugging a port changed it, and pins it if it is a port's and so would go with
+ * that port: neighbours keep it for minutes, so it must never move. Those podwire made have theirs from the start; and
+ * a MAC that is pinned is not written again, as that makes the host forget every neighbour on the bridge.
+ */
 export function pinMac(host: NetlinkSocket, before: Link): Link {
   const now = findLink(host, before.name) ?? before;
-  if (now.mac === before.mac) return now;
+  const moved = now.mac !== before.mac;
+  if (!moved && (now.alias === BRIDGE_ALIAS || !listLinks(host).some(({ master, mac }) => master === now.index && mac === now.mac))) return now;
   host.request([setLink(now, { mac: before.mac })]);
   return { ...now, mac: before.mac };
 }
-

@@ -18,9 +18,11 @@ export const bridge = (node: Node, more: object = {}): Config => ({ cniVersion: 
 /** A point-to-point network "net" with one IPv4 subnet and a default route. */
 export const ptp = (node: Node, more: object = {}): Config => ({ cniVersion: "1.1.0", name: "net", type: "ptp", ipam: hostLocal(node, { ...v4, routes: defaultRoutes }), ...more });
 
+export type More = Partial<Omit<Call, "config">>;
+
 /** A live attachment: the call that made it, and what its result says. */
 export interface Attached {
-  call: Call & { config: Config };
+  call: Omit<Call, "config"> & { config: Config };
   pod: Namespace;
   result: CniResult;
   hostVeth: string;
@@ -33,13 +35,13 @@ export interface Attached {
 let count = 0;
 
 /** A call for a configuration, with a container id of its own and a fresh pod unless `more` has another. */
-export async function callFor(node: Node, config: Config, more: Partial<Call> = {}): Promise<Attached["call"]> {
+export async function callFor(node: Node, config: Config, more: More = {}): Promise<Attached["call"]> {
   count += 1;
   return { plugin: config.type, config, containerId: `container-${count}`, netns: more.netns ?? (await node.pod()), ...more };
 }
 
 /** ADD that must succeed. */
-export async function attach(node: Node, config: Config, more: Partial<Call> = {}): Promise<Attached> {
+export async function attach(node: Node, config: Config, more: More = {}): Promise<Attached> {
   const call = await callFor(node, config, more);
   const { result } = await node.succeed("ADD", call);
   return describeAttached(call, result!);
@@ -60,7 +62,7 @@ function describeAttached(call: Attached["call"], result: CniResult): Attached {
 }
 
 /** What CHECK of the attachment complains about, "" when it is content. */
-export async function complaint(node: Node, { call, result }: Attached, more: Partial<Call> = {}): Promise<string> {
+export async function complaint(node: Node, { call, result }: Attached, more: More = {}): Promise<string> {
   const answer = await node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: result }, ...more });
   return answer.exitCode === 0 ? answer.stdout : answer.error!.msg;
 }
@@ -75,6 +77,9 @@ export function failure(answer: Answer): CniErrorText {
   if (answer.error === undefined) throw new Error(`no error but exit ${answer.exitCode}: ${answer.stdout}`);
   return answer.error;
 }
+
+/** A PATH that holds none of the tools plugins use; nsenter is what brings a plugin into its node. */
+export const bareEnvironment = (): Record<string, string> => ({ PATH: programs({ nsenter: 'exec /usr/bin/nsenter "$@"' }) });
 
 /** A folder with executables of our own, by name and shell script, for CNI_PATH or PATH. */
 export function programs(scripts: Record<string, string>): string {
