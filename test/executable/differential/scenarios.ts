@@ -75,7 +75,8 @@ export const scenarios: Scenario[] = [
   },
   {
     name: "bridge, promiscuous, with routes of its own",
-    versions: shapes,
+    // below 0.3.0 the reference loses the priority of a route between its processes; podwire has no such step
+    versions: ["0.4.0", "1.1.0"],
     plugin: "bridge",
     config: configured((node) => ({
       bridge: "br0",
