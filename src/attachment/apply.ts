@@ -42,8 +42,6 @@ export function applyLinks(attachment: Attachment, host: NetlinkSocket, pod: Pod
 
 /** Waits for what comes up by itself, then tells neighbours who has the addresses now. */
 export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodNamespace, applied: Applied): void {
-  const link = { index: applied.host.peer!, name: attachment.veth.pod.name };
-  if (attachment.pod.addresses.some(({ dad }) => dad)) waitForAddresses(pod, link);
   if (!attachment.bridge || !attachment.pod.up) return;
   waitForPort(host, attachment.veth.host.name);
   if (attachment.pod.addresses.length === 0) return;
@@ -58,6 +56,7 @@ export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodName
   // With arp_notify and ndisc_notify set, writing the MAC (the same one) makes the kernel announce every address of the
   // link. At link up it would be too early: the bridge port does not forward yet, and a packet socket of our own would
   // cost an RCU grace period when it is closed.
+  const link = { index: applied.host.peer!, name: attachment.veth.pod.name };
   pod.socket.request([setLink(link, { mac: attachment.veth.pod.mac })]);
 }
 
@@ -103,12 +102,12 @@ export const forwardingSysctl = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/al
 
 function configurePod({ pod: wanted }: Attachment, pod: PodNamespace, link: { index: number; name: string }): void {
   pod.enter(() => wanted.sysctls.forEach(applySysctl));
-  pod.socket.request([
-    ...wanted.addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)),
-    ...(wanted.up ? [setLink(link, { up: true })] : []),
-    ...wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac)),
-    ...wanted.routes.map((route) => addRoute(link, route)),
-  ]);
+  const addresses = [...wanted.addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)), ...(wanted.up ? [setLink(link, { up: true })] : [])];
+  const routes = [...wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac)), ...wanted.routes.map((route) => addRoute(link, route))];
+  if (!wanted.addresses.some(({ dad }) => dad)) return void pod.socket.request([...addresses, ...routes]);
+  pod.socket.request(addresses);
+  waitForAddresses(pod, link); // a route's source must not be an address that may turn out to be taken
+  pod.socket.request(routes);
 }
 
 function applySysctl({ path, value, optional }: Sysctl): void {

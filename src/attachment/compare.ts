@@ -2,7 +2,7 @@ import { findSysctl } from "../kernel/sysctl.ts";
 import type { NetlinkSocket } from "../kernel/netlink.ts";
 import { decodeAddress, getAddresses } from "../kernel/rtnetlink/address.ts";
 import type { Link } from "../kernel/rtnetlink/link.ts";
-import { decodeRoute, formatRoute, getRoutes, type KernelRoute, RT_TABLE_MAIN } from "../kernel/rtnetlink/route.ts";
+import { decodeRoutes, formatRoute, getRoutes, type KernelRoute, RT_TABLE_MAIN } from "../kernel/rtnetlink/route.ts";
 import { formatPrefix, type Prefix, sameIp, samePrefix } from "../net/ip.ts";
 import type { Attachment, Bridge, Route } from "./attachment.ts";
 import { forwardingSysctl } from "./apply.ts";
@@ -25,7 +25,7 @@ export function compareLinks(attachment: Attachment, { host, pod, foreign }: Sur
     ...compareEnd(hostLink, veth.host, "on the host"),
     ...compareEnd(podLink, veth.pod, "in the container"),
     ...(attachment.bridge ? compareBridge(attachment.bridge, host, hostLink, foreign) : []),
-    ...(foreign ? [] : compareForwarding(attachment)),
+    ...(foreign ? [] : compareSysctls(attachment)),
   ];
   if (!hostLink || !podLink) return differences;
   if (hostLink.peer !== podLink.index || podLink.peer !== hostLink.index) differences.push(`${veth.host.name} and ${veth.pod.name} are not the two ends of one veth pair`);
@@ -72,8 +72,11 @@ function compareGateways(host: NetlinkSocket, bridge: Link, wanted: Bridge): str
   return holder ? compareAddresses(host, holder, wanted.addresses) : [`VLAN interface ${wanted.vlanInterface!.name} does not exist`];
 }
 
-function compareForwarding({ host }: Attachment): string[] {
-  return host.forwarding.filter((family) => findSysctl(forwardingSysctl[family]) !== "1").map((family) => `${forwardingSysctl[family].replaceAll("/", ".")} is not 1: the host does not forward IPv${family}`);
+/** Forwarding, and what the host's end of the pair needs to be a gateway. */
+function compareSysctls({ host }: Attachment): string[] {
+  const own = host.sysctls.filter(({ path, value, optional }) => !optional && findSysctl(path) !== value).map(({ path, value }) => `${path} is not ${value}`);
+  const forwarding = host.forwarding.filter((family) => findSysctl(forwardingSysctl[family]) !== "1").map((family) => `${forwardingSysctl[family].replaceAll("/", ".")} is not 1: the host does not forward IPv${family}`);
+  return [...own, ...forwarding];
 }
 
 function compareAddresses(socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] {
@@ -84,7 +87,7 @@ function compareAddresses(socket: NetlinkSocket, link: Link, wanted: Prefix[]): 
 
 function compareRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): string[] {
   const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
-  const present = families.flatMap((family) => socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply) ?? []));
+  const present = families.flatMap((family) => socket.dump(getRoutes(family)).flatMap(decodeRoutes));
   return wanted.filter((route) => !present.some((other) => servesAs(other, route, link))).map((route) => `route ${formatRoute(route)} through ${link.name} is missing`);
 }
 

@@ -6,7 +6,7 @@ import { AF } from "./address.ts";
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 } as const;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, MULTIPATH: 9, TABLE: 15 } as const;
 const RTAX = { MTU: 2, ADVMSS: 8 } as const;
 const RTPROT_BOOT = 3;
 const RTN_UNICAST = 1;
@@ -117,4 +117,23 @@ export function decodeRoute({ type, data }: Reply): KernelRoute | undefined {
     ...(gw && { gw: ipFromBytes(gw) }),
     ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<Record<keyof typeof optional, number>>),
   };
+}
+
+/** As `decodeRoute`, but one route per next hop: of two IPv6 routes that differ in device or gateway alone the kernel makes one. */
+export function decodeRoutes(reply: Reply): KernelRoute[] {
+  const route = decodeRoute(reply);
+  if (!route) return [];
+  const hops = decodeAttributes(reply.data.subarray(12)).get(RTA.MULTIPATH);
+  return hops ? decodeNextHops(hops).map((hop) => ({ ...route, ...hop })) : [route];
+}
+
+/** struct rtnexthop { u16 rtnh_len; u8 flags; u8 hops; s32 ifindex; } and its attributes, each aligned to 4 bytes */
+function decodeNextHops(bytes: Buffer): Pick<KernelRoute, "index" | "gw">[] {
+  const hops: Pick<KernelRoute, "index" | "gw">[] = [];
+  for (let at = 0, length = 8; at + 8 <= bytes.length && length >= 8; at += (length + 3) & ~3) {
+    length = bytes.readUInt16LE(at);
+    const gw = decodeAttributes(bytes.subarray(at + 8, at + length)).get(RTA.GATEWAY);
+    hops.push({ index: bytes.readInt32LE(at + 4), ...(gw && { gw: ipFromBytes(gw) }) });
+  }
+  return hops;
 }
