@@ -1,6 +1,6 @@
 import { type Family, type Ip, ipFromBytes } from "../net/ip.ts";
 import { isErrno } from "./libc.ts";
-import { attribute, be16, be32, decodeAttributes, type Message, nested, NETLINK_NETFILTER, NetlinkSocket, NLM_F, type Reply, u8 } from "./netlink.ts";
+import { attribute, be16, be32, decodeAttributes, type Message, nested, type NetlinkSocket, NLM_F, type Reply, u8 } from "./netlink.ts";
 import { AF } from "./rtnetlink/address.ts";
 
 /** linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h */
@@ -93,15 +93,10 @@ function decodeEntry(reply: Reply, family: Family, protocol: number): Entry | un
 export const IPPROTO_UDP = 17;
 
 /** Makes the kernel forget the flows of a protocol that `isStale`; a kernel without connection tracking has none. Returns how many. */
-export function forgetFlows(family: Family, protocol: number, isStale: (flow: Flow) => boolean): number {
-  const socket = NetlinkSocket.open(NETLINK_NETFILTER);
-  try {
-    const stale = listFlows(socket, family, protocol).filter(isStale);
-    for (const entry of stale) forget(socket, entry);
-    return stale.length;
-  } finally {
-    socket.close();
-  }
+export function forgetFlows(socket: NetlinkSocket, { family, protocol }: { family: Family; protocol: number }, isStale: (flow: Flow) => boolean): number {
+  const stale = listFlows(socket, family, protocol).filter(isStale);
+  for (const entry of stale) forget(socket, entry);
+  return stale.length;
 }
 
 function listFlows(socket: NetlinkSocket, family: Family, protocol: number): Entry[] {

@@ -5,14 +5,17 @@ import { applyRulesets, type Ruleset } from "../../kernel/nftables/ruleset.ts";
 import type { Family, Ip } from "../../net/ip.ts";
 import type { Firewall, Owner } from "../attachment.ts";
 import { ownerLabel } from "../owner.ts";
+import { dropUnusedChains, explained, whereUsable } from "./explained.ts";
 import { assertIptables } from "./iptables.ts";
 import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
-import { INET_TABLE, masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
+import { masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
 import { applyIptablesMasquerade, checkIptablesMasquerade, collectIptablesMasquerade, removeIptablesMasquerade } from "./masquerade-iptables.ts";
+import { applyPortMappings, checkPortMappings, collectPortMappings, removePortMappings } from "./port-mappings.ts";
 import type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
 
-export { removeReferenceRules } from "./reference.ts";
+export { applyPortMappings, checkPortMappings, collectPortMappings, removePortMappings } from "./port-mappings.ts";
+export { removeReferencePorts, removeReferenceRules } from "./reference.ts";
 export type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 
 /** What nftables must hold, table by table. */
@@ -30,8 +33,9 @@ const ownedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
 };
 
 /** Fails with the name of what is missing (tool, kernel module) before anything is changed. */
-export function assertFirewallTools({ masquerade, spoofCheck }: Firewall): void {
-  if (masquerade?.backend === "nftables" || spoofCheck) assertNftables(Code.Internal);
+export function assertFirewallTools({ masquerade, spoofCheck, portMappings }: Firewall): void {
+  if (masquerade?.backend === "nftables" || spoofCheck || portMappings?.backend === "nftables") assertNftables(Code.Internal);
+  if (portMappings?.backend === "iptables") assertIptables(familiesOf(portMappings.addresses.map(({ ip }) => ip)));
   if (masquerade?.backend === "iptables") assertIptables(familiesOf(masquerade.addresses.map(({ ip }) => ip)));
 }
 
@@ -55,19 +59,11 @@ export function applyFirewall(owner: Owner, hostVeth: string, firewall: Firewall
   }
   const { masquerade } = firewall;
   if (masquerade?.backend === "iptables") applyIptablesMasquerade(owner, masquerade.addresses, undo);
+  if (firewall.portMappings) applyPortMappings(owner, hostVeth, firewall.portMappings, undo);
 }
 
 function nftables<T>(what: string, use: (nft: Nftables) => T): T {
   return explained(what, () => Nftables.use(use));
-}
-
-function explained<T>(what: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    if (error instanceof CniError) throw error;
-    throw new CniError(Code.Internal, `cannot ${what}: ${(error as Error).message}`, "", { cause: error });
-  }
 }
 
 /** What is otherwise than `applyFirewall` made it, in words; empty when nothing is. */
@@ -77,6 +73,7 @@ export function checkFirewall(owner: Owner, hostVeth: string, firewall: Firewall
   return [
     ...(rulesets.length > 0 ? nftables("read nftables", (nft) => compareRulesets(nft, rulesets)) : []),
     ...(masquerade?.backend === "iptables" ? checkIptablesMasquerade(owner, masquerade.addresses) : []),
+    ...(firewall.portMappings ? checkPortMappings(owner, hostVeth, firewall.portMappings) : []),
   ];
 }
 
@@ -84,46 +81,26 @@ export function checkFirewall(owner: Owner, hostVeth: string, firewall: Firewall
  * Takes away all the owner has in the firewall; what is not there is success, and nobody else's elements are touched.
  * Best called before the veth is deleted: what the kernel defers then passes in the same time.
  */
-export function removeFirewall({ owner, hostVeth, addresses, backend, masquerade = true }: FirewallTraces): void {
+export function removeFirewall({ owner, hostVeth, addresses, backend, masquerade = true, portMappings }: FirewallTraces): void {
   const isMine = ownedBy(owner);
-  whereUsable((nft) => {
+  whereUsable("remove nftables elements", (nft) => {
     nft.deleteElements(masqueradeElements(addresses), isMine);
     if (addresses.length === 0 && masquerade) nft.deleteFromSets(masqueradeSets, isMine);
     const guarded = nft.findElement(guardedElement(hostVeth));
     if (guarded && isMine(guarded)) nft.deleteFromSets(spoofCheckSets, isMine);
   });
   if (masquerade && backend === "iptables") removeIptablesMasquerade(owner, addresses);
-}
-
-/** Runs `use`, unless this kernel has no nftables at all: then there is nothing to remove. */
-function whereUsable(use: (nft: Nftables) => void): void {
-  explained("remove nftables elements", () =>
-    Nftables.useUntilExit((nft) => {
-      try {
-        use(nft);
-      } catch (error) {
-        if (isUsable(nft)) throw error;
-      }
-    }),
-  );
-}
-
-function isUsable(nft: Nftables): boolean {
-  try {
-    nft.probe();
-    return true;
-  } catch {
-    return false;
-  }
+  if (portMappings) removePortMappings(owner, { backend: portMappings, addresses });
 }
 
 /** GC: takes away what belongs to attachments of the network that are not valid, and chains of its subnets nobody uses. */
 export function collectFirewall(network: string, valid: readonly { containerId: string; ifname: string }[], backend?: Backend): void {
   const kept = valid.map((attachment) => ownerLabel({ network, ...attachment }, COMMENT_BYTES));
   const isLost = ({ comment }: FoundElement): boolean => isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
-  whereUsable((nft) => {
+  collectPortMappings(network, valid, backend);
+  whereUsable("remove nftables elements", (nft) => {
     nft.deleteFromSets([...masqueradeSets, ...spoofCheckSets], isLost);
-    for (const { name } of nft.chains(INET_TABLE)) if (name.startsWith(masqueradeChainPrefix(network))) nft.deleteUnusedChain(INET_TABLE, name);
+    dropUnusedChains(nft, masqueradeChainPrefix(network));
   });
   if (backend === "iptables") collectIptablesMasquerade(network, valid);
 }

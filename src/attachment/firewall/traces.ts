@@ -14,4 +14,6 @@ export interface FirewallTraces {
   /** what the configuration says about masquerading: iptables is run only when it asks for that */
   backend?: Backend;
   masquerade?: boolean;
+  /** absent where the configuration maps no ports */
+  portMappings?: Backend;
 }

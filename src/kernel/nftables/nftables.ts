@@ -20,7 +20,7 @@ const DELETE_ATTEMPTS = 5;
 
 /** The nftables of the network namespace the thread is in. */
 export class Nftables {
-  private constructor(private readonly socket: NetlinkSocket) {}
+  private constructor(readonly socket: NetlinkSocket) {}
 
   /** Opens, runs `use`, closes whatever happens. */
   static use<T>(use: (nft: Nftables) => T): T {
@@ -85,6 +85,8 @@ export class Nftables {
 
   /** Deletes a chain with its rules, unless something leads to it. */
   deleteUnusedChain(table: Table, chain: string): void {
+    const { use = 0 } = this.findChain(table, chain) ?? {};
+    if (use > this.rules(table, chain).length) return;
     try {
       this.commit([deleteChain(table, chain)]);
     } catch (error) {

@@ -1,0 +1,159 @@
+import { compareRulesets } from "../../kernel/nftables/compare.ts";
+import { type FoundElement, Nftables } from "../../kernel/nftables/nftables.ts";
+import { applyRulesets, type Ruleset } from "../../kernel/nftables/ruleset.ts";
+import { IPPROTO_UDP } from "../../kernel/conntrack.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../kernel/netlink.ts";
+import { findLinkTowards } from "../../kernel/rtnetlink/route-lookup.ts";
+import { findSysctl, ensureSysctl } from "../../kernel/sysctl.ts";
+import { type Family, formatIp, ipFromBytes, type Ip } from "../../net/ip.ts";
+import type { Owner, PortMappings } from "../attachment.ts";
+import { findLink } from "../links.ts";
+import { dropUnusedChains, explained, whereUsable } from "./explained.ts";
+import { startsWithWords } from "./label.ts";
+import { conditionChain, ensureConditions } from "./port-conditions.ts";
+import { assertAvailable, findOverlaps, isPortOfNetwork, type LinkExists, portComment, portLabel } from "./port-holder.ts";
+import { decidingSets, decodePortKey, decodeTarget, hostAddress, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset, targetSetOf } from "./port-maps.ts";
+import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts } from "./port-mappings-iptables.ts";
+import { forgetStaleFlows, type Sockets, type UdpPort } from "./stale-flows.ts";
+import { INET_TABLE } from "./masquerade.ts";
+import type { Backend, RegisterUndo } from "./traces.ts";
+
+/** The host's routes and links, open while `use` runs. */
+function withHost<T>(use: (host: NetlinkSocket, linkExists: LinkExists) => T): T {
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  try {
+    return use(host, (name) => findLink(host, name) !== undefined);
+  } finally {
+    host.close();
+  }
+}
+
+const fullRuleset = (owner: Owner, hostLink: string | undefined, ports: PortMappings): Ruleset =>
+  portMappingRuleset(ports, portComment(owner, hostLink), (family, chain) => conditionChain(ports.conditions[family], chain));
+
+const hasConditions = ({ conditions }: PortMappings): boolean => conditions[4].length > 0 || conditions[6].length > 0;
+
+/**
+ * Makes the mappings of one attachment; `hostLink` is the host's end of the pod's link, by which others will know whether the
+ * pod is alive. A port of a live pod is an error that names it.
+ */
+export function applyPortMappings(owner: Owner, hostLink: string | undefined, ports: PortMappings, undo: RegisterUndo): void {
+  withHost((host, linkExists) => {
+    if (ports.backend === "iptables") applyIptablesPorts(owner, hostLink, { ports, linkExists, undo });
+    else applyPortMaps(owner, hostLink, { ports, linkExists, undo });
+    if (ports.snat) for (const { ip } of ports.addresses) routeLocalhost(host, ip);
+    forgetOld(host, ports);
+  });
+}
+
+/** A client that talked to a pod that had the port before, or to the node itself, is led to this pod from now on. */
+function forgetOld(host: NetlinkSocket, ports: PortMappings): void {
+  for (const { ip } of ports.addresses) {
+    const udp = udpPorts(ip.family, ports);
+    if (udp.length > 0) Nftables.use((nft) => forgetStaleFlows(ip, udp, { host, netfilter: nft.socket }));
+  }
+}
+
+interface Application {
+  ports: PortMappings;
+  linkExists: LinkExists;
+  undo: RegisterUndo;
+}
+
+function applyPortMaps(owner: Owner, hostLink: string | undefined, { ports, linkExists, undo }: Application): void {
+  const ruleset = fullRuleset(owner, hostLink, ports);
+  const replace: Ruleset["replace"] = (found, { what }) => assertAvailable(found, owner, what.replace(/^host port | in map .*$/g, ""), linkExists);
+  explained(`write the port mappings of ${portLabel(owner)}`, () =>
+    Nftables.use((nft) => {
+      const overlaps = findOverlaps(nft, owner, ports, linkExists);
+      nft.deleteElements(overlaps, (found) => !startsWithWords(found.comment, portLabel(owner)));
+      if (hasConditions(ports)) {
+        applyRulesets(nft, [{ ...ruleset, elements: [] }]);
+        ensureConditions(nft, ports, chainsOf(ports));
+      }
+      applyRulesets(nft, [{ ...ruleset, replace }]);
+    }),
+  );
+  const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
+  undo(() => Nftables.use((nft) => nft.deleteElements(refs, isOf(owner))));
+}
+
+const chainsOf = (ports: PortMappings): { family: Family; name: string }[] =>
+  ports.addresses.map((pod) => ({ family: pod.ip.family, name: policyChain(pod, ports).name }));
+
+const isOf = (owner: Owner): ((found: FoundElement) => boolean) => ({ comment }) => startsWithWords(comment, portLabel(owner));
+
+const udpPorts = (family: Family, ports: PortMappings): UdpPort[] =>
+  ports.mappings.filter(({ protocol, hostIp }) => protocol === "udp" && (!hostIp || hostIp.family === family)).map((mapping) => {
+    const address = hostAddress(mapping);
+    return { hostPort: mapping.hostPort, ...(address && { address }) };
+  });
+
+/** A connection from 127.0.0.1 leaves by the pod's link with that source until it is masqueraded, which the kernel allows only so. */
+function routeLocalhost(host: NetlinkSocket, pod: Ip): void {
+  const link = pod.family === 4 ? findLinkTowards(host, pod) : undefined;
+  if (link === undefined) return;
+  explained(`let 127.0.0.1 reach ${formatIp(pod)}`, () => ensureSysctl(localhostSysctl(link), "1"));
+}
+
+const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
+
+/** What is otherwise than `applyPortMappings` made it, in words. */
+export function checkPortMappings(owner: Owner, hostLink: string | undefined, ports: PortMappings): string[] {
+  const differences = ports.backend === "iptables" ? checkIptablesPorts(owner, ports) : explained("read nftables", () => Nftables.use((nft) => comparePortMaps(nft, owner, hostLink, ports)));
+  return [...differences, ...withHost((host) => ports.addresses.flatMap(({ ip }) => compareLocalhost(host, ip, ports)))];
+}
+
+function comparePortMaps(nft: Nftables, owner: Owner, hostLink: string | undefined, ports: PortMappings): string[] {
+  const conditional = chainsOf(ports).map(({ family, name }) => conditionChain(ports.conditions[family], name));
+  const missing = conditional.filter((chain) => !nft.findChain(INET_TABLE, chain));
+  return [...missing.map((chain) => `nftables table podwire, chain ${chain}: missing`), ...compareRulesets(nft, [fullRuleset(owner, hostLink, ports)])];
+}
+
+function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortMappings): string[] {
+  const link = snat && ip.family === 4 ? findLinkTowards(host, ip) : undefined;
+  return link === undefined || findSysctl(localhostSysctl(link)) === "1" ? [] : [`sysctl ${localhostSysctl(link)} is not 1: 127.0.0.1 does not reach ${formatIp(ip)}`];
+}
+
+/** Takes away every mapping of the owner, found by comment, and the UDP flows that remember one; says whether there was any. */
+export function removePortMappings(owner: Owner, { backend, addresses = [] }: { backend?: Backend; addresses?: readonly Ip[] }): boolean {
+  const found = removePortMaps(isOf(owner), addresses);
+  return (backend === "iptables" && removeIptablesPorts(owner)) || found;
+}
+
+/** GC: takes away the mappings of attachments of the network that are not valid, and chains nobody uses. */
+export function collectPortMappings(network: string, valid: readonly { containerId: string; ifname: string }[], backend?: Backend): void {
+  const kept = valid.map((attachment) => portLabel({ network, ...attachment }));
+  removePortMaps(({ comment }) => isPortOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label)), []);
+  whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
+  if (backend === "iptables") collectIptablesPorts(network, valid);
+}
+
+function removePortMaps(isMine: (found: FoundElement) => boolean, addresses: readonly Ip[]): boolean {
+  const found = whereUsable("remove port mappings", (nft) => {
+    const mine = decidingSets.flatMap((set) => nft.elements(INET_TABLE, set).filter(isMine).map(({ key }) => ({ set, key })));
+    if (mine.length === 0) return false;
+    const udp = mine.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map((ref) => udpFlow(nft, ref));
+    nft.deleteElements(mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))), isMine);
+    if (udp.length > 0) withHost((host) => forgetPods({ host, netfilter: nft.socket }, udp, addresses));
+    return true;
+  });
+  return found ?? false;
+}
+
+/** A UDP port that was mapped, and the pod it led to. */
+type UdpFlow = UdpPort & { pod: Ip | undefined };
+
+function udpFlow(nft: Nftables, { set, key }: { set: string; key: Buffer }): UdpFlow {
+  const { hostPort, address } = decodePortKey(key);
+  const target = nft.findElement({ table: INET_TABLE, set: targetSetOf(set), key })?.data;
+  return { hostPort, ...(address && { address: ipFromBytes(address) }), pod: target && ipFromBytes(decodeTarget(target)) };
+}
+
+function forgetPods(sockets: Sockets, udp: readonly UdpFlow[], addresses: readonly Ip[]): void {
+  const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
+  for (const pod of new Map(pods.map((ip) => [formatIp(ip), ip])).values()) {
+    const ports = udp.filter((flow) => flow.pod?.family === pod.family);
+    if (ports.length > 0) forgetStaleFlows(pod, ports, sockets);
+  }
+}

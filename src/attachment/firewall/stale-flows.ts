@@ -1,0 +1,34 @@
+import { forgetFlows, IPPROTO_UDP, type Flow } from "../../kernel/conntrack.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { decodeAddress, getAddresses } from "../../kernel/rtnetlink/address.ts";
+import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
+
+/** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
+export interface UdpPort {
+  hostPort: number;
+  address?: Ip;
+}
+
+/** The host's NETLINK_ROUTE and NETLINK_NETFILTER. */
+export interface Sockets {
+  host: NetlinkSocket;
+  netfilter: NetlinkSocket;
+}
+
+/**
+ * UDP has no handshake: a client that goes on sending from one port is led where the kernel remembers, to a pod that is gone
+ * or past one that came. Forgets such flows, of the pod's address and of the ports of the node's own addresses.
+ */
+export function forgetStaleFlows(pod: Ip, ports: readonly UdpPort[], { host, netfilter }: Sockets): void {
+  let own: Set<string> | undefined;
+  const isOwn = (ip: Ip): boolean => (own ??= addressesOf(host)).has(formatIp(ip)) || isLoopback(ip);
+  const isOfPod = ({ source, destination, answering }: Flow): boolean => [source, destination, answering].some((ip) => sameIp(ip, pod));
+  const isOfPort = ({ destination, destinationPort }: Flow): boolean =>
+    ports.some(({ hostPort, address }) => hostPort === destinationPort && (address ? sameIp(address, destination) : isOwn(destination)));
+  forgetFlows(netfilter, { family: pod.family, protocol: IPPROTO_UDP }, (flow) => isOfPod(flow) || isOfPort(flow));
+}
+
+const addressesOf = (host: NetlinkSocket): Set<string> =>
+  new Set(host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []).map(formatIp));
+
+const isLoopback = (ip: Ip): boolean => (ip.family === 4 ? ip.value >> 24n === 127n : ip.value === 1n);
