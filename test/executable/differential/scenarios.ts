@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Call, Namespace, Node } from "../harness.ts";
+import { podwireFolder, reference, type Call, type Namespace, type Node } from "../harness.ts";
 
 export const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
@@ -46,6 +46,12 @@ async function seenOutside(node: Node, pods: Namespace[], families: (4 | 6)[]): 
   return { seen, neighbour: await pods[0]!.ping("10.9.0.3") };
 }
 
+/** The nat table's rules, without the one podwire adds: it has no target, and its comment tells whose interface an address is. */
+async function natRules(node: Node, command: string): Promise<string[]> {
+  const rules = (await node.must(command, "-t", "nat", "-S")).trim().split("\n");
+  return rules.filter((rule) => !(rule.includes('"interface: ') && !rule.includes(" -j ")));
+}
+
 export const scenarios: Scenario[] = [
   {
     name: "bridge, addresses only",
@@ -72,6 +78,60 @@ export const scenarios: Scenario[] = [
       ipam: hostLocal(node, { ranges: [[v4], [v6]] }),
     })),
     between: async (node, pods) => seenOutside(node, pods, [4, 6]),
+  },
+  {
+    name: "bridge with masquerade by iptables",
+    plugin: "bridge",
+    versions: ["1.0.0"],
+    config: configured((node) => ({ bridge: "br0", isDefaultGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node, { ranges: [[v4], [v6]] }) })),
+    // asked for by name, the rules are the reference's own to the letter
+    between: async (node, pods) => [await natRules(node, "iptables"), await natRules(node, "ip6tables"), await seenOutside(node, pods, [4, 6])],
+    newestOnly: true,
+  },
+  {
+    name: "bridge with masquerade by nftables",
+    plugin: "bridge",
+    versions: ["1.1.0"],
+    config: configured((node) => ({ bridge: "br0", isDefaultGateway: true, ipMasq: true, ipMasqBackend: "nftables", ipam: hostLocal(node, { ranges: [[v4], [v6]] }) })),
+    between: async (node, pods) => seenOutside(node, pods, [4, 6]),
+    newestOnly: true,
+  },
+  {
+    name: "bridge with a MAC from CNI_ARGS and a gateway forced on the bridge",
+    plugin: "bridge",
+    versions: ["0.4.0"],
+    prepare: async (node) => {
+      await node.ip("link add br0 address 02:00:00:00:00:99 type bridge");
+      await node.ip("address add 10.200.0.1/24 dev br0");
+    },
+    config: configured((node) => ({ bridge: "br0", isGateway: true, forceAddress: true, ipam: hostLocal(node, v4) })),
+    call: { args: "IgnoreUnknown=1;MAC=02:00:00:00:00:99" },
+  },
+  {
+    name: "bridge with addresses from another IPAM plugin",
+    plugin: "bridge",
+    versions: shapes,
+    config: configured(() => ({
+      bridge: "br0",
+      isGateway: true,
+      ipam: {
+        type: "static",
+        addresses: [{ address: "10.9.0.20/24", gateway: "10.9.0.1" }, { address: "fd00:9::20/64" }],
+        routes: [{ dst: "0.0.0.0/0" }, { dst: "192.168.0.0/16", gw: "10.9.0.7" }],
+        dns: { nameservers: ["10.1.0.1"] },
+      },
+    })),
+    call: { path: `/nowhere:${podwireFolder()}:${reference.folder}` },
+    duplicate: false,
+  },
+  {
+    name: "ptp with routes and DNS of its own",
+    plugin: "ptp",
+    versions: ["0.4.0", "1.1.0"],
+    config: configured((node) => ({
+      dns: { nameservers: ["10.1.0.1"], search: [] },
+      ipam: hostLocal(node, { ranges: [[{ ...v4, gateway: "10.9.0.254" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "10.100.0.0/16", gw: "10.9.0.254", priority: 7 }] }),
+    })),
   },
   {
     name: "bridge, promiscuous, with routes of its own",
