@@ -14,7 +14,7 @@ import { conditionChain, ensureConditions } from "./port-conditions.ts";
 import { assertAvailable, findOverlaps, isPortOfNetwork, type LinkExists, portComment, portLabel } from "./port-holder.ts";
 import { decidingSets, decodePortKey, decodeTarget, hostAddress, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset, targetSetOf } from "./port-maps.ts";
 import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts } from "./port-mappings-iptables.ts";
-import { forgetStaleFlows, type Sockets, type UdpPort } from "./stale-flows.ts";
+import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 import { INET_TABLE } from "./masquerade.ts";
 import type { Backend, RegisterUndo } from "./traces.ts";
 
@@ -48,10 +48,9 @@ export function applyPortMappings(owner: Owner, hostLink: string | undefined, po
 
 /** A client that talked to a pod that had the port before, or to the node itself, is led to this pod from now on. */
 function forgetOld(host: NetlinkSocket, ports: PortMappings): void {
-  for (const { ip } of ports.addresses) {
-    const udp = udpPorts(ip.family, ports);
-    if (udp.length > 0) Nftables.use((nft) => forgetStaleFlows(ip, udp, { host, netfilter: nft.socket }));
-  }
+  const udp = ports.addresses.flatMap(({ ip }) => udpPorts(ip.family, ports));
+  const pods = ports.addresses.map(({ ip }) => ip);
+  if (udp.length > 0) Nftables.use((nft) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
 }
 
 interface Application {
@@ -86,7 +85,7 @@ const isOf = (owner: Owner): ((found: FoundElement) => boolean) => ({ comment })
 const udpPorts = (family: Family, ports: PortMappings): UdpPort[] =>
   ports.mappings.filter(({ protocol, hostIp }) => protocol === "udp" && (!hostIp || hostIp.family === family)).map((mapping) => {
     const address = hostAddress(mapping);
-    return { hostPort: mapping.hostPort, ...(address && { address }) };
+    return { family, hostPort: mapping.hostPort, ...(address && { address }) };
   });
 
 /** A connection from 127.0.0.1 leaves by the pod's link with that source until it is masqueraded, which the kernel allows only so. */
@@ -135,7 +134,8 @@ function removePortMaps(isMine: (found: FoundElement) => boolean, addresses: rea
     if (mine.length === 0) return false;
     const udp = mine.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map((ref) => udpFlow(nft, ref));
     nft.deleteElements(mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))), isMine);
-    if (udp.length > 0) withHost((host) => forgetPods({ host, netfilter: nft.socket }, udp, addresses));
+    const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
+    if (udp.length > 0) withHost((host) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
     return true;
   });
   return found ?? false;
@@ -147,13 +147,7 @@ type UdpFlow = UdpPort & { pod: Ip | undefined };
 function udpFlow(nft: Nftables, { set, key }: { set: string; key: Buffer }): UdpFlow {
   const { hostPort, address } = decodePortKey(key);
   const target = nft.findElement({ table: INET_TABLE, set: targetSetOf(set), key })?.data;
-  return { hostPort, ...(address && { address: ipFromBytes(address) }), pod: target && ipFromBytes(decodeTarget(target)) };
+  return { family: familyOfSet(set), hostPort, ...(address && { address: ipFromBytes(address) }), pod: target && ipFromBytes(decodeTarget(target)) };
 }
 
-function forgetPods(sockets: Sockets, udp: readonly UdpFlow[], addresses: readonly Ip[]): void {
-  const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
-  for (const pod of new Map(pods.map((ip) => [formatIp(ip), ip])).values()) {
-    const ports = udp.filter((flow) => flow.pod?.family === pod.family);
-    if (ports.length > 0) forgetStaleFlows(pod, ports, sockets);
-  }
-}
+const familyOfSet = (set: string): Family => (set.endsWith("4") ? 4 : 6);

@@ -1,11 +1,12 @@
 import { forgetFlows, IPPROTO_UDP, type Flow } from "../../kernel/conntrack.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { decodeAddress, getAddresses } from "../../kernel/rtnetlink/address.ts";
-import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
+import { type Family, formatIp, type Ip, sameIp } from "../../net/ip.ts";
 
 /** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
 export interface UdpPort {
   hostPort: number;
+  family: Family;
   address?: Ip;
 }
 
@@ -19,13 +20,13 @@ export interface Sockets {
  * UDP has no handshake: a client that goes on sending from one port is led where the kernel remembers, to a pod that is gone
  * or past one that came. Forgets such flows, of the pod's address and of the ports of the node's own addresses.
  */
-export function forgetStaleFlows(pod: Ip, ports: readonly UdpPort[], { host, netfilter }: Sockets): void {
+export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[], { host, netfilter }: Sockets): void {
   let own: Set<string> | undefined;
-  const isOwn = (ip: Ip): boolean => (own ??= addressesOf(host)).has(formatIp(ip)) || isLoopback(ip);
-  const isOfPod = ({ source, destination, answering }: Flow): boolean => [source, destination, answering].some((ip) => sameIp(ip, pod));
+  const isOwn = (ip: Ip): boolean => isLoopback(ip) || (own ??= addressesOf(host)).has(formatIp(ip));
+  const isOfPod = ({ source, destination, answering }: Flow): boolean => pods.some((pod) => [source, destination, answering].some((ip) => sameIp(ip, pod)));
   const isOfPort = ({ destination, destinationPort }: Flow): boolean =>
-    ports.some(({ hostPort, address }) => hostPort === destinationPort && (address ? sameIp(address, destination) : isOwn(destination)));
-  forgetFlows(netfilter, { family: pod.family, protocol: IPPROTO_UDP }, (flow) => isOfPod(flow) || isOfPort(flow));
+    ports.some(({ hostPort, family, address }) => hostPort === destinationPort && family === destination.family && (address ? sameIp(address, destination) : isOwn(destination)));
+  forgetFlows(netfilter, IPPROTO_UDP, (flow) => isOfPod(flow) || isOfPort(flow));
 }
 
 const addressesOf = (host: NetlinkSocket): Set<string> =>

@@ -1,4 +1,4 @@
-import { be32, attribute, type Bytes, type Message, nested, NLM_F, text, u64 } from "../netlink.ts";
+import { be32, attribute, type Bytes, type Message, nested, NLM_F, text } from "../netlink.ts";
 import { type Verdict, valueData, verdictData } from "./expression.ts";
 
 // Tables, chains, rules, sets and their elements as messages (linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h).
@@ -123,7 +123,7 @@ export const deleteRule = (table: Table, chain: string, handle: bigint): Message
 const u64be = (type: number, value: bigint): Bytes => {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64BE(value);
-  return u64(type, bytes.readBigUInt64LE());
+  return attribute(type, bytes);
 };
 
 const padded = (length: number): number => (length + 3) & ~3;
