@@ -53,7 +53,8 @@ function compareBridge(wanted: NonNullable<Attachment["bridge"]>, host: NetlinkS
   const differences: string[] = [];
   if (wanted.mac && bridge.mac !== wanted.mac) differences.push(`bridge ${wanted.name} has MAC ${bridge.mac}, not ${wanted.mac}`);
   if (!bridge.up) differences.push(`bridge ${wanted.name} is down`);
-  if (bridge.promiscuity !== 0 !== wanted.promisc) differences.push(`bridge ${wanted.name} is ${wanted.promisc ? "not " : ""}promiscuous`);
+  const promisc = bridge.promiscuity > 0;
+  if (promisc !== wanted.promisc) differences.push(`bridge ${wanted.name} is ${wanted.promisc ? "not " : ""}promiscuous`);
   if (port && port.master !== bridge.index) differences.push(`link ${port.name} is not a port of bridge ${wanted.name}`);
   if (port && port.hairpin !== undefined) differences.push(...comparePort(port, wanted.port));
   return foreign ? differences : [...differences, ...compareGateways(host, bridge, wanted)];

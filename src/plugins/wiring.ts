@@ -177,14 +177,15 @@ function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void 
 const unique = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);
 
 function gc<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
-  const type = wiring.read(call).ipam?.type ?? "";
+  const { ipam, ipMasqBackend } = wiring.read(call);
+  const type = ipam?.type ?? "";
   const failures = attempt("GC");
   failures.try(() => {
     const host = NetlinkSocket.open(NETLINK_ROUTE);
     call.log.note("links", collectVeths(call.network, call.validAttachments, host).length);
     host.close();
   });
-  failures.try(() => collectFirewall(call.network, call.validAttachments));
+  failures.try(() => collectFirewall(call.network, call.validAttachments, ipMasqBackend));
   failures.try(() => (type === "" ? undefined : chooseIpam(call, type).gc()));
   failures.throwIfAny();
 }

@@ -1,6 +1,6 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Answer, type Call, type CniErrorText, type CniResult, Namespace, type Node, temporaryFolder } from "./harness.ts";
+import { type Answer, type Call, type CniErrorText, type CniResult, type Namespace, type Node, temporaryFolder } from "./harness.ts";
 
 export const v4 = { subnet: "10.9.0.0/24" };
 export const v6 = { subnet: "fd00:9::/64" };

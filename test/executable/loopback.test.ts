@@ -65,7 +65,7 @@ describe("loopback", () => {
 
   test("GC and STATUS succeed", async () => {
     const node = await Node.create();
-    await node.succeed("STATUS", { plugin: "loopback", config: config() });
-    await node.succeed("GC", { plugin: "loopback", config: config({ "cni.dev/valid-attachments": [] }) });
+    const answers = [await node.podwire("STATUS", { plugin: "loopback", config: config() }), await node.podwire("GC", { plugin: "loopback", config: config({ "cni.dev/valid-attachments": [] }) })];
+    expect(answers.map(({ exitCode, stdout }) => [exitCode, stdout])).toEqual([[0, ""], [0, ""]]);
   });
 });

@@ -1,0 +1,60 @@
+import { describe, expect, test } from "vitest";
+import { attach, type Attached, bridge, type Config, dualStack, ptp } from "./configs.ts";
+import { Node } from "./harness.ts";
+
+const kinds: [string, (node: Node) => Config][] = [
+  ["bridge", (node) => bridge(node, { isDefaultGateway: true, ipam: dualStack(node) })],
+  ["ptp", (node) => ptp(node, { ipam: dualStack(node) })],
+  ["ptp, link-local", (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) })],
+];
+
+interface Neighbour {
+  dst: string;
+  lladdr?: string;
+}
+
+/** A pod that goes while host and another pod know its MAC, and one with its addresses and another MAC right after it. */
+async function replaced(node: Node, config: Config): Promise<{ other: Attached; fresh: Attached }> {
+  await node.ip("address add 192.168.7.7/32 dev lo");
+  const other = await attach(node, config);
+  const old = await attach(node, config);
+  for (const ip of [old.ip4, old.ip6]) expect([await node.ping(ip), await other.pod.ping(ip)]).toEqual([true, true]);
+  await node.succeed("DEL", old.call);
+  const fresh = await attach(node, config, { args: `IP=${old.ip4}` });
+  expect(fresh.mac).not.toBe(old.mac);
+  return { other, fresh };
+}
+
+describe("an address that goes to another pod", () => {
+  describe.each(kinds)("%s", (_kind, config) => {
+    // without `ip6` host-local would hand out the next address; the last one is the only one left of its range
+    const reusing = (node: Node): Config => {
+      const made = config(node);
+      return { ...made, ipam: { ...(made.ipam as object), ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }]] } };
+    };
+
+    test("is reached at once by the host and by another pod, in both families", async () => {
+      const node = await Node.create();
+      const { other, fresh } = await replaced(node, reusing(node));
+      const replies = await Promise.all([fresh.ip4, fresh.ip6].flatMap((ip) => [node.ping(ip, { timeoutS: 1 }), other.pod.ping(ip, { timeoutS: 1 })]));
+      expect(replies).toEqual([true, true, true, true]);
+    });
+  });
+
+  test("nobody on the bridge remembers the old MAC when ADD returns", async () => {
+    const node = await Node.create();
+    const config = bridge(node, { isGateway: true, ipam: dualStack(node, { ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }]] }) });
+    const { other, fresh } = await replaced(node, config);
+    for (const namespace of [node, other.pod]) {
+      const known = await namespace.ipJson<Neighbour[]>("neighbour show");
+      const macs = known.filter(({ dst }) => [fresh.ip4, fresh.ip6].includes(dst)).flatMap(({ lladdr }) => lladdr ?? []);
+      expect(macs.filter((mac) => mac !== fresh.mac)).toEqual([]);
+    }
+  });
+
+  test("pods announce their addresses: arp_notify and ndisc_notify are on", async () => {
+    const node = await Node.create();
+    const { pod } = await attach(node, kinds[0]![1](node));
+    expect([await pod.sysctl("net/ipv4/conf/eth0/arp_notify"), await pod.sysctl("net/ipv6/conf/eth0/ndisc_notify")]).toEqual(["1", "1"]);
+  });
+});

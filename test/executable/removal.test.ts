@@ -1,0 +1,150 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { attach, type Attached, bareEnvironment, bridge, callFor, complaint, type Config, dualStack, failure, hostLocal, type More, ptp, v4 } from "./configs.ts";
+import { Node, reference } from "./harness.ts";
+
+const everything = (node: Node, more: object = {}): Config => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
+const kinds: [string, (node: Node) => Config][] = [
+  ["bridge", everything],
+  ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
+  ["bridge without IPAM", (node) => bridge(node, { ipam: undefined, macspoofchk: true })],
+  ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) })],
+  ["ptp, link-local", (node) => ptp(node, { ipMasq: true, gatewayMode: "link-local", ipam: dualStack(node) })],
+];
+
+const removeNamespace = async ({ pod }: Attached): Promise<void> => pod.remove();
+const removeLease = (node: Node, { ip4, ip6 }: Attached): void => [ip4, ip6].filter(Boolean).forEach((ip) => rmSync(join(node.dataDir, "net", ip)));
+
+/** What is missing when DEL comes: done to the node beforehand, and the call and keys it comes with. */
+const missing: [string, { before?(node: Node, attached: Attached): Promise<unknown>; call?(node: Node, attached: Attached): Promise<More>; config?: object }][] = [
+  ["nothing", {}],
+  ["CNI_NETNS", { call: async () => ({ netns: "" }) }],
+  ["the namespace", { before: async (_node, attached) => removeNamespace(attached) }],
+  ["the namespace, whose path is a plain file now", { call: async () => ({ netns: "/etc/hostname" }) }],
+  ["the interface", { before: async (_node, { pod }) => pod.ip("link delete eth0") }],
+  ["the lease", { before: async (node, attached) => removeLease(node, attached) }],
+  ["namespace and lease", { before: async (node, attached) => removeNamespace(attached).then(() => removeLease(node, attached)) }],
+  ["CNI_PATH and PATH", { call: async () => ({ env: { ...bareEnvironment(), CNI_PATH: "" } }) }],
+  ["valid keys", { config: { mtu: "wrong", vlan: 9999, isGateway: 3, dns: 7, gatewayMode: "none", runtimeConfig: { mac: "x" } } }],
+  ["valid CNI_ARGS", { call: async () => ({ args: "x;MAC=no;K8S=1" }) }],
+  ["a readable prevResult", { config: { prevResult: { cniVersion: "9.9.9", ips: "x" } } }],
+];
+
+describe("DEL takes everything away", () => {
+  describe.each(kinds)("%s", (kind, config) => {
+    // the iptables backend is the one that needs its tools
+    const ways = missing.filter(([what]) => !(kind.endsWith("iptables") && what.includes("PATH")));
+    test.each(ways)("when %s is missing", async (_what, { before, call, config: more }) => {
+      const node = await Node.create();
+      const other = await attach(node, config(node));
+      const clean = await node.snapshot();
+      const attached = await attach(node, config(node));
+      await before?.(node, attached);
+      const del = { ...attached.call, config: { ...attached.call.config, ...more }, ...(await call?.(node, attached)) };
+      await node.succeed("DEL", del);
+      expect(await node.snapshot()).toEqual(clean);
+      await node.succeed("DEL", del);
+      expect(await node.snapshot()).toEqual(clean);
+      expect(await complaint(node, other)).toBe("");
+    });
+
+    test("with prevResult, and of the last pod: only what is shared is left", async () => {
+      const node = await Node.create();
+      const attached = await attach(node, config(node));
+      await node.succeed("DEL", { ...attached.call, config: { ...attached.call.config, prevResult: attached.result } });
+      expect((await node.links()).filter(({ ifname }) => ifname.startsWith("veth"))).toEqual([]);
+      expect([node.leases(), (await node.routes()).filter(({ dev }) => dev !== "br0")]).toEqual([{}, []]);
+      expect(await node.rulesetText()).not.toContain(attached.call.containerId);
+      expect(await attached.pod.link("eth0")).toBeUndefined();
+    });
+
+    test("in another pod's namespace: that pod is untouched", async () => {
+      const node = await Node.create();
+      const victim = await attach(node, config(node));
+      const clean = await node.snapshot();
+      const attached = await attach(node, config(node));
+      await node.succeed("DEL", { ...attached.call, netns: victim.pod });
+      await node.succeed("DEL", { ...attached.call, netns: victim.pod, config: { ...attached.call.config, prevResult: attached.result } });
+      expect(await node.snapshot()).toEqual(clean);
+      expect(await complaint(node, victim)).toBe("");
+    });
+  });
+
+  test("without the bridge", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, everything(node));
+    await node.ip("link delete br0");
+    await node.succeed("DEL", attached.call);
+    expect([node.leases(), (await node.links()).map(({ ifname }) => ifname)]).toEqual([{}, ["lo"]]);
+    expect(await node.rulesetText()).not.toContain(attached.call.containerId);
+  });
+
+  test("of an attachment that never was: success, and nothing is made", async () => {
+    const node = await Node.create();
+    const before = await node.snapshot();
+    for (const make of [everything, ptp]) await node.succeed("DEL", await callFor(node, make(node)));
+    expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("leaves a foreign interface of that name in the container alone", async () => {
+    const node = await Node.create();
+    const pod = await node.pod();
+    await pod.ip("link add name eth0 type bridge");
+    await node.succeed("DEL", await callFor(node, everything(node), { netns: pod }));
+    expect(await pod.link("eth0")).toBeDefined();
+  });
+
+  test("in the plugin's own namespace is error 8, before anything is touched", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, everything(node));
+    const before = await node.snapshot();
+    expect(failure(await node.podwire("DEL", { ...attached.call, netns: node })).code).toBe(8);
+    expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("of one of two interfaces leaves the other, its rules and its lease", async () => {
+    const node = await Node.create();
+    const pod = await node.pod();
+    const first = await attach(node, everything(node), { netns: pod, containerId: "one" });
+    const clean = await node.snapshot();
+    const second = await attach(node, everything(node, { isDefaultGateway: false, isGateway: true }), { netns: pod, containerId: "one", ifname: "net1" });
+    await node.succeed("DEL", { ...second.call, netns: "" });
+    expect(await node.snapshot()).toEqual(clean);
+    expect(await complaint(node, first)).toBe("");
+  });
+
+  test("a changed configuration still finds what was made: subnet, bridge and backend differ", async () => {
+    const node = await Node.create();
+    await attach(node, everything(node));
+    const clean = await node.snapshot();
+    const { call } = await attach(node, everything(node));
+    const changed = { bridge: "br1", ipMasq: false, macspoofchk: false, ipam: hostLocal(node, { subnet: "10.99.0.0/24" }) };
+    await node.succeed("DEL", { ...call, netns: "", config: { ...call.config, ...changed } });
+    expect(await node.snapshot()).toEqual(clean);
+  });
+
+  const theirs: [string, (node: Node) => Config][] = [
+    ["bridge, iptables", (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "iptables" })],
+    ["bridge, nftables", (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true })],
+    ["ptp", (node) => ptp(node, { ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node, v4) })],
+  ];
+  // Debian's v1.1.1 has no nftables backend
+  const possible = theirs.filter(([what]) => reference.newest || !what.includes("nftables"));
+
+  test.each(possible)("of a pod the reference made: %s", async (_what, config) => {
+    const node = await Node.create();
+    const version = reference.newest ? {} : { cniVersion: "1.0.0" };
+    const make = async (): Promise<Parameters<typeof node.reference>[1]> => {
+      const call = await callFor(node, { ...config(node), ...version });
+      expect((await node.reference("ADD", call)).exitCode).toBe(0);
+      return call;
+    };
+    await make();
+    const clean = await node.snapshot();
+    const call = await make();
+    await node.succeed("DEL", call);
+    const { ruleset, ...after } = await node.snapshot();
+    expect({ ...after, ruleset: JSON.stringify(ruleset).includes(call.containerId!) }).toEqual({ ...clean, ruleset: false });
+  });
+});
