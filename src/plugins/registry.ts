@@ -6,6 +6,7 @@ const plugins: Record<string, () => Plugin> = {
   ptp: () => (require("./ptp.ts") as typeof import("./ptp.ts")).ptp,
   "host-local": () => (require("./host-local.ts") as typeof import("./host-local.ts")).hostLocal,
   loopback: () => (require("./loopback.ts") as typeof import("./loopback.ts")).loopback,
+  portmap: () => (require("./portmap.ts") as typeof import("./portmap.ts")).portmap,
 };
 
 /** Names of the plugins this executable can be, which are the names of links to it and values of `type`. */
