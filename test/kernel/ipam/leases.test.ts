@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { collectLeases } from "../../../src/ipam/collect.ts";
+import { leasedAddresses } from "../../../src/ipam/folder.ts";
 import { checkLease, findLease, removeLease } from "../../../src/ipam/leases.ts";
 import { formatIp } from "../../../src/net/ip.ts";
 import { addresses, LeaseNode, owner } from "./node.ts";
@@ -178,6 +179,7 @@ describe("files that are no leases", () => {
     const node = new LeaseNode();
     const names = ["010.9.0.3", "10.9.0.3~", "FD00::1", "fd00:0::1", "x", "last_reserved_ip.7"];
     for (const name of names) node.write(name, "c1\r\neth0");
+    expect(leasedAddresses(node.folder)).toEqual([]);
     expect(removeLease(node.folder, owner("c1"))).toEqual([]);
     expect(readdirSync(node.path(""))).toEqual(expect.arrayContaining(names));
   });
@@ -207,6 +209,14 @@ describe("leases the reference makes in the same folder", () => {
     node.write("10.9.0.2", "c2\r\neth0");
     expect(removeLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.50"]);
     expect(node.leases()).toEqual({ "10.9.0.2": "c2\r\neth0" });
+  });
+
+  test("count besides those of a record that is right in part", () => {
+    const node = new LeaseNode();
+    node.addPod(node.config(dual), "c1");
+    rmSync(node.path("fd00:9::2"));
+    node.write("fd00:9::50", "c1\r\neth0");
+    expect(removeLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.2", "fd00:9::50"]);
   });
 
   test("cost one reading of all files, and podwire's own none", () => {
@@ -257,6 +267,7 @@ describe("what podwire keeps beside the leases may be lost or damaged", () => {
     node.addPod(node.config(), "c1");
     rmSync(node.aside("c1:eth0"));
     expect(findLease(node.folder, owner("c1"))).toEqual([]); // trusted: nobody else was there
+    expect(readFileSync(node.aside(".stamp"), "utf8")).toContain(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
     writeFileSync(node.aside(".stamp"), readFileSync(node.aside(".stamp"), "utf8").replace(/^\S+/, "00000000-0000-0000-0000-000000000000"));
     expect(findLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.2"]);
   });
