@@ -1,0 +1,48 @@
+import type { Lease, Subject } from "../../../src/plugins/wiring.ts";
+import { planBridge } from "../../../src/plugins/bridge.ts";
+import { planPtp } from "../../../src/plugins/ptp.ts";
+import { type Ip, parseIp, parsePrefix, type Prefix } from "../../../src/net/ip.ts";
+
+export const ip = (text: string): Ip => parseIp(text)!;
+export const prefix = (text: string): Prefix => parsePrefix(text)!;
+
+export type BridgeConfig = Parameters<typeof planBridge>[0];
+export type PtpConfig = Parameters<typeof planPtp>[0];
+
+/** What a bridge configuration without any key means. */
+export const bridgeDefaults: BridgeConfig = {
+  bridge: "cni0",
+  isGateway: false,
+  isDefaultGateway: false,
+  forceAddress: false,
+  ipMasq: false,
+  mtu: 0,
+  hairpinMode: false,
+  promiscMode: false,
+  vlan: 0,
+  preserveDefaultVlan: false,
+  macspoofchk: false,
+  enabledad: false,
+  disableContainerInterface: false,
+  portIsolation: false,
+};
+export const ptpDefaults: PtpConfig = { ipMasq: false, mtu: 0, enabledad: false, gatewayMode: "subnet" };
+
+export const subject: Subject = {
+  owner: { network: "net", containerId: "one", ifname: "eth0" },
+  netns: "/run/netns/one",
+  hostVeth: "veth1",
+  hostMac: "02:00:00:00:00:01",
+  podMac: "02:00:00:00:00:02",
+  bridgeMac: "02:00:00:00:00:03",
+};
+
+/** A lease of these addresses, each with the gateway after it ("" for none). */
+export const lease = (addresses: [address: string, gateway: string][], routes: Lease["routes"] = []): Lease => ({
+  ips: addresses.map(([address, gateway]) => ({ address: prefix(address), ...(gateway && { gateway: ip(gateway) }) })),
+  routes,
+  dns: { nameservers: [], domain: "", search: [], options: [] },
+});
+
+export const bridgeOf = (more: Partial<BridgeConfig>, of: Lease) => planBridge({ ...bridgeDefaults, ...more }, subject, of);
+export const ptpOf = (more: Partial<PtpConfig>, of: Lease) => planPtp({ ...ptpDefaults, ...more }, subject, of);
