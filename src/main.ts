@@ -1,7 +1,7 @@
 import { version } from "../package.json" with { type: "json" };
 import { dispatch } from "./cni/dispatch.ts";
 import { versions } from "./cni/versions.ts";
-import { O, readAll, SystemError, waitReadable, withFile, writeAll } from "./kernel/libc.ts";
+import { exit, O, readAll, SystemError, waitReadable, withFile, writeAll } from "./kernel/libc.ts";
 import { complain } from "./kernel/stderr.ts";
 import { findPlugin, pluginNames } from "./plugins/registry.ts";
 
@@ -66,4 +66,4 @@ function print(text: string): boolean {
   }
 }
 
-process.exit(process.env.CNI_COMMAND ? answerRuntime() : answerPerson(process.argv.slice(2)));
+exit(process.env.CNI_COMMAND ? answerRuntime() : answerPerson(process.argv.slice(2)));

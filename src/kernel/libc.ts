@@ -1,11 +1,15 @@
 import { dlopen, FFIType, read as peek } from "bun:ffi";
-import { errnoName, errnoText } from "./errno.ts";
+import { SystemError } from "./system-error.ts";
+
+export * from "./file.ts";
+export * from "./system-error.ts";
 
 // The one place that loads libc. File access goes this way too: importing node:fs costs a podwire process 0.9 ms, these
 // functions nothing measurable, and a call here blocks the thread that entered a namespace, as it must.
 const { i32, u32, u64, i64 } = FFIType;
 const pointer = FFIType.ptr;
 const { symbols: c } = dlopen("libc.so.6", {
+  _exit: { args: [i32], returns: FFIType.void },
   __errno_location: { args: [], returns: pointer },
   open: { args: [pointer, i32, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
@@ -42,26 +46,6 @@ export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRU
 /** sys/file.h */
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
 
-/** A system call that failed: `errno` is the number, `code` its kernel name, and the message says which call on what. */
-export class SystemError extends Error {
-  override readonly name = "SystemError";
-  readonly code: string;
-  constructor(
-    readonly syscall: string,
-    readonly errno: number,
-    readonly target = "",
-  ) {
-    const code = errnoName(errno);
-    super(`${syscall}${target && ` ${target}`}: ${errnoText(errno)} (${code})`);
-    this.code = code;
-  }
-}
-
-/** True for a SystemError with one of the given errno names. */
-export function isErrno(error: unknown, ...codes: string[]): error is SystemError {
-  return error instanceof SystemError && codes.includes(error.code);
-}
-
 const errno = (): number => peek.i32(c.__errno_location()!, 0);
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
 
@@ -86,6 +70,8 @@ export const open = (path: string, flags: number, mode = 0): number => {
   const name = cString(path);
   return restart(() => c.open(name, flags | O.CLOEXEC, mode), "open", path);
 };
+/** Ends the process at once; process.exit would take the JavaScript engine apart first. */
+export const exit = (code: number): never => c._exit(code) as never;
 export const close = (fd: number): void => void c.close(fd);
 export const fsync = (fd: number): void => void check(c.fsync(fd), "fsync");
 export const fchmod = (fd: number, mode: number): void => void check(c.fchmod(fd, mode), "fchmod");
@@ -162,33 +148,6 @@ export function readAll(fd: number, limit = 64 << 20): Buffer {
   }
 }
 
-/** Opens, runs `use`, closes whatever happens. */
-export function withFile<T>(path: string, flags: number, mode: number, use: (fd: number) => T): T {
-  const fd = open(path, flags, mode);
-  try {
-    return use(fd);
-  } finally {
-    close(fd);
-  }
-}
-
-export const readFile = (path: string): Buffer => withFile(path, O.RDONLY, 0, (fd) => readAll(fd));
-
-/** Creates or truncates `path` and writes `text`; not atomic, not flushed to disk. */
-export const writeFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, Buffer.from(text)));
-
-/**
- * As `writeFile`, over the old content: ext4 sends a file that was emptied and written again to the disk as it is closed
- * (its auto_da_alloc), which takes ten times as long.
- */
-export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT, mode, (fd) => {
-    const bytes = Buffer.from(text);
-    writeAll(fd, bytes);
-    check(c.ftruncate(fd, BigInt(bytes.length)), "ftruncate", path);
-  });
-
 /** What statx(2) says: `mtime` and `ctime` in nanoseconds since 1970, `type` the S_IFMT bits of the mode. */
 export interface Stat {
   type: number;
@@ -226,16 +185,6 @@ export function stat(file: string | number): Stat {
   };
 }
 
-/** As `stat`, but undefined when nothing is there. */
-export function findStat(path: string): Stat | undefined {
-  try {
-    return stat(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
-  }
-}
-
 /** `f_type` of the file system that holds `path` (linux/magic.h). */
 export function fileSystemType(path: string): number {
   const out = Buffer.alloc(120); // struct statfs, 64 bit
@@ -243,22 +192,8 @@ export function fileSystemType(path: string): number {
   return Number(out.readBigInt64LE(0));
 }
 
-/** Names in a directory, without `.` and `..`, in the order the file system gives them. */
-export function readDirectory(path: string): string[] {
-  return withFile(path, O.RDONLY, 0, (fd) => {
-    const names: string[] = [];
-    const buffer = Buffer.allocUnsafe(64 << 10);
-    for (;;) {
-      const count = check(c.getdents64(fd, buffer, buffer.length), "getdents64", path);
-      if (count === 0) return names;
-      // struct linux_dirent64 { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[]; }
-      for (let at = 0; at < count; at += buffer.readUInt16LE(at + 16)) {
-        const name = buffer.toString("utf8", at + 19, buffer.indexOf(0, at + 19));
-        if (name !== "." && name !== "..") names.push(name);
-      }
-    }
-  });
-}
+/** The next part of an open directory: linux_dirent64 records in `buffer`, and how many bytes of them; 0 at the end. */
+export const getdents = (fd: number, buffer: Uint8Array): number => check(c.getdents64(fd, buffer, buffer.length), "getdents64");
 
 /** Takes a flock(2) without waiting; false when somebody else holds it. */
 export function tryLock(fd: number, operation: number): boolean {
@@ -266,7 +201,7 @@ export function tryLock(fd: number, operation: number): boolean {
     restart(() => c.flock(fd, operation | LOCK.NB), "flock");
     return true;
   } catch (error) {
-    if (isErrno(error, "EAGAIN")) return false;
+    if (error instanceof SystemError && error.code === "EAGAIN") return false;
     throw error;
   }
 }

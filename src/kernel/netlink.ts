@@ -1,21 +1,18 @@
-import type { NetlinkMessage } from "netlink/dist/structs";
 import { errnoText } from "./errno.ts";
 import * as libc from "./libc.ts";
+import { decodeAttributes, decodeMessages, decodeText, encodeMessage, littleEndian, type Message, NLM_F, type Received, type Reply } from "./netlink-codec.ts";
 
-// `require`, not `import`: making an ES module of the package's hundred exports would cost every call 0.3 ms.
-const { formatAttribute, formatMessage, pad, parseAttributes, parseMessages, putU16, putU32, putU64, putU8 } = require("netlink/dist/structs") as typeof import("netlink/dist/structs");
+export * from "./netlink-codec.ts";
 
 /** linux/netlink.h */
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
-export const NLM_F = { REQUEST: 1, ACK: 4, ROOT: 0x100, MATCH: 0x200, DUMP: 0x300, REPLACE: 0x100, EXCL: 0x200, CREATE: 0x400, APPEND: 0x800, NONREC: 0x100 } as const;
 const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_ACK_TLVS = 0x200;
 const NLM_F_CAPPED = 0x100;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLMSGERR_ATTR_MSG = 1;
-const NLA_TYPE_MASK = 0x3fff;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -32,84 +29,6 @@ const SO_RCVBUFFORCE = 33;
 const DUMP_ATTEMPTS = 10;
 /** A dump answers from memory; a kernel that says nothing for this long will not. */
 const REPLY_DEADLINE_MS = 10_000;
-
-/** Pieces of a message or attribute payload, in order; the netlink package writes numbers in host byte order. */
-export type Bytes = Uint8Array[];
-
-/** One attribute, header and padding included, whose payload is the given pieces. */
-export const attribute = (type: number, ...data: (Uint8Array | Bytes)[]): Bytes => pad(formatAttribute({ type, data: data.flat() }));
-
-/** An attribute that holds attributes (NLA_F_NESTED is set). */
-export const nested = (type: number, ...data: (Uint8Array | Bytes)[]): Bytes => pad(formatAttribute({ type, nested: true, data: data.flat() }));
-
-export const u8 = (type: number, value: number): Bytes => attribute(type, putU8(value));
-export const u16 = (type: number, value: number): Bytes => attribute(type, putU16(value));
-export const u32 = (type: number, value: number): Bytes => attribute(type, putU32(value));
-export const u64 = (type: number, value: bigint): Bytes => attribute(type, putU64(value));
-/** A number in network byte order, as nfnetlink wants its numbers. */
-export const be32 = (type: number, value: number): Bytes => attribute(type, bigEndian(value, 4));
-export const be16 = (type: number, value: number): Bytes => attribute(type, bigEndian(value, 2));
-/** A string with its terminating zero. */
-export const text = (type: number, value: string): Bytes => attribute(type, Buffer.from(`${value}\0`));
-
-function bigEndian(value: number, size: number): Buffer {
-  const bytes = Buffer.alloc(size);
-  bytes.writeUIntBE(value, 0, size);
-  return bytes;
-}
-
-/**
- * The attributes of a payload by type; of several with one type the last counts. Only those asked for are made buffers
- * of: a link has fifty, and the netlink package's parser spends 0.2 ms on them when it is cold.
- */
-export class Attributes {
-  private readonly offsets = new Map<number, number>();
-
-  constructor(private readonly payload: Buffer) {
-    // struct nlattr { u16 nla_len; u16 nla_type; }, each aligned to 4 bytes
-    for (let at = 0; at + 4 <= payload.length; ) {
-      const length = payload[at]! | (payload[at + 1]! << 8);
-      if (length < 4) break;
-      this.offsets.set((payload[at + 2]! | (payload[at + 3]! << 8)) & NLA_TYPE_MASK, at);
-      at += (length + 3) & ~3;
-    }
-  }
-
-  has(type: number): boolean {
-    return this.offsets.has(type);
-  }
-
-  get(type: number): Buffer | undefined {
-    const at = this.offsets.get(type);
-    return at === undefined ? undefined : this.payload.subarray(at + 4, at + this.payload.readUInt16LE(at));
-  }
-
-  *[Symbol.iterator](): Generator<[type: number, data: Buffer]> {
-    for (const type of this.offsets.keys()) yield [type, this.get(type)!];
-  }
-}
-
-export const decodeAttributes = (payload: Uint8Array): Attributes => new Attributes(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength));
-
-/** The attributes of a list payload (such as NFTA_LIST_ELEM items), in order. */
-export function decodeList(payload: Buffer): Buffer[] {
-  const items: Buffer[] = [];
-  parseAttributes(payload, ({ data }) => items.push(data));
-  return items;
-}
-
-/** A zero-terminated string attribute as text. */
-export const decodeText = (data: Buffer): string => data.toString("utf8", 0, data.indexOf(0) < 0 ? data.length : data.indexOf(0));
-
-/** One request; `what` says in words what it does, for the error message ("create veth veth1"). */
-export interface Message {
-  type: number;
-  flags: number;
-  data: Bytes;
-  what: string;
-}
-
-export type Reply = Pick<NetlinkMessage, "type" | "data">;
 
 /** The kernel refused a request: errno as in SystemError, and the kernel's own sentence where it gave one. */
 export class NetlinkError extends libc.SystemError {
@@ -128,7 +47,7 @@ export class NetlinkSocket {
 
   static open(protocol: number): NetlinkSocket {
     const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-    const one = putU32(1);
+    const one = littleEndian(1, 4);
     libc.setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, one);
     libc.setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, one);
     libc.setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one); // a dump honours the filter in its header
@@ -143,12 +62,12 @@ export class NetlinkSocket {
   join(group: number): void {
     // A socket without a port of its own has number 0, the kernel's, and is passed over as the sender of what the kernel says.
     libc.bind(this.fd, SOCKADDR_NL);
-    libc.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, putU32(group));
+    libc.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, littleEndian(group, 4));
   }
 
   /** Lets a dump of any size queue up, where the process may (CAP_NET_ADMIN). */
   widen(bytes: number): void {
-    libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, putU32(bytes));
+    libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, littleEndian(bytes, 4));
   }
 
   /**
@@ -212,16 +131,16 @@ export class NetlinkSocket {
 
   private send(messages: readonly Message[]): number {
     const first = this.seq;
-    const pieces = messages.flatMap(({ type, flags, data }) => formatMessage({ type, flags: flags | NLM_F.REQUEST, seq: this.seq++, port: 0, data }));
+    const pieces = messages.flatMap((message) => encodeMessage(message, this.seq++));
     libc.send(this.fd, Buffer.concat(pieces));
     return first;
   }
 
   /** One datagram's messages, or undefined when none came within `timeoutMs`. */
-  receive(timeoutMs: number): NetlinkMessage[] | undefined {
+  receive(timeoutMs: number): Received[] | undefined {
     if (timeoutMs > 0 && !libc.waitReadable(this.fd, timeoutMs)) return undefined;
     const length = libc.receiveNow(this.fd, this.buffer);
-    return length < 0 ? undefined : parseMessages(Buffer.from(this.buffer.subarray(0, length)));
+    return length < 0 ? undefined : decodeMessages(Buffer.from(this.buffer.subarray(0, length)));
   }
 }
 

@@ -1,7 +1,6 @@
 import type { Attachment } from "../attachment/attachment.ts";
 import { type Applied, applyLinks, settle } from "../attachment/apply.ts";
 import { compareLinks } from "../attachment/compare.ts";
-import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, removeReferenceRules, statusFirewall } from "../attachment/firewall/firewall.ts";
 import { findLink } from "../attachment/links.ts";
 import { hostVethName } from "../attachment/owner.ts";
 import { PodNamespace } from "../attachment/pod-namespace.ts";
@@ -73,8 +72,13 @@ export const wiringPlugin = <C extends WiringConfig>(wiring: Wiring<C>): Plugin 
   status: (call) => status(wiring, call),
 });
 
+// Loaded where there is firewall work: most attachments have none, and the nftables code costs a call 0.5 ms.
+const firewall = () => require("../attachment/firewall/firewall.ts") as typeof import("../attachment/firewall/firewall.ts");
+
 const ownerOf = ({ network, containerId, ifname }: Invocation): Attachment["owner"] => ({ network, containerId, ifname });
 const noLease = (): Lease => ({ ips: [], routes: [], dns: noDns() });
+
+const hasFirewall = (attachment: Attachment): boolean => Object.keys(attachment.firewall).length > 0;
 
 function ipamOf<C extends WiringConfig>(wiring: Wiring<C>, config: C, call: Invocation): Ipam | undefined {
   const type = config.ipam?.type ?? "";
@@ -86,7 +90,7 @@ function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Resul
   const config = wiring.read(call);
   const ipam = ipamOf(wiring, config, call);
   assertConvertible(call.cniVersion, { hasIps: ipam !== undefined });
-  if (ipam && config.ipMasq) assertFirewallTools({ masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: [] } });
+  if (ipam && config.ipMasq) firewall().assertFirewallTools({ masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: [] } });
   const pod = PodNamespace.open(call.netns, call.netnsOverride);
   const host = NetlinkSocket.open(NETLINK_ROUTE);
   const undo = new Undo();
@@ -96,7 +100,7 @@ function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Resul
     const lease = ipam ? call.log.step("ipam", () => ipam.add(owner, { hostVeth, pod }, undo)) : noLease();
     const plan = wiring.plan(config, { owner, netns: call.netns, hostVeth, hostMac: randomMac(), bridgeMac: randomMac(), podMac: wiring.mac?.(config) ?? randomMac() }, lease);
     const applied = applyLinks(plan.attachment, host, pod, { undo, log: call.log });
-    call.log.step("firewall", () => applyFirewall(owner, hostVeth, plan.attachment.firewall, (run) => undo.push("remove firewall elements", run)));
+    if (hasFirewall(plan.attachment)) call.log.step("firewall", () => firewall().applyFirewall(owner, hostVeth, plan.attachment.firewall, (run) => undo.push("remove firewall elements", run)));
     call.log.step("settle", () => settle(plan.attachment, host, pod, applied));
     const { ips, routes } = plan;
     return { interfaces: wiring.interfaces(plan, applied), ips, routes, dns: overridingDns(config.dns) ?? lease.dns };
@@ -123,7 +127,7 @@ function check<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): voi
     const { attachment } = wiring.plan(config, subject, lease);
     const differences = [
       ...compareLinks(attachment, { host, pod, foreign }),
-      ...(foreign ? [] : checkFirewall(subject.owner, subject.hostVeth, attachment.firewall)),
+      ...(foreign || !hasFirewall(attachment) ? [] : firewall().checkFirewall(subject.owner, subject.hostVeth, attachment.firewall)),
     ];
     if (differences.length > 0) {
       throw new CniError(Code.Internal, `attachment ${call.ifname} of container ${call.containerId} is not as ADD made it: ${differences.join("; ")}`);
@@ -164,8 +168,8 @@ function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void 
     const addresses = unique([...(failures.try(() => ipam?.addresses(owner)) ?? []), ...(call.prevResult ? containerIps(call, call.prevResult).map(({ address }) => address.ip) : [])]);
     const mac = call.prevResult?.interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox !== undefined)?.mac;
     const removed = failures.try(() => call.log.step("veth", () => removeVeth(owner, host, { addresses, ...(pod && { pod }), ...(mac && { mac }) })));
-    failures.try(() => call.log.step("firewall", () => removeFirewall({ owner, hostVeth: hostVethName(owner), addresses, ...(config.ipMasqBackend && { backend: config.ipMasqBackend }), masquerade: config.ipMasq })));
-    if (removed === "foreign") failures.try(() => removeReferenceRules(owner, addresses));
+    failures.try(() => call.log.step("firewall", () => firewall().removeFirewall({ owner, hostVeth: hostVethName(owner), addresses, ...(config.ipMasqBackend && { backend: config.ipMasqBackend }), masquerade: config.ipMasq })));
+    if (removed === "foreign") failures.try(() => firewall().removeReferenceRules(owner, addresses));
     failures.try(() => call.log.step("ipam", () => ipam?.del(owner)));
   } finally {
     host.close();
@@ -185,7 +189,7 @@ function gc<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
     call.log.note("links", collectVeths(call.network, call.validAttachments, host).length);
     host.close();
   });
-  failures.try(() => collectFirewall(call.network, call.validAttachments, ipMasqBackend));
+  failures.try(() => firewall().collectFirewall(call.network, call.validAttachments, ipMasqBackend));
   failures.try(() => (type === "" ? undefined : chooseIpam(call, type).gc()));
   failures.throwIfAny();
 }
@@ -197,6 +201,6 @@ function status<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): vo
   } catch (error) {
     throw new CniError(Code.NotAvailable, `cannot open a netlink socket: ${(error as Error).message}`);
   }
-  if (config.ipMasq) statusFirewall(config.ipMasqBackend ?? "nftables");
+  if (config.ipMasq) firewall().statusFirewall(config.ipMasqBackend ?? "nftables");
   ipamOf(wiring, config, call)?.status();
 }

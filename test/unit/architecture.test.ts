@@ -17,8 +17,8 @@ const allowed: Record<string, string[]> = {
   kernel: ["net"],
   net: [],
 };
-/** The files of `cni` that hold what every layer above the kernel speaks of: values, and nothing that acts on them. */
-const vocabulary = new Set(["cni/error.ts", "cni/result.ts", "cni/invocation.ts", "cni/schema.ts", "cni/log.ts"]);
+/** The files of `cni` that hold what every layer above the kernel speaks of: what a runtime says and how it is read. */
+const vocabulary = new Set(["error", "result", "invocation", "schema", "complaint", "log", "fields", "arguments", "versions", "delegate"].map((name) => `cni/${name}.ts`));
 const speaks = new Set(["plugins", "attachment", "ipam"]);
 
 const layer = (path: string): string => (path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, ""));
@@ -35,7 +35,7 @@ const imports: Import[] = files.flatMap((from) => specifiers(text(from)).map((to
 const own = imports.filter(({ to }) => to.startsWith(".")).map(({ from, to }) => ({ from, to: relative(source, join(source, dirname(from), to)) }));
 
 const permitted = ({ from, to }: Import): boolean =>
-  layer(from) === layer(to) || allowed[layer(from)]?.includes(layer(to)) === true || (speaks.has(layer(from)) && vocabulary.has(to));
+  to.endsWith("package.json") || layer(from) === layer(to) || allowed[layer(from)]?.includes(layer(to)) === true || (speaks.has(layer(from)) && vocabulary.has(to));
 
 const show = (list: Import[]): string[] => list.map(({ from, to }) => `${from} imports ${to}`);
 
