@@ -1,7 +1,8 @@
+import { withFile } from "./kernel/file.ts";
 import { version } from "../package.json" with { type: "json" };
 import { dispatch } from "./cni/dispatch.ts";
 import { versions } from "./cni/versions.ts";
-import { exit, O, readAll, SystemError, waitReadable, withFile, writeAll } from "./kernel/libc.ts";
+import { exit, O, readAll, SystemError, waitReadable, writeAll } from "./kernel/libc.ts";
 import { complain } from "./kernel/stderr.ts";
 import { findPlugin, pluginNames } from "./plugins/registry.ts";
 

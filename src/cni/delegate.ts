@@ -1,4 +1,5 @@
-import { findStat, S_IFREG, SystemError } from "../kernel/libc.ts";
+import { findStat } from "../kernel/file.ts";
+import { S_IFREG, SystemError } from "../kernel/libc.ts";
 import { complain } from "../kernel/stderr.ts";
 import { Code, CniError } from "./error.ts";
 import type { Invocation, Verb } from "./invocation.ts";

@@ -1,3 +1,4 @@
+import { findStat, overwriteFile, withFile, writeFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, findText, folderPath, type Holder, leasedAddresses, type LeaseFolder, readLease } from "./folder.ts";
@@ -16,17 +17,17 @@ const stampText = (modified: bigint): string => `${findText("/proc/sys/kernel/ra
 
 /** True when nobody but podwire changed the folder since the last `stampFolder`. To be called under the lock. */
 export function isStamped(folder: LeaseFolder): boolean {
-  const stat = libc.findStat(folderPath(folder));
+  const stat = findStat(folderPath(folder));
   return stat !== undefined && findText(stampPath(folder)) === stampText(stat.mtime);
 }
 
 /** Says that census and records together are complete. To be called under the lock, after the last change. */
 export function stampFolder(folder: LeaseFolder): void {
-  libc.withFile(folderPath(folder), libc.O.RDONLY, 0, (fd) => {
+  withFile(folderPath(folder), libc.O.RDONLY, 0, (fd) => {
     const ours = BigInt(Date.now()) * 1_000_000n + BigInt(1 + Math.floor(Math.random() * 999_998));
     libc.setModified(fd, ours);
     // A file system that keeps whole seconds only cannot tell changes apart: no stamp there, every lookup reads all leases
-    if (libc.stat(fd).mtime === ours) libc.overwriteFile(stampPath(folder), stampText(ours));
+    if (libc.stat(fd).mtime === ours) overwriteFile(stampPath(folder), stampText(ours));
   });
 }
 
@@ -37,7 +38,7 @@ export function takeCensus(folder: LeaseFolder): void {
     return holder === undefined || holder === "torn" ? [] : [`${key(holder)}${formatIp(ip)}\n`];
   });
   const fresh = `${censusPath(folder)}.new`;
-  libc.writeFile(fresh, `\n${lines.join("")}`);
+  writeFile(fresh, `\n${lines.join("")}`);
   libc.rename(fresh, censusPath(folder));
 }
 

@@ -1,4 +1,5 @@
 import { Code, CniError } from "../cni/error.ts";
+import { findStat } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { asidePath, folderPath, type Holder, leasedAddresses, type LeaseFolder, type LeaseOwner, namesIn, readLease, removeFile } from "./folder.ts";
@@ -51,7 +52,7 @@ function removeOldDrafts(folder: LeaseFolder): void {
   const now = BigInt(Date.now()) * 1_000_000n;
   for (const name of namesIn(asidePath(folder))) {
     const path = `${asidePath(folder)}/${name}`;
-    const modified = name.startsWith(".new-") ? libc.findStat(path)?.mtime : undefined;
+    const modified = name.startsWith(".new-") ? findStat(path)?.mtime : undefined;
     if (modified !== undefined && now - modified > DRAFT_NANOSECONDS) removeFile(path);
   }
 }

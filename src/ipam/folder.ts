@@ -1,3 +1,4 @@
+import { overwriteFile, readDirectory, readFile, withFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 
@@ -71,7 +72,7 @@ const MAX_LEASE_BYTES = 16 << 10;
 export function readLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefined {
   try {
     // Not blocking, one read: whatever a person left there (a pipe, a folder) must not stop a pod
-    return libc.withFile(leasePath(folder, ip), libc.O.RDONLY | libc.O.NONBLOCK, 0, (fd) => {
+    return withFile(leasePath(folder, ip), libc.O.RDONLY | libc.O.NONBLOCK, 0, (fd) => {
       const buffer = Buffer.alloc(MAX_LEASE_BYTES);
       return decodeLease(buffer.toString("utf8", 0, libc.read(fd, buffer))) ?? "torn";
     });
@@ -101,7 +102,7 @@ export function leasedAddresses(folder: LeaseFolder): Ip[] {
 /** Names in a directory, none when it does not exist. */
 export function namesIn(path: string): string[] {
   try {
-    return libc.readDirectory(path);
+    return readDirectory(path);
   } catch (error) {
     if (libc.isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
@@ -111,7 +112,7 @@ export function namesIn(path: string): string[] {
 /** A file's text, or undefined when it is missing, unreadable or no file. */
 export function findText(path: string): string | undefined {
   try {
-    return libc.readFile(path).toString();
+    return readFile(path).toString();
   } catch (error) {
     if (error instanceof libc.SystemError) return undefined;
     throw error;
@@ -122,4 +123,4 @@ export function findText(path: string): string | undefined {
 export const readCursor = (folder: LeaseFolder, set: number): Ip | undefined => parseIp(findText(cursorPath(folder, set)) ?? "");
 
 /** Not flushed to disk and not atomic, as in the reference: a cursor that is lost costs nothing but the order. */
-export const writeCursor = (folder: LeaseFolder, set: number, ip: Ip): void => libc.overwriteFile(cursorPath(folder, set), formatIp(ip), 0o600);
+export const writeCursor = (folder: LeaseFolder, set: number, ip: Ip): void => overwriteFile(cursorPath(folder, set), formatIp(ip), 0o600);

@@ -1,4 +1,4 @@
-import * as libc from "../kernel/libc.ts";
+import { writeFile } from "../kernel/file.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, ensureDirectory, findText, type LeaseFolder, type LeaseOwner, namesIn, removeFile } from "./folder.ts";
 
@@ -41,7 +41,7 @@ export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord 
 export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {
   const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
   const json = { ...owner, ips: ips.map(formatIp), marker, ...(knowledge && { hostVeth: knowledge.hostVeth, netns: knowledge.netns, ...cookie }) };
-  libc.writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
+  writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
 }
 
 export const removeRecord = (folder: LeaseFolder, owner: LeaseOwner): boolean => removeFile(recordPath(folder, owner));

@@ -1,5 +1,6 @@
 import { Code, CniError } from "../cni/error.ts";
 import { type Dns, noDns, type ResultIp, type ResultRoute } from "../cni/result.ts";
+import { readFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
@@ -52,7 +53,7 @@ export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: L
 function readDns(resolvConf: string): Dns {
   if (resolvConf === "") return noDns();
   try {
-    return parseResolvConf(libc.readFile(resolvConf).toString());
+    return parseResolvConf(readFile(resolvConf).toString());
   } catch (error) {
     if (error instanceof libc.SystemError) throw new CniError(Code.Io, `ipam.resolvConf: cannot read the file: ${error.message}`, "", { cause: error });
     throw error;

@@ -1,3 +1,4 @@
+import { findStat, writeFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { findText, type Holder, type LeaseFolder, leasePath, ensureDirectory, readLease, removeFile } from "./folder.ts";
@@ -33,7 +34,7 @@ export interface Lease {
 /** The lease file of an address, judged; undefined when there is none. */
 export function judgeLease(folder: LeaseFolder, ip: Ip, liveness: Liveness): Lease | undefined {
   const holder = readLease(folder, ip);
-  const modified = libc.findStat(leasePath(folder, ip))?.mtime;
+  const modified = findStat(leasePath(folder, ip))?.mtime;
   if (holder === undefined || modified === undefined) return undefined;
   if (holder === "torn") return { ip, modified, state: "torn", namespaceGone: false };
   const record = holder.ifname === undefined ? undefined : findRecord(folder, { containerId: holder.containerId, ifname: holder.ifname });
@@ -72,7 +73,7 @@ export function runMarker(directory = MARKER_FOLDER): string {
   const draft = `${directory}/.marker-${crypto.randomUUID()}`;
   try {
     ensureDirectory(directory);
-    libc.writeFile(draft, crypto.randomUUID(), 0o600);
+    writeFile(draft, crypto.randomUUID(), 0o600);
     libc.link(draft, path); // of several processes one wins, and all read the same
   } catch (error) {
     if (!(error instanceof libc.SystemError)) throw error;

@@ -1,3 +1,4 @@
+import { withFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
@@ -26,7 +27,7 @@ export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
 
 /** Creates a file that must not exist and flushes it to disk; a failure leaves none. */
 function createFile(path: string, content: string): void {
-  libc.withFile(path, libc.O.WRONLY | libc.O.CREAT | libc.O.EXCL, 0o600, (fd) => {
+  withFile(path, libc.O.WRONLY | libc.O.CREAT | libc.O.EXCL, 0o600, (fd) => {
     try {
       libc.writeAll(fd, Buffer.from(content));
       libc.fsync(fd);
@@ -113,7 +114,7 @@ export class LeaseStore {
 
   /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */
   flush(): void {
-    libc.withFile(folderPath(this.folder), libc.O.RDONLY, 0, libc.fsync);
+    withFile(folderPath(this.folder), libc.O.RDONLY, 0, libc.fsync);
   }
 
   /** Ends an operation: says on disk that census and records are complete, if they are. */

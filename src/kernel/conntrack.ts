@@ -5,7 +5,6 @@ import { AF } from "./rtnetlink/address.ts";
 
 /** linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h */
 const NFNL_SUBSYS_CTNETLINK = 1;
-const AF_UNSPEC = 0;
 const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
 const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
@@ -40,11 +39,11 @@ const message = (type: number, family: number, data: Uint8Array[], what: string)
   what,
 });
 
-/** All entries of a layer-4 protocol, both families: the kernel walks its whole table for a list (10 ms), so it is asked once. A kernel before 5.8 ignores the filter and lists other protocols too. */
-const listEntries = (protocol: number): Message =>
+/** All entries of a family and layer-4 protocol: the kernel walks its whole table for each list, which takes it some 10 ms. A kernel before 5.8 ignores the filter and lists other protocols too. */
+const listEntries = (family: Family, protocol: number): Message =>
   message(
     IPCTNL_MSG_CT_GET,
-    AF_UNSPEC,
+    AF[family],
     [
       ...nested(CTA.TUPLE_ORIG, nested(CTA_TUPLE.PROTO, u8(CTA_PROTO.NUM, protocol))),
       ...nested(CTA.FILTER, hostWord(CTA_FILTER_ORIG_FLAGS, CTA_FILTER_PROTO_NUM), hostWord(CTA_FILTER_REPLY_FLAGS, 0)),
@@ -67,8 +66,7 @@ const deleteEntry = ({ family, original, id, zone }: Entry): Message =>
     "forget a connection",
   );
 
-function decodeEntry(reply: Reply, protocol: number): Entry | undefined {
-  const family: Family = reply.data[0] === AF[4] ? 4 : 6;
+function decodeEntry(reply: Reply, family: Family, protocol: number): Entry | undefined {
   const entry = decodeAttributes(reply.data.subarray(4));
   const original = entry.get(CTA.TUPLE_ORIG);
   const answer = entry.get(CTA.TUPLE_REPLY);
@@ -95,15 +93,15 @@ function decodeEntry(reply: Reply, protocol: number): Entry | undefined {
 export const IPPROTO_UDP = 17;
 
 /** Makes the kernel forget the flows of a protocol that `isStale`; a kernel without connection tracking has none. Returns how many. */
-export function forgetFlows(socket: NetlinkSocket, protocol: number, isStale: (flow: Flow) => boolean): number {
-  const stale = listFlows(socket, protocol).filter(isStale);
+export function forgetFlows(socket: NetlinkSocket, { family, protocol }: { family: Family; protocol: number }, isStale: (flow: Flow) => boolean): number {
+  const stale = listFlows(socket, family, protocol).filter(isStale);
   for (const entry of stale) forget(socket, entry);
   return stale.length;
 }
 
-function listFlows(socket: NetlinkSocket, protocol: number): Entry[] {
+function listFlows(socket: NetlinkSocket, family: Family, protocol: number): Entry[] {
   try {
-    return socket.dump(listEntries(protocol)).flatMap((reply) => decodeEntry(reply, protocol) ?? []);
+    return socket.dump(listEntries(family, protocol)).flatMap((reply) => decodeEntry(reply, family, protocol) ?? []);
   } catch (error) {
     if (isErrno(error, "EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT")) return []; // no ctnetlink in this kernel
     throw error;

@@ -1,4 +1,4 @@
-import { close, getdents, O, open, readAll, stat, type Stat, writeAll } from "./libc.ts";
+import { close, ftruncate, getdents, O, open, readAll, stat, type Stat, truncate, writeAll } from "./libc.ts";
 import { isErrno } from "./system-error.ts";
 
 /** Opens, runs `use`, closes whatever happens. */
@@ -25,7 +25,7 @@ export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
   withFile(path, O.WRONLY | O.CREAT, mode, (fd) => {
     const bytes = Buffer.from(text);
     writeAll(fd, bytes);
-    check(c.ftruncate(fd, BigInt(bytes.length)), "ftruncate", path);
+    truncate(fd, bytes.length);
   });
 
 /** As `stat`, but undefined when nothing is there. */

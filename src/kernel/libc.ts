@@ -1,7 +1,6 @@
 import { dlopen, FFIType, read as peek } from "bun:ffi";
 import { SystemError } from "./system-error.ts";
 
-export * from "./file.ts";
 export * from "./system-error.ts";
 
 // The one place that loads libc. File access goes this way too: importing node:fs costs a podwire process 0.9 ms, these
@@ -73,7 +72,9 @@ export const open = (path: string, flags: number, mode = 0): number => {
 /** Ends the process at once; process.exit would take the JavaScript engine apart first. */
 export const exit = (code: number): never => c._exit(code) as never;
 export const close = (fd: number): void => void c.close(fd);
+export const ftruncate = (fd: number, length: number): void => void check(c.ftruncate(fd, BigInt(length)), "ftruncate");
 export const fsync = (fd: number): void => void check(c.fsync(fd), "fsync");
+export const truncate = (fd: number, length: number): void => void check(c.ftruncate(fd, BigInt(length)), "ftruncate");
 export const fchmod = (fd: number, mode: number): void => void check(c.fchmod(fd, mode), "fchmod");
 export const link = (from: string, to: string): void => void check(c.link(cString(from), cString(to)), "link", to);
 export const symlink = (to: string, path: string): void => void check(c.symlink(cString(to), cString(path)), "symlink", path);

@@ -1,3 +1,4 @@
+import { findStat } from "./file.ts";
 import * as libc from "./libc.ts";
 
 const SELF = "/proc/thread-self/ns/net";
@@ -13,7 +14,7 @@ const SO_NETNS_COOKIE = 71;
 
 /** What a CNI_NETNS path leads to: nothing, a file that is no network namespace, the one this process is in, or another. */
 export function namespaceKind(path: string): "missing" | "no namespace" | "own" | "other" {
-  const stat = path === "" ? undefined : libc.findStat(path);
+  const stat = path === "" ? undefined : findStat(path);
   if (!stat) return "missing";
   if (![NSFS_MAGIC, PROC_SUPER_MAGIC].includes(libc.fileSystemType(path))) return "no namespace";
   const own = libc.stat(SELF);

@@ -1,3 +1,4 @@
+import { readFile, withFile } from "./file.ts";
 import * as libc from "./libc.ts";
 
 const file = (path: string): string => `/proc/sys/${path}`;
@@ -5,7 +6,7 @@ const file = (path: string): string => `/proc/sys/${path}`;
 /** The value of a sysctl (path below /proc/sys) in the current network namespace, or undefined where the kernel has no such one. */
 export function findSysctl(path: string): string | undefined {
   try {
-    return libc.readFile(file(path)).toString().trim();
+    return readFile(file(path)).toString().trim();
   } catch (error) {
     if (libc.isErrno(error, "ENOENT")) return undefined;
     throw error;
@@ -18,7 +19,7 @@ export function ensureSysctl(path: string, value: string): void {
 }
 
 /** Writes a sysctl in the current network namespace. */
-export const writeSysctl = (path: string, value: string): void => libc.withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, Buffer.from(value)));
+export const writeSysctl = (path: string, value: string): void => withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, Buffer.from(value)));
 
 /** As `writeSysctl`; false where this kernel has no such sysctl (built without IPv6, or older than it). */
 export function writeSysctlIfKnown(path: string, value: string): boolean {

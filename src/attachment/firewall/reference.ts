@@ -1,9 +1,10 @@
+import { readFile } from "../../kernel/file.ts";
 import { NFPROTO, nfproto } from "../../kernel/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { deleteChain, deleteRule, type Table } from "../../kernel/nftables/object.ts";
 import type { Ip } from "../../net/ip.ts";
 import type { Owner } from "../attachment.ts";
-import { exists, readFile } from "../../kernel/libc.ts";
+import { exists } from "../../kernel/libc.ts";
 import { removeIptablesMasquerade } from "./masquerade-iptables.ts";
 import { portChain, removeIptablesPorts } from "./port-mappings-iptables.ts";
 import { whereUsable } from "./explained.ts";

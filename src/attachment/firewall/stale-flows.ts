@@ -26,7 +26,9 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
   const isOfPod = ({ source, destination, answering }: Flow): boolean => pods.some((pod) => [source, destination, answering].some((ip) => sameIp(ip, pod)));
   const isOfPort = ({ destination, destinationPort }: Flow): boolean =>
     ports.some(({ hostPort, family, address }) => hostPort === destinationPort && family === destination.family && (address ? sameIp(address, destination) : isOwn(destination)));
-  forgetFlows(netfilter, IPPROTO_UDP, (flow) => isOfPod(flow) || isOfPort(flow));
+  for (const family of new Set(ports.map((port) => port.family))) {
+    forgetFlows(netfilter, { family, protocol: IPPROTO_UDP }, (flow) => isOfPod(flow) || isOfPort(flow));
+  }
 }
 
 const addressesOf = (host: NetlinkSocket): Set<string> =>
