@@ -1,4 +1,4 @@
-import { close, ftruncate, getdents, O, open, readAll, stat, type Stat, truncate, writeAll } from "./libc.ts";
+import { close, getdents, O, open, readAll, stat, type Stat, truncate, writeAll } from "./libc.ts";
 import { isErrno } from "./system-error.ts";
 
 /** Opens, runs `use`, closes whatever happens. */

@@ -72,7 +72,6 @@ export const open = (path: string, flags: number, mode = 0): number => {
 /** Ends the process at once; process.exit would take the JavaScript engine apart first. */
 export const exit = (code: number): never => c._exit(code) as never;
 export const close = (fd: number): void => void c.close(fd);
-export const ftruncate = (fd: number, length: number): void => void check(c.ftruncate(fd, BigInt(length)), "ftruncate");
 export const fsync = (fd: number): void => void check(c.fsync(fd), "fsync");
 export const truncate = (fd: number, length: number): void => void check(c.ftruncate(fd, BigInt(length)), "ftruncate");
 export const fchmod = (fd: number, mode: number): void => void check(c.fchmod(fd, mode), "fchmod");
