@@ -28,7 +28,9 @@ describe("podwire and the reference", () => {
     expect(after).toEqual(before);
   });
 
-  test.each(switches)("a pod made by podwire is removed by the reference: $name", async (scenario) => {
+  // DEL of Debian's v1.1.1 fails wherever its iptables chain is missing, which podwire never made
+  const backwards = switches.filter(({ plugin }) => reference.newest || plugin === "ptp");
+  test.each(backwards)("a pod made by podwire is removed by the reference: $name", async (scenario) => {
     const { before, after } = await crossing(podwire, theirs, scenario);
     expect({ ...after, host: { ...after.host, ruleset: [] } }).toEqual({ ...before, host: { ...before.host, ruleset: [] } });
   });
@@ -74,7 +76,8 @@ async function transcript(run: Run, scenario: Scenario, version: string): Promis
   return steps;
 }
 
-const canCheck = (version: string): boolean => !/^0\.[123]\./.test(version);
+// CHECK of Debian's ptp fails on pods it made itself when they have several routes
+const canCheck = (version: string): boolean => reference.newest && !/^0\.[123]\./.test(version);
 
 /** The node before a pod was made by one implementation and after it was removed by another; another pod stays throughout. */
 async function crossing(make: Run, remove: Run, scenario: Scenario) {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
@@ -17,8 +18,9 @@ export const reference = findReference();
 
 function findReference(): { folder: string; newest: boolean } {
   const built = process.env.PODWIRE_REFERENCE ?? join(root, ".cache/reference/v1.9.1");
-  if (existsSync(join(built, "bridge"))) return { folder: built, newest: true };
-  return { folder: "/usr/lib/cni", newest: false };
+  const folder = existsSync(join(built, "bridge")) ? built : "/usr/lib/cni";
+  const { stdout } = spawnSync(join(folder, "bridge"), { env: { CNI_COMMAND: "VERSION" }, input: "{}", encoding: "utf8" });
+  return { folder, newest: stdout?.includes('"1.1.0"') === true };
 }
 
 let links: string | undefined;

@@ -118,7 +118,8 @@ export const scenarios: Scenario[] = [
         type: "static",
         addresses: [{ address: "10.9.0.20/24", gateway: "10.9.0.1" }, { address: "fd00:9::20/64" }],
         routes: [{ dst: "0.0.0.0/0" }, { dst: "192.168.0.0/16", gw: "10.9.0.7" }],
-        dns: { nameservers: ["10.1.0.1"] },
+        // Debian's bridge puts its own, empty one in place of IPAM's
+        ...(reference.newest && { dns: { nameservers: ["10.1.0.1"] } }),
       },
     })),
     call: { path: `/nowhere:${podwireFolder()}:${reference.folder}` },
@@ -127,6 +128,7 @@ export const scenarios: Scenario[] = [
   {
     name: "ptp with routes and DNS of its own",
     plugin: "ptp",
+    newestOnly: true,
     versions: ["0.4.0", "1.1.0"],
     config: configured((node) => ({
       dns: { nameservers: ["10.1.0.1"], search: [] },
