@@ -1,8 +1,9 @@
 import { CniError, Code } from "../../cni/error.ts";
-import { type Family, formatIp, formatPrefix, hostPrefix, networkOf, type Prefix } from "../../net/ip.ts";
+import { type Family, formatIp, formatPrefix, hostPrefix, networkOf, parseIp, type Prefix } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
 import { assertIptables, changeNat, commentMatch, dropChain, hasIptables, type NatTable, readNat, replaceChain } from "./iptables.ts";
 import { describePort, hostAddress, mappingsFor } from "./port-maps.ts";
+import type { UdpFlow } from "./stale-flows.ts";
 import type { RegisterUndo } from "./traces.ts";
 
 // The reference's own chains and rules, spelled as iptables-save prints them, so that either program finds the other's.
@@ -150,21 +151,35 @@ function holds(rule: string, mapping: PortMapping): boolean {
 const removeChain = (nat: NatTable, chain: string): string[] =>
   nat.has(chain) ? [...(nat.get(DNAT) ?? []).filter(jumpsTo(chain)).map((rule) => `-D ${DNAT} ${rule}`), ...dropChain(chain)] : [];
 
-/** Takes away the container's chains, in both families, and says whether there were any; those of its other interface stay. */
-export function removeIptablesPorts(owner: Owner): boolean {
-  return families.map((family) => hasIptables(family) && removeFamily(owner, family)).includes(true);
+/** What was taken away: whether there was anything, and the UDP ports that flows may remember. */
+export interface Removed {
+  found: boolean;
+  udp: UdpFlow[];
 }
 
-function removeFamily(owner: Owner, family: Family): boolean {
-  let found = false;
+/** Takes away the container's chains, in both families; those of its other interface stay. */
+export function removeIptablesPorts(owner: Owner): Removed {
+  const removed = families.filter((family) => hasIptables(family)).map((family) => removeFamily(owner, family));
+  return { found: removed.some(({ found }) => found), udp: removed.flatMap(({ udp }) => udp) };
+}
+
+function removeFamily(owner: Owner, family: Family): Removed {
+  let removed: Removed = { found: false, udp: [] };
   changeNat(family, (nat) => {
     const chain = portChain(owner);
     const holder = noteOf(nat, chain);
     const lines = holder && holder.ifname !== owner.ifname ? [] : removeChain(nat, chain);
-    found ||= lines.length > 0;
+    if (lines.length > 0) removed = { found: true, udp: (nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, family) ?? []) };
     return lines;
   });
-  return found;
+  return removed;
+}
+
+function udpFlowOf(rule: string, family: Family): UdpFlow | undefined {
+  const found = /^(?:-d (\S+)\/\d+ )?-p udp -m udp --dport (\d+) -j DNAT --to-destination (?:\[(.*)\]|([^:]*)):\d+$/.exec(rule);
+  if (!found) return undefined;
+  const address = found[1] === undefined ? undefined : parseIp(found[1]);
+  return { family, hostPort: Number(found[2]), ...(address && { address }), pod: parseIp(found[3] ?? found[4] ?? "") };
 }
 
 /** GC: takes away the chains of the network's containers that have no valid attachment. */

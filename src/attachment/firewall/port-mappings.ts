@@ -14,7 +14,7 @@ import { conditionChain, ensureConditions } from "./port-conditions.ts";
 import { assertAvailable, findOverlaps, isPortOfNetwork, type LinkExists, portComment, portLabel } from "./port-holder.ts";
 import { decidingSets, decodePortKey, decodeTarget, hostAddress, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset, targetSetOf } from "./port-maps.ts";
 import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts } from "./port-mappings-iptables.ts";
-import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
+import { forgetStaleFlows, type UdpFlow, type UdpPort } from "./stale-flows.ts";
 import { INET_TABLE } from "./masquerade.ts";
 import type { Backend, RegisterUndo } from "./traces.ts";
 
@@ -117,7 +117,10 @@ function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortMappings): 
 /** Takes away every mapping of the owner, found by comment, and the UDP flows that remember one; says whether there was any. */
 export function removePortMappings(owner: Owner, { backend, addresses = [] }: { backend?: Backend; addresses?: readonly Ip[] }): boolean {
   const found = removePortMaps(isOf(owner), addresses);
-  return (backend === "iptables" && removeIptablesPorts(owner)) || found;
+  if (backend !== "iptables") return found;
+  const removed = removeIptablesPorts(owner);
+  whereUsable("forget UDP flows", (nft) => forgetMapped(nft, removed.udp, addresses));
+  return removed.found || found;
 }
 
 /** GC: takes away the mappings of attachments of the network that are not valid, and chains nobody uses. */
@@ -134,15 +137,16 @@ function removePortMaps(isMine: (found: FoundElement) => boolean, addresses: rea
     if (mine.length === 0) return false;
     const udp = mine.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map((ref) => udpFlow(nft, ref));
     nft.deleteElements(mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))), isMine);
-    const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
-    if (udp.length > 0) withHost((host) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
+    forgetMapped(nft, udp, addresses);
     return true;
   });
   return found ?? false;
 }
 
-/** A UDP port that was mapped, and the pod it led to. */
-type UdpFlow = UdpPort & { pod: Ip | undefined };
+function forgetMapped(nft: Nftables, udp: readonly UdpFlow[], addresses: readonly Ip[]): void {
+  const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
+  if (udp.length > 0) withHost((host) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
+}
 
 function udpFlow(nft: Nftables, { set, key }: { set: string; key: Buffer }): UdpFlow {
   const { hostPort, address } = decodePortKey(key);

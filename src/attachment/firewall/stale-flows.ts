@@ -10,6 +10,9 @@ export interface UdpPort {
   address?: Ip;
 }
 
+/** Such a port that was mapped, and the pod it led to. */
+export type UdpFlow = UdpPort & { pod: Ip | undefined };
+
 /** The host's NETLINK_ROUTE and NETLINK_NETFILTER. */
 export interface Sockets {
   host: NetlinkSocket;
