@@ -12,6 +12,7 @@ const STDOUT = 1;
 /** Commands for people, loaded when asked for; each takes its arguments and returns the exit code. */
 const commands: Record<string, { summary: string; load: () => (args: string[]) => number }> = {
   install: { summary: "copy this executable to a plugin folder and link the plugins' names to it", load: () => (require("./cli/install.ts") as typeof import("./cli/install.ts")).install },
+  leases: { summary: "list who has the addresses leased on this node, and whether those pods still exist", load: () => (require("./cli/leases.ts") as typeof import("./cli/leases.ts")).leases },
 };
 
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
@@ -67,4 +68,6 @@ function print(text: string): boolean {
   }
 }
 
-exit(process.env.CNI_COMMAND ? answerRuntime() : answerPerson(process.argv.slice(2)));
+// A runtime waits for the end of the process: it comes at once. A command for people may still have output on its way.
+if (process.env.CNI_COMMAND) exit(answerRuntime());
+process.exit(answerPerson(process.argv.slice(2)));
