@@ -52,6 +52,15 @@ describe("an address that goes to another pod", () => {
     }
   });
 
+  test("what the host holds for it is dropped, even an entry no announcement changes", async () => {
+    const node = await Node.create();
+    const config = bridge(node, { isGateway: true, ipam: dualStack(node) });
+    await attach(node, config);
+    for (const ip of ["10.9.0.3", "fd00:9::3"]) await node.ip(`neighbour add ${ip} lladdr 02:00:00:00:00:99 dev br0 nud permanent`);
+    const { ip4, ip6 } = await attach(node, config);
+    expect([await node.ping(ip4, { timeoutS: 1 }), await node.ping(ip6, { timeoutS: 1 })]).toEqual([true, true]);
+  });
+
   test("pods announce their addresses: arp_notify and ndisc_notify are on", async () => {
     const node = await Node.create();
     const { pod } = await attach(node, kinds[0]![1](node));
