@@ -5,7 +5,7 @@ import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb 
 const files = readdirSync(confFolder).sort();
 const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json"]);
 const isolated = new Set(["bridge-isolated.json"]);
-const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }];
+const mapping = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
 
 /** True where this kernel's bridges filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING). */
 async function filtersVlans(node: Node): Promise<boolean> {
@@ -36,8 +36,8 @@ describe("conf/", () => {
     }
     const run = async (verb: Verb, call: Call) => node.podwire(verb, call);
     const ifname = list.plugins[0]?.type === "loopback" ? "lo" : "eth0";
-    const first = { containerId: "first", netns: await node.pod(), ifname, capabilities: { portMappings } };
-    const second = { containerId: "second", netns: await node.pod(), ifname };
+    const first = { containerId: "first", netns: await node.pod(), ifname, capabilities: mapping(8080) };
+    const second = { containerId: "second", netns: await node.pod(), ifname, capabilities: mapping(8081) };
 
     const neighbour = await runList(run, "ADD", list, second);
     expect(neighbour.stdout).not.toContain('"code"');
@@ -61,5 +61,6 @@ describe("conf/", () => {
       expect(await runList(run, "DEL", list, { ...first, result: added.result! })).toMatchObject({ exitCode: 0, stdout: "" });
     }
     expect(await node.snapshot()).toEqual(before);
+    expect(await runList(run, "DEL", list, { ...second, result: neighbour.result! })).toMatchObject({ exitCode: 0, stdout: "" });
   });
 });
