@@ -1,20 +1,15 @@
-import {
-  applyPortMappings, assertFirewallTools, checkPortMappings, collectPortMappings, removePortMappings, removeReferencePorts, statusFirewall,
-} from "../attachment/firewall/firewall.ts";
-import type { Owner } from "../attachment/attachment.ts";
-import { findLink } from "../attachment/links.ts";
-import { hostVethName } from "../attachment/owner.ts";
-import { Undo } from "../attachment/undo.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import type { Result } from "../cni/result.ts";
 import { optional, readConfig, shape } from "../cni/schema.ts";
 import { namespaceKind } from "../kernel/namespace.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import type { Prefix } from "../net/ip.ts";
 import { chooseBackend, planPortMappings, portMappingComplaints, portMappingFields, portMappingList } from "./port-mappings.ts";
 
 const portmapConfig = shape({ ...portMappingFields, runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) }, portMappingComplaints);
+
+// `require`, not `import`: most pods map no port, and then none of this is loaded.
+const actions = (): typeof import("./portmap-actions.ts") => require("./portmap-actions.ts");
 
 /** The chained plugin that leads ports of the node to ports of the container another plugin has wired. */
 export const portmap: Plugin = {
@@ -26,14 +21,7 @@ export const portmap: Plugin = {
     refuseOwnNamespace(call);
     const ports = planPortMappings(config, containerAddresses(call, result));
     if (!ports) return result;
-    assertFirewallTools({ portMappings: ports });
-    const undo = new Undo();
-    try {
-      applyPortMappings(ownerOf(call), findHostLink(call, result), ports, (run) => undo.push("remove port mappings", run));
-    } catch (error) {
-      for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
-      throw error;
-    }
+    actions().addMappings(call, result, ports);
     return result;
   },
 
@@ -41,7 +29,7 @@ export const portmap: Plugin = {
     const config = readConfig(portmapConfig, call);
     const result = previous(call);
     const ports = planPortMappings(config, containerAddresses(call, result));
-    const differences = ports ? checkPortMappings(ownerOf(call), findHostLink(call, result), ports) : [];
+    const differences = ports ? actions().checkMappings(call, result, ports) : [];
     if (differences.length > 0) throw new CniError(Code.Internal, `port mappings of container ${call.containerId} are not as ADD made them: ${differences.join("; ")}`);
   },
 
@@ -49,23 +37,19 @@ export const portmap: Plugin = {
     const config = readConfig(portmapConfig, call);
     refuseOwnNamespace(call);
     const addresses = call.prevResult ? containerAddresses(call, call.prevResult).map(({ ip }) => ip) : [];
-    attempt(call, () => {
-      const found = removePortMappings(ownerOf(call), { backend: chooseBackend(config), addresses });
-      if (!found && config.runtimeConfig?.portMappings?.length) removeReferencePorts(ownerOf(call));
-    });
+    const isMapped = Boolean(config.runtimeConfig?.portMappings?.length);
+    actions().removeMappings(call, { backend: chooseBackend(config), addresses, isMapped });
   },
 
   gc(call) {
     const config = readConfig(portmapConfig, call);
-    collectPortMappings(call.network, call.validAttachments, chooseBackend(config));
+    actions().collectMappings(call, chooseBackend(config));
   },
 
   status(call) {
-    statusFirewall(chooseBackend(readConfig(portmapConfig, call)));
+    actions().statusOf(chooseBackend(readConfig(portmapConfig, call)));
   },
 };
-
-const ownerOf = ({ network, containerId, ifname }: Invocation): Owner => ({ network, containerId, ifname });
 
 function previous({ prevResult }: Invocation): Result {
   if (prevResult) return prevResult;
@@ -85,25 +69,3 @@ function containerAddresses({ ifname }: Invocation, { ips, interfaces }: Result)
   };
   return ips.filter(({ interface: index }) => isOurs(index)).map(({ address }) => address);
 }
-
-/** The host's end of the container's link: podwire's own, else a veth of the host that prevResult lists. */
-function findHostLink(call: Invocation, { interfaces }: Result): string | undefined {
-  const host = NetlinkSocket.open(NETLINK_ROUTE);
-  try {
-    const own = hostVethName(ownerOf(call));
-    const listed = interfaces.filter(({ sandbox }) => !sandbox).map(({ name }) => name);
-    return [own, ...listed].find((name) => findLink(host, name)?.kind === "veth");
-  } finally {
-    host.close();
-  }
-}
-
-/** A DEL that fails here would make the runtime leave out the rest of the chain and leak the container's address: what fails is logged. */
-function attempt(call: Invocation, step: () => void): void {
-  try {
-    step();
-  } catch (error) {
-    call.log.warn(`port mappings of ${call.containerId} may be left behind: ${(error as Error).message}`);
-  }
-}
-

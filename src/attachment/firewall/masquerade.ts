@@ -26,14 +26,15 @@ const lookup = (family: Family): RuleSpec => ({
   expressions: [...loadAddress(family, "saddr"), ...verdictFromMap(masqueradeMap(family))],
 });
 
-const postrouting: ChainSpec = {
+// Bytecode is built when it is needed: built on loading, it would cost every call that has no use for it.
+const postrouting = (): ChainSpec => ({
   name: "postrouting",
   hook: { type: "nat", hook: NF_INET.POST_ROUTING, priority: SRCNAT },
   // a getter, as in every chain: most calls find the chains there and never encode a rule
   get rules() {
     return [lookup(4), lookup(6)];
   },
-};
+});
 
 /** Names a subnet in a chain's name: nft reads no colon there. */
 const subnetName = (subnet: Prefix): string => formatPrefix(subnet).replaceAll(":", "_");
@@ -73,7 +74,7 @@ export function masqueradeRuleset(owner: Owner, addresses: readonly Prefix[]): R
       { name: masqueradeMap(4), key: ["ipv4_addr"], data: "verdict" },
       { name: masqueradeMap(6), key: ["ipv6_addr"], data: "verdict" },
     ],
-    chains: [...chains.values(), postrouting],
+    chains: [...chains.values(), postrouting()],
     elements,
   };
 }

@@ -23,7 +23,7 @@ const families: readonly Family[] = [4, 6];
 const addressType = (family: Family): DatatypeName => `ipv${family}_addr`;
 const keyTypes = (family: Family, hasAddress: boolean): DatatypeName[] => [...(hasAddress ? [addressType(family)] : []), "inet_proto", "inet_service"];
 
-export const portSets: SetSpec[] = families.flatMap((family) =>
+const portSets = (): SetSpec[] => families.flatMap((family) =>
   [true, false].flatMap((hasAddress): SetSpec[] => [
     { name: hostPorts(family, hasAddress), key: keyTypes(family, hasAddress), data: "verdict" },
     { name: targets(family, hasAddress), key: keyTypes(family, hasAddress), data: [addressType(family), "inet_service"] },
@@ -51,13 +51,14 @@ function loadKey(family: Family, hasAddress: boolean): Bytes {
   return [...loadAddress(family, "daddr"), ...loadMeta(NFT_META.L4PROTO, protocol), ...loadDestinationPort(port)];
 }
 
-const localhost: Record<Family, Prefix> = { 4: parsePrefix("127.0.0.0/8")!, 6: parsePrefix("::1/128")! };
+const localhost = (family: Family): Prefix => parsePrefix(family === 4 ? "127.0.0.0/8" : "::1/128")!;
 
 /** Leads new connections to the chain of their mapping. IPv6 has no route_localnet: `[::1]` is left to whoever listens there, so it is refused, not lost. */
-const hostPortsChain: ChainSpec = {
-  name: "hostports",
+const HOSTPORTS = "hostports";
+const hostPortsChain = (): ChainSpec => ({
+  name: HOSTPORTS,
   rules: [
-    { line: "ip6 daddr ::1 return", expressions: [...addressIn("daddr", localhost[6]), ...verdict(NFT_RETURN)] },
+    { line: "ip6 daddr ::1 return", expressions: [...addressIn("daddr", localhost(6)), ...verdict(NFT_RETURN)] },
     ...families.flatMap((family) =>
       [true, false].map((hasAddress): RuleSpec => ({
         line: `${hasAddress ? "" : `meta nfproto ipv${family} `}${keyText(family, hasAddress)} vmap @${hostPorts(family, hasAddress)}`,
@@ -65,19 +66,19 @@ const hostPortsChain: ChainSpec = {
       })),
     ),
   ],
-};
+});
 
 /** Only what is addressed to the node itself: a packet merely routed through it to the same port elsewhere is not ours (CVE-2025-67499). */
-const toNode: RuleSpec = {
+const toNode = (): RuleSpec => ({
   line: "fib daddr type local jump hostports",
-  expressions: [...loadDestinationKind(), ...compare(Buffer.from([2 /* RTN_LOCAL */, 0, 0, 0])), ...verdict(NFT_JUMP, hostPortsChain.name)],
-};
+  expressions: [...loadDestinationKind(), ...compare(Buffer.from([2 /* RTN_LOCAL */, 0, 0, 0])), ...verdict(NFT_JUMP, HOSTPORTS)],
+});
 
 /** The pod's link gets route_localnet, which would let pods reach what listens on the node's 127.0.0.1: nothing from a wire may. */
-const guard: RuleSpec = {
+const guard = (): RuleSpec => ({
   line: 'iifname != "lo" ip daddr 127.0.0.0/8 drop',
-  expressions: [...loadMeta(NFT_META.IIFNAME), ...compare(Buffer.from("lo".padEnd(16, "\0")), "!="), ...addressIn("daddr", localhost[4]), ...verdict(NF_DROP)],
-};
+  expressions: [...loadMeta(NFT_META.IIFNAME), ...compare(Buffer.from("lo".padEnd(16, "\0")), "!="), ...addressIn("daddr", localhost(4)), ...verdict(NF_DROP)],
+});
 
 /** markMasqBit as the reference has it unless it is configured. */
 const USUAL_BIT = 13;
@@ -87,15 +88,15 @@ const markName = (bit: number): string => (bit === USUAL_BIT ? "" : `-bit${bit}`
 const markText = (bit: number): string => `0x${((1 << bit) >>> 0).toString(16).padStart(8, "0")}`;
 
 const baseChains = (bit: number): ChainSpec[] => [
-  hostPortsChain,
-  { name: "hostports-prerouting", hook: { type: "nat", hook: NF_INET.PRE_ROUTING, priority: AFTER_DSTNAT }, rules: [toNode] },
-  { name: "hostports-output", hook: { type: "nat", hook: NF_INET.LOCAL_OUT, priority: AFTER_DSTNAT }, rules: [toNode] },
+  hostPortsChain(),
+  { name: "hostports-prerouting", hook: { type: "nat", hook: NF_INET.PRE_ROUTING, priority: AFTER_DSTNAT }, rules: [toNode()] },
+  { name: "hostports-output", hook: { type: "nat", hook: NF_INET.LOCAL_OUT, priority: AFTER_DSTNAT }, rules: [toNode()] },
   {
     name: `hostports-postrouting${markName(bit)}`,
     hook: { type: "nat", hook: NF_INET.POST_ROUTING, priority: BEFORE_SRCNAT },
     rules: [{ line: `meta mark & ${markText(bit)} == ${markText(bit)} masquerade`, expressions: [...hasMarkBit(1 << bit), ...masquerade()] }],
   },
-  { name: "localhost", hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW }, rules: [guard] },
+  { name: "localhost", hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW }, rules: [guard()] },
 ];
 
 type Policy = Pick<PortMappings, "snat" | "masqAll" | "markMasqBit">;
@@ -113,7 +114,7 @@ export function policyChain(pod: Prefix, { snat, masqAll, markMasqBit }: Policy)
   });
   const everybody: RuleSpec = { line: `meta mark set meta mark | ${markText(markMasqBit)}`, expressions: setMarkBit(1 << markMasqBit) };
   // the pod itself and its neighbours would answer each other directly, past the translation; 127.0.0.1 means another machine there
-  const marks = masqAll ? [everybody] : [mark(subnet), ...(family === 4 ? [mark(localhost[4])] : [])];
+  const marks = masqAll ? [everybody] : [mark(subnet), ...(family === 4 ? [mark(localhost(4))] : [])];
   const source = masqAll ? `all${family}` : formatPrefix(subnet).replaceAll(":", "_");
   return {
     name: PORT_CHAIN_PREFIX + (snat ? source + markName(markMasqBit) : `plain${family}`),
@@ -178,9 +179,9 @@ export function portMappingRuleset(ports: PortMappings, comment: string, chainOf
     chains.set(chain.name, chain);
     return mappings.flatMap((mapping) => mappingElements(pod, mapping, chainOf(pod.ip.family, chain.name), comment));
   });
-  return { table: INET_TABLE, comment: INET_COMMENT, sets: portSets, chains: [...chains.values(), ...baseChains(ports.markMasqBit)], elements };
+  return { table: INET_TABLE, comment: INET_COMMENT, sets: portSets(), chains: [...chains.values(), ...baseChains(ports.markMasqBit)], elements };
 }
 
 /** The maps that decide about mappings; each has one of targets with the same keys. */
-export const decidingSets = portSets.filter(({ data }) => data === "verdict").map(({ name }) => name);
+export const decidingSets = families.flatMap((family) => [true, false].map((hasAddress) => hostPorts(family, hasAddress)));
 export const targetSetOf = (deciding: string): string => deciding.replace("hostips", "hostiptargets").replace("hostports", "hostporttargets");

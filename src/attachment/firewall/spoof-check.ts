@@ -19,7 +19,7 @@ const GUARDED = "guarded";
 const ALLOWED = "allowed";
 
 /** Two lookups, however many pods there are: is this port guarded, and may it send from this MAC. */
-const prerouting: ChainSpec = {
+const prerouting = (): ChainSpec => ({
   name: "prerouting",
   hook: { type: "filter", hook: NF_BR_PRE_ROUTING, priority: PRIORITY },
   get rules() {
@@ -37,7 +37,7 @@ const prerouting: ChainSpec = {
       },
     ];
   },
-};
+});
 
 /** An interface name as the kernel compares it: IFNAMSIZ bytes. */
 const linkKey = (name: string): Buffer => {
@@ -56,7 +56,7 @@ export function spoofCheckRuleset(owner: Owner, hostVeth: string, mac: string): 
       { name: GUARDED, key: ["ifname"] },
       { name: ALLOWED, key: ["ifname", "ether_addr"] },
     ],
-    chains: [prerouting],
+    chains: [prerouting()],
     elements: [
       { set: GUARDED, key: linkKey(hostVeth), comment, what: `${hostVeth} in set ${GUARDED}` },
       { set: ALLOWED, key: concatenation(linkKey(hostVeth), macBytes(mac)), comment, what: `${hostVeth} . ${mac} in set ${ALLOWED}` },
