@@ -226,6 +226,17 @@ describe("portmap GC and STATUS", () => {
   });
 });
 
+test.each(["nftables", "iptables"])("many at once leave one of each shared rule, and nothing of their own (%s)", async (backend) => {
+  const node = await Node.create();
+  const calls = Array.from({ length: 12 }, (_, index) => ({ ...call({ backend, runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8000 + index }] } }), containerId: `pod-${index}` }));
+  await Promise.all(calls.map(async (each) => node.succeed("ADD", each)));
+  await Promise.all(calls.map(async (each) => node.succeed("CHECK", each)));
+  await Promise.all(calls.map(async (each) => node.succeed("DEL", each)));
+  const rules = (await node.must("iptables-save", "-t", "nat")).split("\n").filter((line) => line.startsWith("-A"));
+  expect(rules.filter((rule, at) => rules.indexOf(rule) !== at)).toEqual([]);
+  expect(`${rules.join()}${await mapped(node)}`).not.toMatch(/80\d\d/);
+});
+
 test("kind's own list works as kind runs it: DEL with neither result nor mappings", async () => {
   const node = await Node.create();
   const outside = await node.outside();

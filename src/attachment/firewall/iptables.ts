@@ -1,5 +1,6 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { Family } from "../../net/ip.ts";
+import { withIptablesLock } from "./iptables-lock.ts";
 
 /** The tools of each family, in the order of use: read everything in one call, change everything in one call. */
 const tools = {
@@ -63,8 +64,10 @@ export function tryRestoreNat(family: Family, lines: readonly string[]): string 
   return ok ? "" : errors || "it failed without a word";
 }
 
-/** Plans lines from table nat as it is and runs them; planned again when the table changed in between. No lines, no run. */
-export function changeNat(family: Family, plan: (nat: NatTable) => string[]): void {
+/** Plans lines from table nat as it is and runs them; planned again when somebody else changed it in between. No lines, no run. */
+export const changeNat = (family: Family, plan: (nat: NatTable) => string[]): void => withIptablesLock(() => planAndRun(family, plan));
+
+function planAndRun(family: Family, plan: (nat: NatTable) => string[]): void {
   for (let attempt = 1; ; attempt++) {
     const lines = plan(readNat(family));
     const errors = lines.length === 0 ? "" : tryRestoreNat(family, lines);
