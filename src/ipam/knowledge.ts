@@ -10,6 +10,8 @@ export interface Knowledge {
   netns: string;
   /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
   cookie?: bigint;
+  /** the attachment has rules in the host's firewall, whatever a later configuration says */
+  firewall?: boolean;
 }
 
 /** One attachment's leases and what podwire knows about it. The lease files are the truth; this says where to look. */
@@ -40,7 +42,7 @@ export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord 
 /** Not flushed to disk: a record that is lost is made up for by reading all leases. */
 export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {
   const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
-  const json = { ...owner, ips: ips.map(formatIp), marker, ...(knowledge && { hostVeth: knowledge.hostVeth, netns: knowledge.netns, ...cookie }) };
+  const json = { ...owner, ips: ips.map(formatIp), marker, ...(knowledge && { hostVeth: knowledge.hostVeth, netns: knowledge.netns, ...cookie, ...(knowledge.firewall && { firewall: true }) }) };
   writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
 }
 
@@ -65,7 +67,7 @@ function decodeRecord(text: string | undefined): LeaseRecord | undefined {
   const ips = json["ips"].map((ip) => parseIp(String(ip)));
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
-  const knowledge = string("hostVeth") ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie } } : {};
+  const knowledge = string("hostVeth") ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...(json["firewall"] === true && { firewall: true }) } } : {};
   return { owner: { containerId: string("containerId"), ifname: string("ifname") }, ips, marker: string("marker"), ...knowledge };
 }
 

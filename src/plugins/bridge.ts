@@ -2,14 +2,15 @@ import type { PortVlans } from "../attachment/attachment.ts";
 import type { Applied } from "../attachment/apply.ts";
 import { readArguments } from "../cni/arguments.ts";
 import { CniError, Code } from "../cni/error.ts";
-import { dns, mac } from "../cni/fields.ts";
+import { mac } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
-import { choice, flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, readConfig, shape, text } from "../cni/schema.ts";
+import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, readConfig, shape, text } from "../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../net/ip.ts";
-import { isLinkName } from "../net/link-name.ts";
+import { isLinkName, isNewLinkName } from "../net/link-name.ts";
 import { parseMac, randomMac } from "../net/mac.ts";
-import { familiesOf, hostVethSysctls, planAddresses, planMasquerade, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
 import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
 const trunk = shape(
@@ -22,28 +23,24 @@ const trunk = shape(
 
 const bridgeConfig = shape(
   {
-    bridge: orElse(text("a link name (1 to 15 bytes, no / or white space)", isLinkName), "cni0"),
+    ...containerFields,
+    bridge: orElse(text("a link name (1 to 15 bytes, no / : % or white space)", isNewLinkName), "cni0"),
     isGateway: flag(),
     isDefaultGateway: flag(),
     forceAddress: flag(),
-    ipMasq: flag(),
-    ipMasqBackend: optional(choice("nftables", "iptables")),
-    mtu: orElse(integer(0, 65535), 0),
     hairpinMode: flag(),
     promiscMode: flag(),
     vlan: orElse(integer(0, 4094), 0),
     vlanTrunk: optional(list(trunk)),
     preserveDefaultVlan: flag(),
     macspoofchk: flag(),
-    enabledad: flag(),
     disableContainerInterface: flag(),
     portIsolation: flag(),
-    ipam: optional(shape({ type: orElse(text(), "") })),
-    dns: optional(dns),
     args: optional(shape({ cni: optional(shape({ mac: optionalOrEmpty(mac) })) })),
-    runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
+    runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac), portMappings: optional(portMappingList) })),
   },
   (config) => [
+    ...portMappingComplaints(config),
     ...(config.hairpinMode && config.promiscMode ? [{ at: "promiscMode", must: "must not be true together with hairpinMode" }] : []),
     ...(config.disableContainerInterface && config.ipam?.type ? [{ at: "disableContainerInterface", must: "must not be true together with ipam: an interface that is down carries no addresses" }] : []),
     ...(config.vlan && config.ipam?.type && (config.isGateway || config.isDefaultGateway) && !isLinkName(`${config.bridge}.${config.vlan}`)
@@ -104,7 +101,7 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease)
         neighbours: [],
       },
       host: { forwarding: isGateway ? familiesOf(ips) : [], sysctls: hostVethSysctls(hostVeth), addresses: [], routes: [] },
-      firewall: { ...planMasquerade(config, ips), ...(config.macspoofchk && { spoofCheck: { mac: subject.podMac } }) },
+      firewall: { ...planFirewall(config, ips), ...(config.macspoofchk && { spoofCheck: { mac: subject.podMac } }) },
     },
   };
 }

@@ -1,7 +1,10 @@
 import type { Attachment, LinkAddress, Route, Sysctl } from "../attachment/attachment.ts";
+import { dns } from "../cni/fields.ts";
 import type { ResultIp, ResultRoute } from "../cni/result.ts";
+import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../cni/schema.ts";
 import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
 import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../net/ip.ts";
+import { planPortMappings, type PortMappingConfig, portMappingFields } from "./port-mappings.ts";
 
 /** Families among addresses, each once. */
 export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];
@@ -52,6 +55,29 @@ export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): S
 /** A host veth takes no router's word either: the pod behind it must not configure the host. */
 export const hostVethSysctls = (name: string): Sysctl[] => [{ path: `net/ipv6/conf/${name}/accept_ra`, value: "0", optional: true }];
 
-/** Masquerade of all addresses, when asked for. */
-export const planMasquerade = (config: { ipMasq: boolean; ipMasqBackend?: "iptables" | "nftables" }, ips: ResultIp[]): Attachment["firewall"] =>
-  config.ipMasq && ips.length > 0 ? { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: ips.map(({ address }) => address) } } : {};
+/** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
+export const containerFields = {
+  ...portMappingFields,
+  ipMasq: flag(),
+  ipMasqBackend: optional(choice("nftables", "iptables")),
+  mtu: orElse(integer(0, 65535), 0),
+  enabledad: flag(),
+  ipam: optional(shape({ type: orElse(text(), "") })),
+  dns: optional(dns),
+  capabilities: optional(map(anything())),
+};
+
+export type ContainerConfig = Infer<ReturnType<typeof shape<typeof containerFields>>> & PortMappingConfig;
+
+/** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
+export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean => capabilities?.["portMappings"] === true;
+
+/** What the host's firewall holds for these addresses: masquerading and port mappings, as far as they are asked for. */
+export function planFirewall(config: ContainerConfig, ips: ResultIp[]): Attachment["firewall"] {
+  const addresses = ips.map(({ address }) => address);
+  const portMappings = mapsPorts(config) ? planPortMappings(config, addresses) : undefined;
+  return {
+    ...(config.ipMasq && addresses.length > 0 && { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses } }),
+    ...(portMappings && { portMappings }),
+  };
+}

@@ -7,6 +7,7 @@ import type { Invocation } from "../cni/invocation.ts";
 import type { ResultIp } from "../cni/result.ts";
 import { type HostLocalConfig, parseIpamConfig, parseLeaseFolder } from "../ipam/config.ts";
 import { collectLeases } from "../ipam/collect.ts";
+import { findRecord } from "../ipam/knowledge.ts";
 import { addLease, checkLease, findLease, removeLease } from "../ipam/leases.ts";
 import { findRange } from "../ipam/range.ts";
 import { statusOfLeases } from "../ipam/status.ts";
@@ -17,10 +18,10 @@ import type { Lease } from "./wiring.ts";
 /** Address management as a wiring plugin sees it, whoever does it. */
 export interface Ipam {
   /** Leases addresses; how to give them back is registered in `undo`. */
-  add(owner: Owner, attachment: { hostVeth: string; pod: PodNamespace }, undo: Undo): Lease;
+  add(owner: Owner, attachment: { hostVeth: string; pod: PodNamespace; firewall: boolean }, undo: Undo): Lease;
   check(owner: Owner): void;
-  /** What the owner holds, as far as can be known without asking a delegate. */
-  addresses(owner: Owner): Ip[];
+  /** What the owner holds, as far as can be known without asking a delegate; `firewall` is false where it surely has no rules. */
+  traces(owner: Owner): { addresses: Ip[]; firewall: boolean };
   del(owner: Owner): void;
   gc(): void;
   status(): void;
@@ -37,15 +38,18 @@ function hostLocalIpam(call: Invocation): Ipam {
   // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
   const config: HostLocalConfig | undefined = removes ? undefined : parseIpamConfig(call);
   return {
-    add(owner, { hostVeth, pod }, undo) {
+    add(owner, { hostVeth, pod, firewall }, undo) {
       const cookie = pod.cookie;
-      const lease = addLease(config!, owner, hostLiveness(), { hostVeth, netns: pod.path, ...(cookie !== undefined && { cookie }) });
+      const lease = addLease(config!, owner, hostLiveness(), { hostVeth, netns: pod.path, ...(cookie !== undefined && { cookie }), firewall });
       undo.push("release the lease", () => lease.undo());
       for (const { ip, holder } of lease.takenBack) call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
       return lease;
     },
     check: (owner) => checkLease(config!, owner),
-    addresses: (owner) => findLease(folder, owner),
+    traces(owner) {
+      const knowledge = findRecord(folder, owner)?.knowledge;
+      return { addresses: findLease(folder, owner), firewall: knowledge === undefined || knowledge.firewall === true };
+    },
     del: (owner) => void removeLease(folder, owner),
     gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
     status: () => statusOfLeases(config!, call.log),
@@ -66,7 +70,7 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
       return { ips: ips.map(({ interface: _theirs, ...ip }) => ip), routes, dns };
     },
     check: () => delegateVerb(call, type, "CHECK"),
-    addresses: () => [],
+    traces: () => ({ addresses: [], firewall: true }),
     del: () => delegateVerb(call, type, "DEL"),
     gc: () => delegateVerb(call, type, "GC"),
     status: () => delegateVerb(call, type, "STATUS"),

@@ -1,25 +1,20 @@
 import type { Applied } from "../attachment/apply.ts";
 import type { Attachment, Route } from "../attachment/attachment.ts";
 import { CniError, Code } from "../cni/error.ts";
-import { dns } from "../cni/fields.ts";
 import type { Plugin } from "../cni/invocation.ts";
 import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
-import { choice, flag, type Infer, integer, optional, orElse, readConfig, shape, text } from "../cni/schema.ts";
+import { choice, type Infer, optional, orElse, readConfig, shape } from "../cni/schema.ts";
 import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
 import { defaultPrefix, type Family, formatPrefix, hostPrefix, type Ip, isDefault, networkOf, parseIp, sameIp } from "../net/ip.ts";
 import { eui64LinkLocal } from "../net/mac.ts";
-import { familiesOf, hostVethSysctls, planAddresses, planMasquerade, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
 import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
-const ptpConfig = shape({
-  ipMasq: flag(),
-  ipMasqBackend: optional(choice("nftables", "iptables")),
-  mtu: orElse(integer(0, 65535), 0),
-  enabledad: flag(),
-  gatewayMode: orElse(choice("subnet", "link-local"), "subnet"),
-  ipam: optional(shape({ type: orElse(text(), "") })),
-  dns: optional(dns),
-});
+const ptpConfig = shape(
+  { ...containerFields, gatewayMode: orElse(choice("subnet", "link-local"), "subnet"), runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) },
+  portMappingComplaints,
+);
 
 type PtpConfig = Infer<typeof ptpConfig>;
 /** What the two modes differ in: routes in the container, and all of the host's side. */
@@ -40,7 +35,7 @@ export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan
       veth: { host: { name: hostVeth, mac: subject.hostMac }, pod: { name: owner.ifname, mac: subject.podMac }, ...(config.mtu && { mtu: config.mtu }) },
       pod: { up: true, sysctls: planPodSysctls(owner.ifname, ips, config.enabledad), ...pod },
       host: { ...host, forwarding: familiesOf(ips), sysctls: [...hostVethSysctls(hostVeth), ...host.sysctls] },
-      firewall: planMasquerade(config, lease.ips),
+      firewall: planFirewall(config, lease.ips),
     },
   };
 }

@@ -1,30 +1,27 @@
 import type { Attachment } from "../attachment/attachment.ts";
 import { type Applied, applyLinks, settle } from "../attachment/apply.ts";
 import { compareLinks } from "../attachment/compare.ts";
+import type { FirewallTraces } from "../attachment/firewall/traces.ts";
 import { findLink } from "../attachment/links.ts";
 import { hostVethName } from "../attachment/owner.ts";
 import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { collectVeths, removeVeth } from "../attachment/remove.ts";
 import { Undo } from "../attachment/undo.ts";
 import { CniError, Code } from "../cni/error.ts";
-import { type dns, overridingDns } from "../cni/fields.ts";
+import { overridingDns } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { type Dns, noDns, type Result, type ResultIp, type ResultRoute } from "../cni/result.ts";
-import type { Infer } from "../cni/schema.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { randomMac } from "../net/mac.ts";
 import { attempt } from "./attempt.ts";
+import { type ContainerConfig, mapsPorts } from "./container-plan.ts";
 import { chooseIpam, type Ipam } from "./ipam.ts";
+import { chooseBackend } from "./port-mappings.ts";
 
-/** The keys every plugin that wires a container reads the same way. */
-export interface WiringConfig {
-  ipam?: { type: string };
-  ipMasq: boolean;
-  ipMasqBackend?: "iptables" | "nftables";
-  dns?: Infer<typeof dns>;
-}
+/** The keys of every plugin that wires a container, and one that only bridges have. */
+export type WiringConfig = ContainerConfig & { macspoofchk?: boolean };
 
 /** What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. */
 export interface Subject {
@@ -78,6 +75,9 @@ const firewall = () => require("../attachment/firewall/firewall.ts") as typeof i
 const ownerOf = ({ network, containerId, ifname }: Invocation): Attachment["owner"] => ({ network, containerId, ifname });
 const noLease = (): Lease => ({ ips: [], routes: [], dns: noDns() });
 
+/** Whether the configuration may ask for something in the host's firewall. */
+const wantsFirewall = (config: WiringConfig): boolean => config.ipMasq || config.macspoofchk === true || mapsPorts(config);
+
 const hasFirewall = (attachment: Attachment): boolean => Object.keys(attachment.firewall).length > 0;
 
 function ipamOf<C extends WiringConfig>(wiring: Wiring<C>, config: C, call: Invocation): Ipam | undefined {
@@ -90,15 +90,16 @@ function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Resul
   const config = wiring.read(call);
   const ipam = ipamOf(wiring, config, call);
   assertConvertible(call.cniVersion, { hasIps: ipam !== undefined });
-  if (ipam && config.ipMasq) firewall().assertFirewallTools({ masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: [] } });
+  if (wantsFirewall(config)) firewall().assertFirewallTools(toolsOf(config));
   const pod = PodNamespace.open(call.netns, call.netnsOverride);
   const host = NetlinkSocket.open(NETLINK_ROUTE);
   const undo = new Undo();
   const owner = ownerOf(call);
   const hostVeth = hostVethName(owner);
   try {
-    const lease = ipam ? call.log.step("ipam", () => ipam.add(owner, { hostVeth, pod }, undo)) : noLease();
+    const lease = ipam ? call.log.step("ipam", () => ipam.add(owner, { hostVeth, pod, firewall: wantsFirewall(config) }, undo)) : noLease();
     const plan = wiring.plan(config, { owner, netns: call.netns, hostVeth, hostMac: randomMac(), bridgeMac: randomMac(), podMac: wiring.mac?.(config) ?? randomMac() }, lease);
+    if (plan.attachment.firewall.portMappings) firewall().assertFirewallTools(plan.attachment.firewall);
     const applied = applyLinks(plan.attachment, host, pod, { undo, log: call.log });
     if (hasFirewall(plan.attachment)) call.log.step("firewall", () => firewall().applyFirewall(owner, hostVeth, plan.attachment.firewall, (run) => undo.push("remove firewall elements", run)));
     call.log.step("settle", () => settle(plan.attachment, host, pod, applied));
@@ -112,6 +113,12 @@ function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Resul
     pod.close();
   }
 }
+
+/** The parts of the firewall the configuration needs, without addresses: what must be there is known before IPAM is asked. */
+const toolsOf = (config: WiringConfig): Attachment["firewall"] => ({
+  ...(config.ipMasq && { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses: [] } }),
+  ...(config.macspoofchk && { spoofCheck: { mac: "" } }),
+});
 
 function check<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
   const config = wiring.read(call);
@@ -165,10 +172,11 @@ function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void 
   const failures = attempt("DEL");
   try {
     const ipam = failures.try(() => (type === "" ? undefined : chooseIpam(call, type)));
-    const addresses = unique([...(failures.try(() => ipam?.addresses(owner)) ?? []), ...(call.prevResult ? containerIps(call, call.prevResult).map(({ address }) => address.ip) : [])]);
+    const traces = failures.try(() => ipam?.traces(owner)) ?? { addresses: [], firewall: true };
+    const addresses = unique([...traces.addresses, ...(call.prevResult ? containerIps(call, call.prevResult).map(({ address }) => address.ip) : [])]);
     const mac = call.prevResult?.interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox !== undefined)?.mac;
+    if (traces.firewall || wantsFirewall(config)) failures.try(() => call.log.step("firewall", () => firewall().removeFirewall(firewallTraces(config, owner, addresses))));
     const removed = failures.try(() => call.log.step("veth", () => removeVeth(owner, host, { addresses, ...(pod && { pod }), ...(mac && { mac }) })));
-    failures.try(() => call.log.step("firewall", () => firewall().removeFirewall({ owner, hostVeth: hostVethName(owner), addresses, ...(config.ipMasqBackend && { backend: config.ipMasqBackend }), masquerade: config.ipMasq })));
     if (removed === "foreign") failures.try(() => firewall().removeReferenceRules(owner, addresses));
     failures.try(() => call.log.step("ipam", () => ipam?.del(owner)));
   } finally {
@@ -177,6 +185,15 @@ function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void 
   }
   failures.throwIfAny();
 }
+
+const firewallTraces = (config: WiringConfig, owner: Attachment["owner"], addresses: Ip[]): FirewallTraces => ({
+  owner,
+  hostVeth: hostVethName(owner),
+  addresses,
+  masquerade: config.ipMasq,
+  ...(config.ipMasqBackend && { backend: config.ipMasqBackend }),
+  ...(mapsPorts(config) && { portMappings: chooseBackend(config) }),
+});
 
 const unique = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);
 

@@ -9,8 +9,11 @@ export const prefix = (text: string): Prefix => parsePrefix(text)!;
 export type BridgeConfig = Parameters<typeof planBridge>[0];
 export type PtpConfig = Parameters<typeof planPtp>[0];
 
+const portDefaults = { snat: true, masqAll: false, conditionsV4: [], conditionsV6: [] };
+
 /** What a bridge configuration without any key means. */
 export const bridgeDefaults: BridgeConfig = {
+  ...portDefaults,
   bridge: "cni0",
   isGateway: false,
   isDefaultGateway: false,
@@ -26,7 +29,7 @@ export const bridgeDefaults: BridgeConfig = {
   disableContainerInterface: false,
   portIsolation: false,
 };
-export const ptpDefaults: PtpConfig = { ipMasq: false, mtu: 0, enabledad: false, gatewayMode: "subnet" };
+export const ptpDefaults: PtpConfig = { ...portDefaults, ipMasq: false, mtu: 0, enabledad: false, gatewayMode: "subnet" };
 
 export const subject: Subject = {
   owner: { network: "net", containerId: "one", ifname: "eth0" },
