@@ -7,6 +7,7 @@ import { createVeth, decodeLink, deleteLink, getLink, type Link, setAlias, setLi
 import { deleteNeighbour, setNeighbour } from "../kernel/rtnetlink/neighbour.ts";
 import { addRoute, replaceRoute } from "../kernel/rtnetlink/route.ts";
 import { ensureSysctl, writeSysctlIfKnown } from "../kernel/sysctl.ts";
+import { isNewLinkName } from "../net/link-name.ts";
 import type { Attachment, Sysctl } from "./attachment.ts";
 import { ensureBridge, ensureGateways, pinMac, plugMessages } from "./bridge.ts";
 import { findLink } from "./links.ts";
@@ -23,8 +24,8 @@ export interface Applied {
   vlanInterface?: Link;
 }
 
-/** IFLA_IFALIAS holds 255 bytes; what `ip link` shows a person about a host veth. */
-export const ALIAS_BYTES = 255 - "podwire ".length;
+/** IFLA_IFALIAS holds 255 bytes with the terminating zero; what `ip link` shows a person about a host veth. */
+export const ALIAS_BYTES = 254 - "podwire ".length;
 
 /**
  * Makes everything the attachment describes exist, but for the firewall. What it owns is registered in `undo` as it is
@@ -61,6 +62,7 @@ export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodName
 }
 
 function createPair({ owner, veth }: Attachment, host: NetlinkSocket, pod: PodNamespace, { undo, master }: { undo: Undo; master?: number }): Link {
+  if (!isNewLinkName(veth.pod.name)) throw new CniError(Code.InvalidEnvironment, `cannot create CNI_IFNAME ${JSON.stringify(veth.pod.name)}: no link can be made whose name has a % in it`);
   const make = createVeth({ ...veth, netns: pod.fd, ...(master !== undefined && { master }) });
   try {
     // one batch, one system call: a veth without its alias, which GC could not attribute, never exists

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { attach, type Attached, bridge, callFor, complaint, dualStack, failure } from "./configs.ts";
-import { Node } from "./harness.ts";
+import { type Namespace, Node, reference } from "./harness.ts";
 
 const full = (node: Node) => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true, ipam: dualStack(node) });
 const otherMac = "02:00:00:00:00:aa";
@@ -45,6 +45,17 @@ describe("bridge CHECK", () => {
     const attached = await attach(node, full(node));
     await damage(node, attached);
     expect(await complaint(node, attached)).toMatch(message);
+  });
+
+  test("judges a pod the reference made, too", async () => {
+    const node = await Node.create();
+    const config = { ...full(node), cniVersion: reference.newest ? "1.1.0" : "1.0.0" };
+    const call = await callFor(node, config);
+    const { result } = await node.reference("ADD", call);
+    const check = { ...call, config: { ...config, prevResult: result } };
+    expect((await node.podwire("CHECK", check)).stdout).toBe("");
+    await (call.netns as Namespace).ip("route del default");
+    expect(failure(await node.podwire("CHECK", check)).msg).toMatch(/route 0\.0\.0\.0\/0/);
   });
 
   test("names all differences at once", async () => {

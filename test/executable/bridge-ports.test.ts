@@ -11,6 +11,13 @@ describe("bridge: ports", () => {
     const [on, off] = [await attach(node, bridge(node, { hairpinMode: true })), await attach(node, bridge(node))];
     expect(await port(node, on)).toMatchObject({ hairpin: true, isolated: false });
     expect(await port(node, off)).toMatchObject({ hairpin: false });
+    const reflected = async ({ pod, mac }: Attached): Promise<boolean> => {
+      // what the pod's own stack loops back has no Ethernet header
+      await pod.must("nft", `add table ip seen; add chain ip seen pre { type filter hook prerouting priority 0; }; add rule ip seen pre ether saddr ${mac} counter`);
+      await pod.ping("255.255.255.255", { timeoutS: 1, args: ["-b", "-I", "eth0"] });
+      return !(await pod.must("nft", "list", "table", "ip", "seen")).includes("packets 0");
+    };
+    expect([await reflected(off), await reflected(on)]).toEqual([false, true]);
   });
 
   test("portIsolation keeps isolated pods from each other, not from the gateway and others", async () => {
@@ -204,6 +211,7 @@ describe("bridge: configuration errors", () => {
     ["disableContainerInterface with IPAM", { disableContainerInterface: true }, /disableContainerInterface.*ipam/],
     ["a VLAN interface whose name gets too long", { bridge: "bridge-of-15-by", vlan: 100, isGateway: true }, /bridge-of-15-by\.100/],
     ["an empty bridge name", { bridge: "" }, /bridge is ""/],
+    ["a bridge name the kernel would take for a pattern", { bridge: "br%d" }, /bridge is "br%d"/],
   ])("%s", async (_what, wrong, msg) => {
     const node = await Node.create();
     const before = await node.snapshot();

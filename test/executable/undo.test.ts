@@ -34,6 +34,7 @@ const steps: [string, Failing][] = [
   ["CNI_NETNS is the plugin's own", { config: masquerading, call: async (node) => ({ netns: node }), code: 8, msg: /itself runs in/ }],
   ["CNI_IFNAME is taken (bridge)", { config: masquerading, call: takenName, code: 4, msg: /CNI_IFNAME "eth0".*exists/ }],
   ["CNI_IFNAME is taken (ptp)", { config: (node) => ptp(node, { name: "routed", ipMasq: true }), call: takenName, code: 4, msg: /CNI_IFNAME "eth0".*exists/ }],
+  ["CNI_IFNAME is a pattern for the kernel", { config: masquerading, call: async () => ({ ifname: "eth%d" }), code: 4, msg: /"eth%d"/ }],
   ["the bridge's name belongs to another link", { config: (node) => masquerading(node, { bridge: "lo" }), code: 7, msg: /"lo" already exists but is not a bridge/ }],
   ["a gateway address conflicts", { config: (node) => bridge(node, { name: "other", isGateway: true, ipam: hostLocal(node, { subnet: "10.10.0.0/24" }) }), msg: /different from 10\.10\.0\.1\/24/ }],
   ["a route is unusable (bridge)", { config: (node) => masquerading(node, { ipam: hostLocal(node, { ...v4, routes: unusable }) }), msg: /10\.77\.0\.0\/16 via 172\.16\.0\.1/ }],

@@ -11,8 +11,8 @@ export type PtpConfig = Parameters<typeof planPtp>[0];
 
 const portDefaults = { snat: true, masqAll: false, conditionsV4: [], conditionsV6: [] };
 
-/** What a bridge configuration without any key means. */
-export const bridgeDefaults: BridgeConfig = {
+/** What a bridge configuration without any key means; keys that are about the host's ports left out. */
+const bridgeDefaults = {
   ...portDefaults,
   bridge: "cni0",
   isGateway: false,

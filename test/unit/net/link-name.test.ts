@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isLinkName } from "../../../src/net/link-name.ts";
+import { isLinkName, isNewLinkName } from "../../../src/net/link-name.ts";
 
 test.each(["eth0", "a", "bridge.100", "123456789012345", "äöüäöüä", "veth~1"])("%j names a link", (text) => {
   expect(isLinkName(text)).toBe(true);
@@ -7,4 +7,8 @@ test.each(["eth0", "a", "bridge.100", "123456789012345", "äöüäöüä", "veth
 
 test.each(["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u00a0b", "1234567890123456", "äöüäöüää"])("%j does not", (text) => {
   expect(isLinkName(text)).toBe(false);
+});
+
+test("a new link's name has no pattern of the kernel's in it", () => {
+  expect(["eth0", "eth%d", "100%", "a/b"].map(isNewLinkName)).toEqual([true, false, false, false]);
 });
