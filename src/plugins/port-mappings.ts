@@ -1,7 +1,7 @@
 import type { PortMapping, PortMappings } from "../attachment/attachment.ts";
 import { ip } from "../cni/fields.ts";
 import { choice, type Complaint, decoded, flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../cni/schema.ts";
-import { type Family, formatIp, type Prefix, sameIp } from "../net/ip.ts";
+import { type Family, type Prefix, sameIp } from "../net/ip.ts";
 
 const protocols = ["tcp", "udp", "sctp"] as const;
 /** containerd and CRI-O write it in lower case, Kubernetes itself in upper case. */
@@ -74,7 +74,3 @@ const unique = (mappings: PortMapping[]): PortMapping[] => mappings.filter((mapp
 
 const sameHostPort = (a: PortMapping, b: PortMapping): boolean =>
   a.hostPort === b.hostPort && a.protocol === b.protocol && (a.hostIp && b.hostIp ? sameIp(a.hostIp, b.hostIp) : a.hostIp === b.hostIp);
-
-/** A mapping for people: `192.0.2.1:8080/tcp -> 80`. */
-export const formatMapping = ({ hostIp, hostPort, protocol: name, containerPort }: PortMapping): string =>
-  `${hostIp ? `${formatIp(hostIp)}:` : ""}${hostPort}/${name} -> ${containerPort}`;

@@ -15,12 +15,10 @@ export const NFT_META = { MARK: 3, IIF: 4, IIFNAME: 6, NFPROTO: 15, L4PROTO: 16 
 export const NFT_PAYLOAD = { LL_HEADER: 0, NETWORK_HEADER: 1, TRANSPORT_HEADER: 2 } as const;
 
 export const NF_DROP = 0;
-export const NF_ACCEPT = 1;
 export const NFT_JUMP = -3;
-export const NFT_GOTO = -4;
 export const NFT_RETURN = -5;
 
-/** What a rule or a map element decides; `chain` for NFT_JUMP and NFT_GOTO. */
+/** What a rule or a map element decides; `chain` for NFT_JUMP. */
 export interface Verdict {
   code: number;
   chain?: string;
@@ -119,10 +117,3 @@ export const loadDestinationKind = (): Bytes =>
     be32(2 /* NFTA_FIB_RESULT */, 3 /* NFT_FIB_RESULT_ADDRTYPE */),
     be32(3 /* NFTA_FIB_FLAGS */, 2 /* NFTA_FIB_F_DADDR */),
   );
-
-/** Answers with a TCP reset (the rule must have matched TCP). */
-export const rejectWithReset = (): Bytes => expression("reject", be32(1 /* NFTA_REJECT_TYPE */, 1 /* NFT_REJECT_TCP_RST */));
-
-/** Answers with an ICMPv6 "port unreachable" (code 4). */
-export const rejectWithIcmp6 = (): Bytes =>
-  expression("reject", be32(1 /* NFTA_REJECT_TYPE */, 0 /* NFT_REJECT_ICMP_UNREACH */), attribute(2 /* NFTA_REJECT_ICMP_CODE */, Buffer.from([4])));
