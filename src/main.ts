@@ -2,12 +2,12 @@ import { withFile } from "./kernel/file.ts";
 import { version } from "../package.json" with { type: "json" };
 import { dispatch } from "./cni/dispatch.ts";
 import { versions } from "./cni/versions.ts";
-import { exit, O, readAll, SystemError, waitReadable, writeAll } from "./kernel/libc.ts";
+import { exit, O, readAll, waitReadable, writeAll } from "./kernel/libc.ts";
 import { complain } from "./kernel/stderr.ts";
+import { print } from "./kernel/stdout.ts";
 import { findPlugin, pluginNames } from "./plugins/registry.ts";
 
 const STDIN = 0;
-const STDOUT = 1;
 
 /** Commands for people, loaded when asked for; each takes its arguments and returns the exit code. */
 const commands: Record<string, { summary: string; load: () => (args: string[]) => number }> = {
@@ -55,18 +55,6 @@ Commands:
 ${Object.entries(commands).map(([command, { summary }]) => `  podwire ${command.padEnd(10)} ${summary}`).join("\n")}
   podwire --version
 `;
-
-/** Prints to standard output; false, with a note on standard error, where nobody can read it (EPIPE) or it is full. */
-function print(text: string): boolean {
-  try {
-    writeAll(STDOUT, Buffer.from(text));
-    return true;
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    complain(`podwire: cannot write to standard output: ${error.message}\n`);
-    return false;
-  }
-}
 
 // A runtime waits for the end of the process: it comes at once. A command for people may still have output on its way.
 if (process.env.CNI_COMMAND) exit(answerRuntime());

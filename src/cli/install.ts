@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { print } from "../kernel/stdout.ts";
 
 const usage = `Usage: podwire install [--bin-dir DIR] [--names NAME,NAME...] [--dry-run]
 
@@ -26,14 +27,12 @@ class UsageError extends Error {}
 /** Installs this executable as the plugins of a node and says what it did, line by line; returns the exit code (2: wrong arguments). */
 export function install(args: string[]): number {
   if (args.includes("--help") || args.includes("-h")) {
-    process.stdout.write(usage);
-    return 0;
+    return print(usage) ? 0 : 1;
   }
   try {
     const options = parse(args);
     const lines = options.dryRun ? plan(options) : apply(options);
-    process.stdout.write(`${lines.join("\n")}\n`);
-    return 0;
+    return print(`${lines.join("\n")}\n`) ? 0 : 1;
   } catch (error) {
     process.stderr.write(`podwire install: ${error instanceof Error ? error.message : String(error)}\n`);
     if (!(error instanceof UsageError)) return 1;

@@ -1,7 +1,8 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { Lease } from "../ipam/liveness.ts";
 import { listLeases } from "../ipam/reclaim.ts";
+import { print } from "../kernel/stdout.ts";
 import { formatIp } from "../net/ip.ts";
 import { hostLiveness } from "../plugins/liveness.ts";
 
@@ -29,12 +30,10 @@ export function leases(args: string[]): number {
     return 2;
   }
   if (options.help) {
-    process.stdout.write(usage);
-    return 0;
+    return print(usage) ? 0 : 1;
   }
   try {
-    process.stdout.write(table(options["data-dir"], options.network));
-    return 0;
+    return print(table(options["data-dir"], options.network)) ? 0 : 1;
   } catch (error) {
     process.stderr.write(`podwire leases: ${(error as Error).message}\n`);
     return 1;
@@ -42,6 +41,7 @@ export function leases(args: string[]): number {
 }
 
 function table(dataDir: string, only: string | undefined): string {
+  if (!existsSync(dataDir)) throw new Error(`there is no folder ${dataDir}, so nothing was leased there; ipam.dataDir of a network's configuration, if it has that key, is what --data-dir must be`);
   const networks = only === undefined ? networksIn(dataDir) : [only];
   const liveness = hostLiveness();
   const rows = networks.flatMap((network) => listLeases({ dataDir, network }, liveness).map((lease) => row(network, lease)));
