@@ -21,18 +21,18 @@ type Call = Pick<Invocation, "verb" | "path" | "environment" | "stdin" | "cniVer
  * its DEL after any failure, this one too: the plugin may have done half of it.
  */
 export function delegateAdd(call: Call, type: string, deadlineMs = DEADLINE_MS): Result {
-  const stdout = execute(call, { type, file: findPlugin(call, type), verb: "ADD", deadlineMs });
+  const stdout = execute(call, { type, file: getPluginFile(call, type), verb: "ADD", deadlineMs });
   const result = decodeDelegateResult(parseAnswer(stdout, type), parseVersion(call.cniVersion), type);
   return { ...result, interfaces: [], ips: result.ips.map(({ interface: _dropped, ...one }) => one) };
 }
 
 /** Any verb but ADD by another plugin of CNI_PATH; its error is thrown unchanged. */
 export function delegateVerb(call: Call, type: string, verb: Verb = call.verb, deadlineMs = DEADLINE_MS): void {
-  execute(call, { type, file: findPlugin(call, type), verb, deadlineMs });
+  execute(call, { type, file: getPluginFile(call, type), verb, deadlineMs });
 }
 
 /** The file of a plugin: the first directory of CNI_PATH with a regular file of that name. Throws code 7 naming `ipam.type`. */
-function findPlugin({ path }: Call, type: string): string {
+export function getPluginFile({ path }: Pick<Invocation, "path">, type: string): string {
   if (type === "" || type === "." || type === ".." || type.includes("/")) {
     throw new CniError(Code.InvalidConfig, `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be the name of a plugin's executable`);
   }

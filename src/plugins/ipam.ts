@@ -1,7 +1,7 @@
 import type { Owner } from "../attachment/attachment.ts";
 import type { PodNamespace } from "../attachment/pod-namespace.ts";
 import type { Undo } from "../attachment/undo.ts";
-import { delegateAdd, delegateVerb } from "../cni/delegate.ts";
+import { delegateAdd, delegateVerb, getPluginFile } from "../cni/delegate.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { ResultIp } from "../cni/result.ts";
@@ -61,13 +61,14 @@ function hostLocalIpam(call: Invocation): Ipam {
 }
 
 function delegatedIpam(call: Invocation, type: string): Ipam {
+  if (call.verb === "ADD") getPluginFile(call, type); // a missing executable is found out before anything is touched
   return {
     add(_owner, _attachment, undo) {
       // DEL also after an ADD that failed: the delegate may have done half of it (SPEC.md, "Delegated plugins")
       undo.push(`DEL of IPAM plugin ${type}`, () => delegateVerb(call, type, "DEL"));
       const { ips, routes, dns } = delegateAdd(call, type);
       if (ips.length === 0) throw new CniError(Code.Internal, `IPAM plugin ${type} returned no IP addresses`);
-      return { ips: ips.map(({ interface: _theirs, ...ip }) => ip), routes, dns };
+      return { ips, routes, dns };
     },
     check: () => delegateVerb(call, type, "CHECK"),
     traces: () => ({ addresses: [], firewall: true }),
