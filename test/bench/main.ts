@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Verb } from "../harness/invoke.ts";
 import { reference, requireIsolation } from "../harness/paths.ts";
 import { callFor, cases, type Case } from "./cases.ts";
+import { mappings } from "./mappings.ts";
 import { fullStores, memory, together } from "./more.ts";
 import { bothSides, enter, time, type Side } from "./sides.ts";
 import { format, median, type Row } from "./table.ts";
@@ -65,6 +66,7 @@ console.error(`reference: ${reference.folder}; ${cpus().length} processors, Linu
 for (const each of cases) if (only === undefined || each.name.includes(only)) add(await measure(each));
 if (only === undefined || only === "host-local") add(await fullStores());
 if (only === undefined || only === "parallel") add(await together());
+if (only === undefined || only === "mappings") add(await mappings());
 if (only === undefined || only === "memory") add(await memory());
 
 const table = format(rows);
