@@ -20,8 +20,11 @@ export interface Ipam {
   /** Leases addresses; how to give them back is registered in `undo`. */
   add(owner: Owner, attachment: { hostVeth: string; pod: PodNamespace; firewall: boolean }, undo: Undo): Lease;
   check(owner: Owner): void;
-  /** What the owner holds, as far as can be known without asking a delegate; `firewall` is false where it surely has no rules. */
-  traces(owner: Owner): { addresses: Ip[]; firewall: boolean };
+  /**
+   * What the owner holds, as far as can be known without asking a delegate; `firewall` is false where it surely has no
+   * rules, `foreign` is true for a lease podwire made for nobody: the reference did, or another main plugin.
+   */
+  traces(owner: Owner): { addresses: Ip[]; firewall: boolean; foreign: boolean };
   del(owner: Owner): void;
   gc(): void;
   status(): void;
@@ -48,7 +51,8 @@ function hostLocalIpam(call: Invocation): Ipam {
     check: (owner) => checkLease(config!, owner),
     traces(owner) {
       const knowledge = findRecord(folder, owner)?.knowledge;
-      return { addresses: findLease(folder, owner), firewall: knowledge === undefined || knowledge.firewall === true };
+      const addresses = findLease(folder, owner);
+      return { addresses, firewall: knowledge === undefined || knowledge.firewall === true, foreign: addresses.length > 0 && knowledge === undefined };
     },
     del: (owner) => void removeLease(folder, owner),
     gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
@@ -71,7 +75,7 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
       return { ips, routes, dns };
     },
     check: () => delegateVerb(call, type, "CHECK"),
-    traces: () => ({ addresses: [], firewall: true }),
+    traces: () => ({ addresses: [], firewall: true, foreign: false }),
     del: () => delegateVerb(call, type, "DEL"),
     gc: () => delegateVerb(call, type, "GC"),
     status: () => delegateVerb(call, type, "STATUS"),

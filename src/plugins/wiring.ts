@@ -172,12 +172,12 @@ function del<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void 
   const failures = attempt("DEL");
   try {
     const ipam = failures.try(() => (type === "" ? undefined : chooseIpam(call, type)));
-    const traces = failures.try(() => ipam?.traces(owner)) ?? { addresses: [], firewall: true };
+    const traces = failures.try(() => ipam?.traces(owner)) ?? { addresses: [], firewall: true, foreign: false };
     const addresses = unique([...traces.addresses, ...(call.prevResult ? containerIps(call, call.prevResult).map(({ address }) => address.ip) : [])]);
     const mac = call.prevResult?.interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox !== undefined)?.mac;
     if (traces.firewall || wantsFirewall(config)) failures.try(() => call.log.step("firewall", () => firewall().removeFirewall(firewallTraces(config, owner, addresses))));
     const removed = failures.try(() => call.log.step("veth", () => removeVeth(owner, host, { addresses, ...(pod && { pod }), ...(mac && { mac }) })));
-    if (removed === "foreign") failures.try(() => firewall().removeReferenceRules(owner, addresses));
+    if (removed === "foreign" || (removed === "none" && traces.foreign)) failures.try(() => firewall().removeReferenceRules(owner, addresses));
     failures.try(() => call.log.step("ipam", () => ipam?.del(owner)));
   } finally {
     host.close();

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { attach, type Attached, bareEnvironment, bridge, callFor, complaint, type Config, dualStack, failure, hostLocal, type More, ptp, v4 } from "./configs.ts";
-import { Node, reference } from "./harness.ts";
+import { type Namespace, Node, reference } from "./harness.ts";
 
 const everything = (node: Node, more: object = {}): Config => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
 const kinds: [string, (node: Node) => Config][] = [
@@ -132,10 +132,12 @@ describe("DEL takes everything away", () => {
   // Debian's v1.1.1 has no nftables backend
   const possible = theirs.filter(([what]) => reference.newest || !what.includes("nftables"));
 
-  test.each(possible)("of a pod the reference made: %s", async (_what, config) => {
+  const ways = possible.flatMap(([what, config]) => [[what, config, false], [`${what}, whose namespace is gone`, config, true]] as const);
+
+  test.each(ways)("of a pod the reference made: %s", async (_what, config, gone) => {
     const node = await Node.create();
     const version = reference.newest ? {} : { cniVersion: "1.0.0" };
-    const make = async (): Promise<Parameters<typeof node.reference>[1]> => {
+    const make = async (): Promise<Attached["call"]> => {
       const call = await callFor(node, { ...config(node), ...version });
       expect((await node.reference("ADD", call)).exitCode).toBe(0);
       return call;
@@ -143,6 +145,7 @@ describe("DEL takes everything away", () => {
     await make();
     const clean = await node.snapshot();
     const call = await make();
+    if (gone) await (call.netns as Namespace).remove();
     await node.succeed("DEL", call);
     const { ruleset: _ruleset, ...after } = await node.snapshot();
     expect({ ...after, ruleset: clean.ruleset }).toEqual(clean);
