@@ -187,6 +187,19 @@ describe.each<[Main, Backend]>([
   });
 });
 
+test("127.0.0.1 of the node stays out of a pod's reach, though the pod's link may carry it", async () => {
+  const { netns } = await attach(node, listOf(node, "ptp"), tcp(8080, 80));
+  await node.listen(9000, { name: "secret", host: "127.0.0.9" });
+  await netns.setSysctl("net/ipv4/conf/eth0/route_localnet", 1);
+  await netns.ip("route delete local 127.0.0.0/8 dev lo table local");
+  await netns.ip("route add 127.0.0.9/32 via 10.9.0.1 dev eth0");
+  expect(await reach(node, "127.0.0.9", 9000)).toBe("secret saw 127.0.0.1");
+  expect(await reach(netns, "127.0.0.9", 9000)).toBe("timeout");
+  // what is seen here is the rule at work, not the absence of a way
+  await node.must("nft", "flush", "chain", "inet", "podwire", "localhost");
+  expect(await reach(netns, "127.0.0.9", 9000)).toBe("secret saw 10.9.0.2");
+});
+
 describe("a neighbour on the same bridge", () => {
   test.each([0, 1])("reaches the host port with bridge-nf-call-iptables %i", async (value) => {
     const list = listOf(node, "bridge");
