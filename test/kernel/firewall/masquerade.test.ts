@@ -163,13 +163,13 @@ describe("masquerading by nftables", () => {
       ip -n ${pod} addr add 10.244.0.5/24 dev eth0; ip -n ${pod} link set eth0 up; ip -n ${pod} route add default via 10.244.0.1
       ip -n ${out} addr add 192.0.2.2/24 dev eth0; ip -n ${out} link set eth0 up
       echo 1 > /proc/sys/net/ipv4/ip_forward`);
-    const reaches = () => succeeds(`ip netns exec ${pod} ping -q -c 1 -w 1 192.0.2.2`); // the outside has no route back to the pod
+    const reaches = (seconds: number) => succeeds(`ip netns exec ${pod} ping -q -c 1 -w ${seconds} 192.0.2.2`); // the outside has no route back to the pod
     try {
-      expect(reaches()).toBe(false);
+      expect(reaches(1)).toBe(false);
       apply(owner("c1"), dual);
-      expect(reaches()).toBe(true);
+      expect(reaches(10)).toBe(true);
       sh("nft 'add table ip watch; add chain ip watch in { type filter hook input priority 0; }; add rule ip watch in ip saddr 10.244.0.5 counter'");
-      expect(succeeds(`ip netns exec ${pod} ping -q -c 1 -w 1 10.244.0.1`)).toBe(true);
+      expect(succeeds(`ip netns exec ${pod} ping -q -c 1 -w 10 10.244.0.1`)).toBe(true);
       expect(sh("nft list table ip watch")).toMatch(/counter packets [1-9]/);
     } finally {
       sh(`ip netns delete ${pod}; ip netns delete ${out}`);
