@@ -41,8 +41,8 @@ describe("ptp, link-local gateways", () => {
       expect([await one.pod.ping(to, { timeoutS: 1 }), await node.ping(from, { timeoutS: 1 })]).toEqual([true, true]);
     }
     await node.listen(80);
-    if (one.ip4) expect(await one.pod.connect("10.200.0.1", 80)).toMatchObject({ from: one.ip4 });
-    if (one.ip6) expect(await one.pod.connect("fd00:200::1", 80)).toMatchObject({ from: one.ip6 });
+    if (one.ip4) expect(await one.pod.connect("10.200.0.1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip4 });
+    if (one.ip6) expect(await one.pod.connect("fd00:200::1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip6 });
     expect(await complaint(node, two)).toBe("");
   });
 
@@ -52,11 +52,11 @@ describe("ptp, link-local gateways", () => {
     await outside.listen(8080);
     const config = routed(node, { ipMasq: true });
     const [one, two] = [await attach(node, config), await attach(node, config)];
-    expect((await one.pod.connect(outside.address4, 8080)).from).toBe(outside.node4);
-    expect((await one.pod.connect(outside.address6, 8080)).from).toBe(outside.node6);
+    expect((await one.pod.connect(outside.address4, 8080, { timeoutMs: 10_000 })).from).toBe(outside.node4);
+    expect((await one.pod.connect(outside.address6, 8080, { timeoutMs: 10_000 })).from).toBe(outside.node6);
     await two.pod.listen(80);
-    expect((await one.pod.connect(two.ip4, 80)).from).toBe(one.ip4);
-    expect((await one.pod.connect(two.ip6, 80)).from).toBe(one.ip6);
+    expect((await one.pod.connect(two.ip4, 80, { timeoutMs: 10_000 })).from).toBe(one.ip4);
+    expect((await one.pod.connect(two.ip6, 80, { timeoutMs: 10_000 })).from).toBe(one.ip6);
     expect(await complaint(node, one)).toBe("");
   });
 
