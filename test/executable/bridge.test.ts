@@ -32,7 +32,7 @@ describe("bridge: gateway and addresses", () => {
   test("a gateway IPAM leaves open is the subnet's first address, and the result says so", async () => {
     const node = await Node.create();
     const ipam = { type: "static", addresses: [{ address: "10.9.0.70/26" }] };
-    const { result, pod } = await attach(node, bridge(node, { isGateway: true, ipam }), { path: reference.folder });
+    const { result, pod } = await attach(node, bridge(node, { cniVersion: "1.0.0", isGateway: true, ipam }), { path: reference.folder });
     expect(result.ips).toEqual([{ address: "10.9.0.70/26", gateway: "10.9.0.65", interface: 2 }]);
     expect(await pod.ping("10.9.0.65")).toBe(true);
   });

@@ -115,7 +115,7 @@ describe("ptp", () => {
   test.each([
     ["no ipam", { ipam: undefined }, 7, /ipam\.type.*ptp/],
     ["wrong keys, all at once", { mtu: -1, gatewayMode: "l2", ipMasq: "yes" }, 7, /(?=.*mtu is -1)(?=.*gatewayMode is "l2".*"subnet" or "link-local")(?=.*ipMasq is "yes")/],
-    ["no gateway from IPAM", { ipam: { type: "static", addresses: [{ address: "10.9.0.5/24" }] } }, 7, /gateway for 10\.9\.0\.5\/24/],
+    ["no gateway from IPAM", { cniVersion: "1.0.0", ipam: { type: "static", addresses: [{ address: "10.9.0.5/24" }] } }, 7, /gateway for 10\.9\.0\.5\/24/],
   ])("configuration error: %s", async (_what, more, code, msg) => {
     const node = await Node.create();
     const before = await node.snapshot();

@@ -145,7 +145,7 @@ describe("DEL takes everything away", () => {
     await make();
     const clean = await node.snapshot();
     const call = await make();
-    if (gone) await (call.netns as Namespace).remove();
+    if (gone) await (call.netns as Namespace).vanish();
     await node.succeed("DEL", call);
     const { ruleset: _ruleset, ...after } = await node.snapshot();
     expect({ ...after, ruleset: clean.ruleset }).toEqual(clean);

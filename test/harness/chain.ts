@@ -38,10 +38,10 @@ export async function runList(run: Run, verb: "ADD" | "CHECK" | "DEL", list: Net
   let prevResult = verb === "ADD" || (verb === "DEL" && /^0\.[123]\./.test(cniVersion)) ? undefined : result;
   let answer: Answer | undefined;
   for (const plugin of verb === "DEL" ? list.plugins.toReversed() : list.plugins) {
-    const { capabilities = {}, ...rest } = plugin as NetworkList["plugins"][number] & { capabilities?: Record<string, boolean> };
+    const { capabilities = {} } = plugin as { capabilities?: Record<string, boolean> };
     const known = Object.entries(given).filter(([capability]) => capabilities[capability]);
     const runtimeConfig = known.length > 0 ? { runtimeConfig: Object.fromEntries(known) } : {};
-    const config = { ...rest, cniVersion, name, ...runtimeConfig, ...(prevResult && { prevResult }) };
+    const config = { ...plugin, cniVersion, name, ...runtimeConfig, ...(prevResult && { prevResult }) };
     answer = await run(verb, { plugin: plugin.type, config, ...container });
     if (answer.exitCode !== 0) return answer;
     if (verb === "ADD") prevResult = answer.result;

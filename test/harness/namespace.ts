@@ -73,6 +73,11 @@ export class Namespace {
     return namespace;
   }
 
+  /** A namespace that another program made under that name. */
+  static named(name: string): Namespace {
+    return new Namespace(name);
+  }
+
   protected static newName(kind: string): string {
     count += 1;
     return `${kind}-${process.pid}-${count}`;
@@ -192,10 +197,23 @@ export class Namespace {
     return (await this.must("readlink", "/proc/self/ns/net")).trim();
   }
 
-  /** Stops its servers and deletes it; deleting twice is no error. */
-  async remove(): Promise<void> {
+  /** Stops the servers made by `listen`. */
+  async stopListening(): Promise<void> {
     await Promise.all([...this.#listeners].map(async (listener) => listener.stop()));
     this.#listeners.clear();
+  }
+
+  /** Deletes it with its links: `remove` leaves those to a worker of the kernel, and their peers are seen for some time yet. */
+  async vanish(): Promise<void> {
+    for (const { ifname, link_netnsid: peer } of await this.links()) {
+      if (peer !== undefined) await this.ip(`link delete ${ifname}`);
+    }
+    await this.remove();
+  }
+
+  /** Stops its servers and deletes it; deleting twice is no error. */
+  async remove(): Promise<void> {
+    await this.stopListening();
     await execa("ip", ["netns", "delete", this.name], { reject: false });
   }
 }
