@@ -30,6 +30,8 @@ function makeBridge(host: NetlinkSocket, bridge: Bridge): Link {
   try {
     host.request([createBridge(bridge), setAlias(bridge.name, BRIDGE_ALIAS)]);
     writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"); // a pod must not configure the host
+    // a link-local address that is still tentative solicits no neighbour: what comes from outside would wait a second
+    writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_dad`, "0");
   } catch (error) {
     if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
       throw new CniError(Code.InvalidConfig, `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: this kernel was built without VLAN filtering of bridges (CONFIG_BRIDGE_VLAN_FILTERING)`);
