@@ -1,0 +1,54 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { Containerd, available, loadConf, Machine, Node, type NetworkList, type Outside } from "./harness.ts";
+
+const programs = ["containerd", "ctr", "runc", "busybox", "tar"];
+
+/** A file of conf/ with its leases in the node's own folder, in a version that Debian's containerd knows. */
+function network(file: string, node: Node): NetworkList {
+  const list = { ...loadConf(file), cniVersion: "1.0.0" };
+  for (const plugin of list.plugins) if (plugin.ipam) Object.assign(plugin.ipam, { dataDir: node.dataDir });
+  return list;
+}
+
+describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni", () => {
+  let node: Node;
+  let outside: Outside;
+  let machine: Machine;
+  let containerd: Containerd;
+  beforeAll(async () => {
+    node = await Node.create();
+    outside = await node.outside();
+    machine = await Machine.start(node);
+    await machine.install();
+    containerd = await Containerd.start(machine);
+  });
+
+  test.each(["bridge.json", "bridge-dual-stack.json", "ptp.json", "ptp-dual-stack.json", "ptp-link-local.json"])("%s: containers reach each other, and leave nothing", async (file) => {
+    const list = network(file, node);
+    machine.network(list);
+    // what the first container of a network makes and leaves: the bridge, the nft table, forwarding
+    expect(await containerd.container("first", "true")).toMatchObject({ exitCode: 0, stderr: "" });
+    const before = await node.snapshot();
+
+    const server = containerd.container("server", "sh", "-c", "echo hello >/tmp/index.html; exec httpd -f -p 8080 -h /tmp");
+    const id = "default-server";
+    const leases = async (): Promise<string[]> => Object.entries(node.leases()).filter(([, text]) => text === `${id}\r\neth0`).map(([path]) => path.split("/")[1]!);
+    await expect.poll(leases, { timeout: 20_000 }).not.toEqual([]);
+    const addresses = await leases();
+    const families = list.plugins[0]?.ipam as { ranges: unknown[] };
+    expect(addresses).toHaveLength(families.ranges.length);
+    for (const address of addresses) {
+      const url = `http://${address.includes(":") ? `[${address}]` : address}:8080/`;
+      const client = await containerd.container("client", "sh", "-c", `for i in 1 2 3 4 5; do wget -q -O - ${url} && exit; sleep 1; done; exit 1`);
+      expect(client).toEqual({ exitCode: 0, stdout: "hello", stderr: "" });
+    }
+    const shown = await containerd.container("client", "ip", "-o", "address", "show", "eth0");
+    expect(shown.stdout).toMatch(/inet 10\.\d+\.0\.\d+\//);
+    const ping = await containerd.container("client", "ping", "-c", "1", "-W", "2", outside.address4);
+    expect(ping.exitCode).toBe(0);
+
+    await containerd.must("task", "kill", "--signal", "SIGKILL", "server");
+    await server;
+    expect(await node.snapshot()).toEqual(before);
+  });
+});
