@@ -1,7 +1,7 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/libc.ts";
-import { NetlinkError, type NetlinkSocket } from "../kernel/netlink.ts";
+import type { NetlinkSocket } from "../kernel/netlink.ts";
 import { addAddress } from "../kernel/rtnetlink/address.ts";
 import { createVeth, decodeLink, deleteLink, getLink, type Link, setAlias, setLink } from "../kernel/rtnetlink/link.ts";
 import { deleteNeighbour, setNeighbour } from "../kernel/rtnetlink/neighbour.ts";
@@ -64,13 +64,14 @@ export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodName
 function createPair({ owner, veth }: Attachment, host: NetlinkSocket, pod: PodNamespace, { undo, master }: { undo: Undo; master?: number }): Link {
   if (!isNewLinkName(veth.pod.name)) throw new CniError(Code.InvalidEnvironment, `cannot create CNI_IFNAME ${JSON.stringify(veth.pod.name)}: no link can be made whose name has a % in it`);
   const make = createVeth({ ...veth, netns: pod.fd, ...(master !== undefined && { master }) });
+  // Before it is made: when what follows in the batch fails, or the kernel's answer is lost (ENOBUFS), it is there all the
+  // same. Its MAC, which was drawn for this call, tells it from that of an attachment that was there before.
+  undo.push(`delete link ${veth.host.name}`, () => findLink(host, veth.host.name)?.mac === veth.host.mac && removeLink(host, veth.host.name));
   try {
     // one batch, one system call: a veth without its alias, which GC could not attribute, never exists
     const replies = host.request([make, setAlias(veth.host.name, `podwire ${ownerLabel(owner, ALIAS_BYTES)}`), getLink(veth.host.name)]);
-    undo.push(`delete link ${veth.host.name}`, () => removeLink(host, veth.host.name));
     return decodeLink(replies[0]!)!;
   } catch (error) {
-    if (error instanceof NetlinkError && error.what !== make.what) removeLink(host, veth.host.name); // made, then something failed
     if (!isErrno(error, "EEXIST")) throw error;
     throw findLink(host, veth.host.name)
       ? new CniError(Code.InvalidConfig, `cannot attach ${owner.ifname}: container ${owner.containerId} is attached to network ${owner.network} by it already (host link ${veth.host.name}); DEL comes first`)

@@ -45,12 +45,20 @@ export function takeCensus(folder: LeaseFolder): void {
 /** `<container id>:<ifname> `: neither part can hold a colon or a space. */
 const key = ({ containerId, ifname }: Holder): string => `${containerId}:${ifname ?? ""} `;
 
+function mapFile(path: string): Buffer {
+  try {
+    return Buffer.from(Bun.mmap(path).buffer);
+  } catch (error) {
+    throw new libc.SystemError("mmap", Math.abs((error as { errno?: number }).errno ?? 5 /* EIO */), path);
+  }
+}
+
 /** The addresses the holder had when the census was taken. */
 export function findInCensus(folder: LeaseFolder, holder: Holder): Ip[] {
   if (!libc.exists(censusPath(folder))) return [];
   // Mapped and searched as bytes: reading ten thousand leases and making lines of them would take longer than the rest of
   // an ADD. The file is never shortened, only replaced, so the map stays good.
-  const bytes = Buffer.from(Bun.mmap(censusPath(folder)).buffer);
+  const bytes = mapFile(censusPath(folder));
   const wanted = Buffer.from(`\n${key(holder)}`);
   const ips: Ip[] = [];
   for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at + wanted.length)) {

@@ -71,6 +71,19 @@ const MAX_LEASE_BYTES = 16 << 10;
 /** What is at an address's place: nothing (undefined), a holder, or "torn" for anything that is no readable lease. */
 export function readLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefined {
   try {
+    return getLease(folder, ip);
+  } catch (error) {
+    if (error instanceof libc.SystemError) return "torn";
+    throw error;
+  }
+}
+
+/** What stands at an address's place though no lease can be there: a folder, a pipe nobody writes to, a link to itself. */
+const ODD_FILES = ["EISDIR", "ENXIO", "ELOOP", "EAGAIN", "EINVAL"];
+
+/** As `readLease`, but a file that could not be read (EIO, EACCES) is an error: whose it is nobody knows. */
+function getLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefined {
+  try {
     // Not blocking, one read: whatever a person left there (a pipe, a folder) must not stop a pod
     return withFile(leasePath(folder, ip), libc.O.RDONLY | libc.O.NONBLOCK, 0, (fd) => {
       const buffer = Buffer.alloc(MAX_LEASE_BYTES);
@@ -78,14 +91,14 @@ export function readLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefi
     });
   } catch (error) {
     if (libc.isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    if (error instanceof libc.SystemError) return "torn";
+    if (libc.isErrno(error, ...ODD_FILES)) return "torn";
     throw error;
   }
 }
 
-/** True when the lease of `ip` is exactly this holder's. */
+/** True when the lease of `ip` is exactly this holder's; throws SystemError when that cannot be known. */
 export function isHeldBy(folder: LeaseFolder, ip: Ip, holder: Holder): boolean {
-  const found = readLease(folder, ip);
+  const found = getLease(folder, ip);
   return found !== undefined && found !== "torn" && found.containerId === holder.containerId && found.ifname === holder.ifname;
 }
 

@@ -1,4 +1,5 @@
 import { writeFile } from "../kernel/file.ts";
+import { exists } from "../kernel/libc.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, ensureDirectory, findText, type LeaseFolder, type LeaseOwner, namesIn, removeFile } from "./folder.ts";
 
@@ -38,6 +39,9 @@ export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord 
   const record = decodeRecord(findText(recordPath(folder, owner)));
   return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname ? record : undefined;
 }
+
+/** True when there is a record, readable or not. */
+export const hasRecord = (folder: LeaseFolder, owner: LeaseOwner): boolean => exists(recordPath(folder, owner));
 
 /** Not flushed to disk: a record that is lost is made up for by reading all leases. */
 export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {

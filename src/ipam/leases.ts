@@ -5,14 +5,14 @@ import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
 import type { HostLocalConfig } from "./config.ts";
-import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, removeFile, writeCursor } from "./folder.ts";
+import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, writeCursor } from "./folder.ts";
 import { findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
 import type { Lease, Liveness } from "./liveness.ts";
 import { findRange, formatSet, type RangeSet } from "./range.ts";
 import { exhausted, listLeases, takeBack } from "./reclaim.ts";
 import { planRequests } from "./requests.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
-import { type Draft, draftLease, type LeaseStore, withStore } from "./store.ts";
+import { discardDraft, type Draft, draftLease, type LeaseStore, withStore } from "./store.ts";
 
 /** What IPAM says for a result, how to take back exactly that, and which leases of gone pods were taken back for it. */
 export interface Leased {
@@ -39,13 +39,16 @@ export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: L
         const { ips: held, holder } = store.owned(owner);
         for (const ip of held) refuseDuplicate(sets, owner, ip);
         const kept = holder.ifname === undefined ? [] : held; // of range sets that are not in this configuration
-        const taking = new Taking(store, owner, draft, liveness);
-        const taken = taking.run(sets, requested, (ips) => store.remember(newRecord(owner, [...kept, ...ips], liveness, knowledge)));
+        const taking = new Taking(store, draft, liveness);
+        const taken = taking.run(sets, requested, {
+          remember: (ips) => store.remember(newRecord(owner, [...kept, ...ips], liveness, knowledge)),
+          undo: (some) => giveBack(store, owner, some, before),
+        });
         const ips = taken.map(({ ip, range }) => ({ address: { ip, length: range.subnet.length }, gateway: range.gateway }));
         return { ips, routes, dns, takenBack: taking.takenBack, undo: () => withStore(folder, (again) => giveBack(again, owner, taken, before)) };
       });
     } finally {
-      removeFile(draft.path);
+      discardDraft(draft);
     }
   });
 }
@@ -80,13 +83,12 @@ class Taking {
 
   constructor(
     private readonly store: LeaseStore,
-    private readonly owner: LeaseOwner,
     private readonly draft: Draft,
     private readonly liveness: Liveness,
   ) {}
 
-  /** One address of each set, with cursors and whatever `remember` writes; a failure frees what was taken. */
-  run(sets: RangeSet[], requested: (Ip | undefined)[], remember: (ips: Ip[]) => void): Candidate[] {
+  /** One address of each set, with cursors and whatever `remember` writes; a failure leaves nothing of it. */
+  run(sets: RangeSet[], requested: (Ip | undefined)[], { remember, undo }: { remember(ips: Ip[]): void; undo(taken: Candidate[]): void }): Candidate[] {
     const taken: Candidate[] = [];
     try {
       sets.forEach((set, n) => taken.push(requested[n] ? this.takeThis(n, set, requested[n]) : this.takeAny(n, set)));
@@ -95,7 +97,7 @@ class Taking {
       this.store.flush();
       return taken;
     } catch (error) {
-      for (const { ip } of taken) this.store.release(ip, this.owner);
+      undo(taken);
       throw error;
     }
   }

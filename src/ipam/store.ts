@@ -3,7 +3,7 @@ import * as libc from "../kernel/libc.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
 import { asidePath, encodeLease, folderPath, isHeldBy, type Holder, type LeaseFolder, type LeaseOwner, leasePath, removeFile } from "./folder.ts";
-import { ensureAside, findRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
+import { ensureAside, findRecord, hasRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
 import { withFolderLock } from "./lock.ts";
 
 /** A lease file written and flushed to disk, to be linked to the address it will be for. */
@@ -23,6 +23,20 @@ export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
     createFile(draft.path, draft.content);
   }
   return draft;
+}
+
+/** Removes a draft; one that cannot be removed fails nothing: a later GC tries again. */
+export function discardDraft({ path }: Draft): void {
+  tolerant(() => removeFile(path));
+}
+
+/** Runs `work`, which can be done without: an error of the system passes. */
+function tolerant(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof libc.SystemError)) throw error;
+  }
 }
 
 /** Creates a file that must not exist and flushes it to disk; a failure leaves none. */
@@ -63,7 +77,9 @@ export class LeaseStore {
    * outdated, those in the census. Files of old versions, with the container id alone, count when there are no others.
    */
   owned(owner: LeaseOwner): { ips: Ip[]; holder: Holder } {
-    const recorded = findRecord(this.folder, owner)?.ips ?? [];
+    const record = findRecord(this.folder, owner);
+    if (!record && hasRecord(this.folder, owner)) this.complete = false; // unreadable, or cut short
+    const recorded = record?.ips ?? [];
     const ips = recorded.filter((ip) => isHeldBy(this.folder, ip, owner));
     if (ips.length > 0 && ips.length === recorded.length) return { ips, holder: owner };
     if (!this.complete) this.takeCensus();
@@ -73,7 +89,18 @@ export class LeaseStore {
   }
 
   private inCensus(holder: Holder): Ip[] {
-    return findInCensus(this.folder, holder).filter((ip) => isHeldBy(this.folder, ip, holder));
+    return this.findInCensus(holder).filter((ip) => isHeldBy(this.folder, ip, holder));
+  }
+
+  /** A census that cannot be read is taken again. */
+  private findInCensus(holder: Holder): Ip[] {
+    try {
+      return findInCensus(this.folder, holder);
+    } catch (error) {
+      if (!(error instanceof libc.SystemError)) throw error;
+      this.takeCensus();
+      return findInCensus(this.folder, holder);
+    }
   }
 
   /** Reads all leases, whatever the stamp says. */
@@ -117,9 +144,9 @@ export class LeaseStore {
     withFile(folderPath(this.folder), libc.O.RDONLY, 0, libc.fsync);
   }
 
-  /** Ends an operation: says on disk that census and records are complete, if they are. */
+  /** Ends an operation: says on disk that census and records are complete, if they are; unsaid, the next one reads all leases. */
   seal(): void {
-    if (this.complete && this.changed) stampFolder(this.folder);
+    if (this.complete && this.changed) tolerant(() => stampFolder(this.folder));
   }
 }
 

@@ -54,8 +54,9 @@ function assertNftables(code: number): void {
 export function applyFirewall(owner: Owner, hostVeth: string, firewall: Firewall, undo: RegisterUndo): void {
   const rulesets = rulesetsOf(owner, hostVeth, firewall);
   if (rulesets.length > 0) {
-    nftables(`write the nftables rules of ${ownerLabel(owner, COMMENT_BYTES)}`, (nft) => applyRulesets(nft, rulesets));
+    // registered before: when the kernel's answer is lost (ENOBUFS), the rules may be there all the same
     undo(() => Nftables.use((nft) => nft.deleteElements(rulesets.flatMap(({ table, elements }) => elements.map((element) => ({ table, ...element }))), ownedBy(owner))));
+    nftables(`write the nftables rules of ${ownerLabel(owner, COMMENT_BYTES)}`, (nft) => applyRulesets(nft, rulesets));
   }
   const { masquerade } = firewall;
   if (masquerade?.backend === "iptables") applyIptablesMasquerade(owner, masquerade.addresses, undo);

@@ -3,6 +3,7 @@ import { type FoundElement, Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets, type Ruleset } from "../../kernel/nftables/ruleset.ts";
 import { IPPROTO_UDP } from "../../kernel/conntrack.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../kernel/netlink.ts";
+import { isErrno } from "../../kernel/system-error.ts";
 import { findLinkTowards } from "../../kernel/rtnetlink/route-lookup.ts";
 import { findSysctl, ensureSysctl } from "../../kernel/sysctl.ts";
 import { type Family, formatIp, ipFromBytes, type Ip } from "../../net/ip.ts";
@@ -62,6 +63,8 @@ interface Application {
 function applyPortMaps(owner: Owner, hostLink: string | undefined, { ports, linkExists, undo }: Application): void {
   const ruleset = fullRuleset(owner, hostLink, ports);
   const replace: Ruleset["replace"] = (found, { what }) => assertAvailable(found, owner, what.replace(/^host port | in map .*$/g, ""), linkExists);
+  const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
+  const registerUndo = (): void => undo(() => Nftables.use((nft) => nft.deleteElements(refs, isOf(owner))));
   explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
       const overlaps = findOverlaps(nft, owner, ports, linkExists);
@@ -70,11 +73,15 @@ function applyPortMaps(owner: Owner, hostLink: string | undefined, { ports, link
         applyRulesets(nft, [{ ...ruleset, elements: [] }]);
         ensureConditions(nft, ports, chainsOf(ports));
       }
-      applyRulesets(nft, [{ ...ruleset, replace }]);
+      try {
+        applyRulesets(nft, [{ ...ruleset, replace }]);
+      } catch (error) {
+        if (isErrno(error, "ENOBUFS")) registerUndo(); // the kernel's answer was lost: they may be there all the same
+        throw error;
+      }
     }),
   );
-  const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
-  undo(() => Nftables.use((nft) => nft.deleteElements(refs, isOf(owner))));
+  registerUndo();
 }
 
 const chainsOf = (ports: PortMappings): { family: Family; name: string }[] =>

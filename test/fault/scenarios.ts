@@ -1,0 +1,140 @@
+import { bridge, dualStack, hostLocal, ptp, type Config } from "../executable/configs.ts";
+import { expect } from "vitest";
+import { Node, type Answer, type Call, type Namespace, type Verb } from "../executable/harness.ts";
+import type { HostState } from "../harness/state.ts";
+import { type SystemCall, systemCalls, trace } from "./strace.ts";
+
+/** A node with a pod that lives through it all, and the call whose verbs are disturbed. */
+export interface Stage {
+  node: Node;
+  call: Omit<Call, "config"> & { config: Config; containerId: string };
+  /** attachments GC must keep, besides those a test names */
+  valid: { containerID: string; ifname: string }[];
+}
+
+export interface Scenario {
+  name: string;
+  config(node: Node): Config;
+  /** plugins that come before in a chain: what the call's prevResult is made by */
+  before?(node: Node): Config;
+}
+
+const ports = [
+  { hostPort: 8080, containerPort: 80, protocol: "tcp" },
+  { hostPort: 5353, containerPort: 53, protocol: "udp", hostIP: "192.0.2.1" },
+];
+const everything = { isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true };
+const fullBridge = (node: Node): Config => bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
+
+export const scenarios: Record<"bridge" | "ptp" | "linkLocal" | "hostLocal" | "portmap", Scenario> = {
+  bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
+  ptp: { name: "ptp, dual stack, masquerade", config: (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) }) },
+  linkLocal: { name: "ptp, link-local", config: (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) }) },
+  hostLocal: { name: "host-local by itself", config: (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: dualStack(node) }) },
+  portmap: {
+    name: "portmap after bridge",
+    before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
+    config: () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", runtimeConfig: { portMappings: ports } }),
+  },
+};
+
+/** Puts a scenario on a node of its own, with all that is shared there already and one pod that lives. */
+export async function setUp(scenario: Scenario, { live = true } = {}): Promise<Stage> {
+  const node = await Node.create();
+  const pod = await node.pod();
+  const valid: Stage["valid"] = [];
+  if (live) {
+    await attachAll(scenario, node, { containerId: "lives", netns: await node.pod() });
+    valid.push({ containerID: "lives", ifname: "eth0" });
+  }
+  const call = { plugin: scenario.config(node).type, config: scenario.config(node), containerId: "disturbed", netns: pod };
+  if (!scenario.before) return { node, call, valid };
+  valid.push({ containerID: "disturbed", ifname: "eth0" });
+  const config = scenario.before(node);
+  const { result } = await node.succeed("ADD", { plugin: config.type, config, containerId: "disturbed", netns: pod });
+  return { node, call: { ...call, config: { ...call.config, prevResult: result } }, valid };
+}
+
+async function attachAll({ before, config }: Scenario, node: Node, to: { containerId: string; netns: Namespace }): Promise<void> {
+  const first = before?.(node);
+  const prevResult = first && (await node.succeed("ADD", { plugin: first.type, config: first, ...to })).result;
+  const own = config(node);
+  // a port of the host belongs to one pod
+  const elsewhere = own.runtimeConfig ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } } : {};
+  await node.succeed("ADD", { plugin: own.type, config: { ...own, ...elsewhere, ...(prevResult && { prevResult }) }, ...to });
+}
+
+/** Everything a call may change: the host's network, the pod's links, leases, and what podwire knows beside them. */
+export type State = HostState & { leases: Record<string, string>; podLinks: string[] };
+
+export async function stateOf({ node, call }: Stage): Promise<State> {
+  const [state, links] = await Promise.all([node.snapshot(), (call.netns as Namespace).must("ls", "/sys/class/net")]);
+  const all = node.leases({ all: true });
+  const records = Object.entries(all).filter(([path]) => /^\.podwire\/net\/[^.]/.test(path));
+  return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, podLinks: links.trim().split("\n") };
+}
+
+export function succeed(what: string, answer: Answer): Answer {
+  if (answer.exitCode !== 0) throw new Error(`${what}: exit ${answer.exitCode}: ${answer.stdout} ${answer.stderr}`);
+  return answer;
+}
+
+export const add = async ({ node, call }: Stage): Promise<Answer> => node.succeed("ADD", call);
+export const del = async ({ node, call }: Stage, more: object = {}): Promise<Answer> => node.succeed("DEL", { ...call, ...more });
+
+/** The call of a GC for which all is valid but the disturbed attachment. */
+export function gcCall({ call, valid }: Stage): Call {
+  const kept = call.plugin === "portmap" ? valid.filter(({ containerID }) => containerID !== call.containerId) : valid;
+  return { plugin: call.plugin, config: { ...call.config, prevResult: undefined, "cni.dev/valid-attachments": kept } };
+}
+
+export const collect = async (stage: Stage): Promise<Answer> => stage.node.succeed("GC", gcCall(stage));
+
+/** What a verb is called with. */
+export const callOf = (stage: Stage, verb: Verb): Call => (verb === "GC" ? gcCall(stage) : stage.call);
+
+/** A new life after a fault: ADD, CHECK and DEL work and leave nothing. */
+export async function liveAgain(stage: Stage, before: State): Promise<void> {
+  const { result } = await add(stage);
+  succeed("CHECK", await stage.node.podwire("CHECK", { ...stage.call, config: { ...stage.call.config, prevResult: result } }));
+  await del(stage);
+  expect(await stateOf(stage)).toEqual(before);
+}
+
+/** The system calls of an undisturbed verb. */
+export async function record(scenario: Scenario, verb: Verb, options?: { live: boolean }): Promise<SystemCall[]> {
+  const stage = await setUp(scenario, options);
+  if (verb !== "ADD") await add(stage);
+  const run = await trace(stage.node, verb, callOf(stage, verb));
+  succeed(verb, run);
+  await stage.node.remove();
+  return systemCalls(run.lines);
+}
+
+/** Nodes that work at the same time. */
+const WORKERS = 2;
+
+/** Runs `disturb` for every point, each worker on a node that is kept as long as nothing fails on it; the failures. */
+export async function nodeWorkers<P>(scenario: Scenario, points: readonly P[], disturb: (stage: Stage, before: State, point: P, at: number) => Promise<void>): Promise<[P, string][]> {
+  const failures: [P, string][] = [];
+  const rest = [...points.entries()];
+  const work = async (): Promise<void> => {
+    let stage: Stage | undefined;
+    let before: State | undefined;
+    for (let next = rest.shift(); next; next = rest.shift()) {
+      const [at, point] = next;
+      stage ??= await setUp(scenario);
+      before ??= await stateOf(stage);
+      try {
+        await disturb(stage, before, point, at);
+      } catch (error) {
+        failures.push([point, (error as Error).message]);
+        await stage.node.remove();
+        stage = before = undefined;
+      }
+    }
+    await stage?.node.remove();
+  };
+  await Promise.all(Array.from({ length: WORKERS }, work));
+  return failures;
+}

@@ -1,0 +1,65 @@
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { environment, type Answer, type Call, type Verb } from "../harness/invoke.ts";
+import type { Node } from "../harness/node.ts";
+import { podwireFolder, temporaryFolder } from "../harness/paths.ts";
+
+/** One system call of podwire's main thread, which does all of its work: the `nth` call of that name, counted from 1. */
+export interface SystemCall {
+  name: string;
+  nth: number;
+  /** the line strace printed, for failure messages */
+  text: string;
+}
+
+/** What is done to one system call: the process is killed as it enters it, or the call fails without being made. */
+export type Fault = { kill: SystemCall } | { fail: SystemCall; errno: string };
+
+const traces = temporaryFolder("strace");
+let count = 0;
+
+/** Executes podwire under strace, with a fault where one is given; the lines strace printed. Interface as `Node.podwire`. */
+export async function trace(node: Node, verb: Verb, call: Call, fault?: Fault): Promise<Answer & { lines: string[]; killed: boolean }> {
+  count += 1;
+  const file = join(traces, `${process.pid}-${count}`);
+  const folder = podwireFolder();
+  const options = ["-qq", "-s", "80", "-o", file, "-e", "trace=!futex,madvise,mmap,munmap,mprotect,rt_sigprocmask", ...(fault ? ["-e", injection(fault)] : [])];
+  const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
+  // strace ends by the signal that ended podwire; the shell makes an exit code of it
+  const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], { env: environment(folder, verb, call), input });
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+  rmSync(file);
+  const killed = lines.at(-1)!.includes("killed by SIGKILL");
+  const parsed = outcome.stdout === "" || killed ? undefined : (JSON.parse(outcome.stdout) as object);
+  return { ...outcome, durationMs: 0, lines, killed, ...(outcome.exitCode === 0 ? { result: parsed as never } : { error: parsed as never }) };
+}
+
+const injection = (fault: Fault): string =>
+  "kill" in fault ? `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}` : `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
+
+/** The calls podwire itself makes, in order: those after it began to read its configuration. */
+export function systemCalls(lines: string[]): SystemCall[] {
+  const counts = new Map<string, number>();
+  const calls = lines.flatMap((text): SystemCall[] => {
+    const name = /^(\w+)\(/.exec(text)?.[1];
+    if (name === undefined) return [];
+    const nth = (counts.get(name) ?? 0) + 1;
+    counts.set(name, nth);
+    return [{ name, nth, text }];
+  });
+  const start = calls.findIndex(({ text }) => text.startsWith("read(0, "));
+  return calls.slice(start).filter(({ text }) => !/"\/proc\/self\/(statm|maps)"/.test(text));
+}
+
+/** Calls that change something outside of the process; the last ones, which print the answer and end it, too. */
+export const changes = ({ name, text }: SystemCall): boolean =>
+  /^(open|openat)$/.test(name)
+    ? /O_CREAT|O_TRUNC/.test(text)
+    : /^(sendto|write|ftruncate|fsync|link|linkat|symlink|unlink|unlinkat|rename|renameat2?|mkdir|mkdirat|utimensat|setns|flock|vfork|clone|clone3|exit_group)$/.test(name);
+
+/** Calls on files, that a disk or a permission can make fail. */
+export const onFiles = ({ name, text }: SystemCall): boolean =>
+  /^(open|openat|ftruncate|fsync|link|linkat|unlink|unlinkat|rename|mkdir|mkdirat|utimensat|flock|getdents64)$/.test(name) || (name === "write" && !/^write\([12],/.test(text));
+
+/** Calls on netlink sockets. */
+export const onNetlink = ({ name }: SystemCall): boolean => /^(sendto|recvfrom)$/.test(name);
