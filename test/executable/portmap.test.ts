@@ -51,8 +51,8 @@ const detach = async (node: Node, list: NetworkList, { netns, containerId, resul
 const SILENCE_MS = 1500;
 
 /** Who answered and whom it saw, or why nobody did. */
-const reach = async (from: Namespace, address: string, port: number, protocol: "tcp" | "udp" = "tcp", timeoutMs = 8000): Promise<string> =>
-  from.connect(address, port, { protocol, timeoutMs }).then(
+const reach = async (from: Namespace, address: string, port: number, options: { protocol?: "tcp" | "udp"; timeoutMs?: number } = {}): Promise<string> =>
+  from.connect(address, port, { timeoutMs: 8000, ...options }).then(
     ({ server, from: seen }) => `${server} saw ${seen}`,
     (error: Error) => error.message,
   );
@@ -83,16 +83,16 @@ describe.each<[Main, Backend]>([
     const neighbour = await attach(node, list);
     await pod.netns.listen(80, { name: "web" });
     await pod.netns.listen(53, { name: "dns", protocol: "udp" });
-    expect(await Promise.all([reach(outside, outside.node4, 8080), reach(outside, outside.node6, 8080), reach(outside, outside.node4, 5353, "udp"), reach(outside, outside.node6, 5353, "udp")])).toEqual([
+    expect(await Promise.all([reach(outside, outside.node4, 8080), reach(outside, outside.node6, 8080), reach(outside, outside.node4, 5353, { protocol: "udp" }), reach(outside, outside.node6, 5353, { protocol: "udp" })])).toEqual([
       "web saw 192.0.2.2",
       "web saw 2001:db8::2",
       "dns saw 192.0.2.2",
       "dns saw 2001:db8::2",
     ]);
-    expect(await Promise.all([reach(node, outside.node4, 8080), reach(node, outside.node6, 8080), reach(node, outside.node4, 5353, "udp")])).toEqual(["web saw 192.0.2.1", "web saw 2001:db8::1", "dns saw 192.0.2.1"]);
-    expect(await Promise.all([reach(node, "127.0.0.1", 8080), reach(node, "127.0.0.1", 5353, "udp")])).toEqual([`web saw ${gateway[4]}`, `dns saw ${gateway[4]}`]);
+    expect(await Promise.all([reach(node, outside.node4, 8080), reach(node, outside.node6, 8080), reach(node, outside.node4, 5353, { protocol: "udp" })])).toEqual(["web saw 192.0.2.1", "web saw 2001:db8::1", "dns saw 192.0.2.1"]);
+    expect(await Promise.all([reach(node, "127.0.0.1", 8080), reach(node, "127.0.0.1", 5353, { protocol: "udp" })])).toEqual([`web saw ${gateway[4]}`, `dns saw ${gateway[4]}`]);
     expect(await Promise.all([reach(pod.netns, outside.node4, 8080), reach(pod.netns, outside.node6, 8080)])).toEqual([`web saw ${gateway[4]}`, `web saw ${gateway[6]}`]);
-    expect(await Promise.all([reach(neighbour.netns, outside.node4, 8080), reach(neighbour.netns, outside.node6, 8080), reach(neighbour.netns, outside.node4, 5353, "udp")])).toEqual([
+    expect(await Promise.all([reach(neighbour.netns, outside.node4, 8080), reach(neighbour.netns, outside.node6, 8080), reach(neighbour.netns, outside.node4, 5353, { protocol: "udp" })])).toEqual([
       `web saw ${gateway[4]}`,
       `web saw ${gateway[6]}`,
       `dns saw ${gateway[4]}`,
@@ -128,7 +128,7 @@ describe.each<[Main, Backend]>([
     const pod = await attach(node, listOf(node, main, { backend }), ...mappings);
     await pod.netns.listen(80, { name: "web" });
     const answers = async (from: Namespace, address: string): Promise<number[]> => {
-      const all = await Promise.all(mappings.map(async ({ hostPort }) => ((await reach(from, address, hostPort, "tcp", SILENCE_MS)).startsWith("web") ? [hostPort] : [])));
+      const all = await Promise.all(mappings.map(async ({ hostPort }) => ((await reach(from, address, hostPort, { timeoutMs: SILENCE_MS })).startsWith("web") ? [hostPort] : [])));
       return all.flat();
     };
     expect(await answers(outside, "192.0.2.1")).toEqual([2, 3, 6]);
@@ -141,7 +141,7 @@ describe.each<[Main, Backend]>([
     const plain = await attach(node, listOf(node, main, { backend, snat: false }), tcp(8080, 80));
     await plain.netns.listen(80, { name: "web" });
     expect(await reach(outside, outside.node4, 8080)).toBe("web saw 192.0.2.2");
-    expect(await reach(node, "127.0.0.1", 8080, "tcp", SILENCE_MS)).toBe("timeout");
+    expect(await reach(node, "127.0.0.1", 8080, { timeoutMs: SILENCE_MS })).toBe("timeout");
     const all = await attach(node, listOf(node, main, { backend, masqAll: true, markMasqBit: 7 }), tcp(8081, 80));
     await all.netns.listen(80, { name: "all" });
     expect(await Promise.all([reach(outside, outside.node4, 8081), reach(outside, outside.node6, 8081), reach(node, "127.0.0.1", 8081)])).toEqual([`all saw ${gateway[4]}`, `all saw ${gateway[6]}`, `all saw ${gateway[4]}`]);
@@ -197,7 +197,7 @@ test("127.0.0.1 of the node stays out of a pod's reach, though the pod's link ma
   await netns.ip("route delete local 127.0.0.0/8 dev lo table local");
   await netns.ip("route add 127.0.0.9/32 via 10.9.0.1 dev eth0");
   expect(await reach(node, "127.0.0.9", 9000)).toBe("secret saw 127.0.0.1");
-  expect(await reach(netns, "127.0.0.9", 9000, "tcp", SILENCE_MS)).toBe("timeout");
+  expect(await reach(netns, "127.0.0.9", 9000, { timeoutMs: SILENCE_MS })).toBe("timeout");
   // what is seen here is the rule at work, not the absence of a way
   await node.must("nft", "flush", "chain", "inet", "podwire", "localhost");
   expect(await reach(netns, "127.0.0.9", 9000)).toBe("secret saw 10.9.0.2");
