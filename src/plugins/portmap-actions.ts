@@ -1,5 +1,5 @@
 import {
-  applyPortMappings, assertFirewallTools, checkPortMappings, collectPortMappings, removePortMappings, removeReferencePorts, statusFirewall,
+  applyPortMappings, assertFirewallTools, checkPortMappings, collectPortMappings, hasReferencePorts, removePortMappings, removeReferencePorts, statusFirewall,
 } from "../attachment/firewall/firewall.ts";
 import type { Owner, PortMappings } from "../attachment/attachment.ts";
 import { findLink } from "../attachment/links.ts";
@@ -26,9 +26,14 @@ export function addMappings(call: Invocation, result: Result, ports: PortMapping
   }
 }
 
-/** What is otherwise than `addMappings` made it, in words. */
-export const checkMappings = (call: Invocation, result: Result, ports: PortMappings): string[] =>
-  checkPortMappings(ownerOf(call), findHostLink(call, result), ports);
+/** What is otherwise than `addMappings` made it, in words; a container that the reference wired may have its mappings from there too. */
+export function checkMappings(call: Invocation, result: Result, ports: PortMappings): string[] {
+  const owner = ownerOf(call);
+  const link = findHostLink(call, result);
+  const differences = checkPortMappings(owner, link, ports);
+  const isForeign = link !== hostVethName(owner);
+  return differences.length > 0 && isForeign && hasReferencePorts(owner, ports) ? [] : differences;
+}
 
 /**
  * Takes the mappings away, or those the reference made where podwire made none. A DEL that fails here would make the runtime

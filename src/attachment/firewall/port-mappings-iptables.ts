@@ -220,3 +220,11 @@ function missingEntries(nat: NatTable, owner: Owner, own: Own, where: string): s
   };
   return plain.filter((rule) => !isThere(rule)).map((rule) => `${where}, chain ${DNAT}: lacks the rule ${rule}`);
 }
+
+/** True when a family's chain of the container leads its ports on and is led to, as the reference's does too. */
+export function leadsPortsOn(owner: Owner, pod: Prefix, ports: PortMappings): boolean {
+  const nat = readNat(pod.ip.family);
+  const chain = portChain(owner);
+  const wanted = chainRules({ pod, ports, mappings: mappingsFor(pod, ports), hostLink: "" }).filter((rule) => rule.includes(" -j DNAT "));
+  return (nat.get(DNAT) ?? []).some(jumpsTo(chain)) && wanted.every((rule) => nat.get(chain)?.includes(rule));
+}

@@ -3,10 +3,12 @@ import { NFPROTO, nfproto } from "../../kernel/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { deleteChain, deleteRule, type Table } from "../../kernel/nftables/object.ts";
 import type { Ip } from "../../net/ip.ts";
-import type { Owner } from "../attachment.ts";
+import type { Owner, PortMappings } from "../attachment.ts";
 import { exists } from "../../kernel/libc.ts";
 import { removeIptablesMasquerade } from "./masquerade-iptables.ts";
-import { portChain, removeIptablesPorts } from "./port-mappings-iptables.ts";
+import { hasIptables } from "./iptables.ts";
+import { leadsPortsOn, portChain, removeIptablesPorts } from "./port-mappings-iptables.ts";
+import { mappingsFor } from "./port-maps.ts";
 import { whereUsable } from "./explained.ts";
 
 // What the Go reference plugins leave on a node for an attachment they made; podwire removes it when it has taken over.
@@ -60,6 +62,19 @@ function removeHostPorts(nft: Nftables, table: Table, { containerId }: Owner): v
   const rules = HOSTPORT_CHAINS.flatMap((chain) => nft.rules(table, chain)).filter(({ comment }) => comment === containerId);
   nft.commit(rules.map(({ chain, handle }) => deleteRule(table, chain, handle)));
 }
+
+/** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
+export function hasReferencePorts(owner: Owner, ports: PortMappings): boolean {
+  const counts = whereUsable("look for the port mappings of other plugins", (nft) => new Map(families.map((family) => [family, countHostPorts(nft, nfproto(family), owner)])));
+  return ports.addresses.every((pod) => {
+    const wanted = mappingsFor(pod, ports).length;
+    const { family } = pod.ip;
+    return (counts?.get(family) ?? 0) >= wanted || (hasIptables(family) && leadsPortsOn(owner, pod, ports));
+  });
+}
+
+const countHostPorts = (nft: Nftables, family: number, { containerId }: Owner): number =>
+  nft.rules({ family, name: "cni_hostport" }, "hostports").filter(({ comment }) => comment === containerId).length;
 
 /** The old iptables keeps its tables where netlink does not see them; this file names those in use. */
 const hasLegacyNat = (path: string): boolean => exists(path) && readFile(path).toString().split("\n").includes("nat");
