@@ -24,6 +24,11 @@ interface Report {
   testResults: { status: string; name: string; assertionResults: unknown[] }[];
 }
 
+// cnitool is not packaged: where test/runner/reference could not build it, its tests are left out, and that is said.
+const cnitool = join(process.env.PODWIRE_REFERENCE ?? join(root, ".cache/reference/v1.9.1"), "cnitool");
+const leftOut = existsSync(cnitool) ? [] : ["test/runtime/cnitool.test.ts"];
+if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (cnitool is built from source, and there is no Go here)`);
+
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -33,7 +38,7 @@ for (const run of runs) {
   const file = join(results, `${run.kinds[0]}.json`);
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts", "--reporter=default", "--reporter=json"];
   const projects = run.kinds.flatMap((kind) => ["--project", kind]);
-  const command = [...run.command, ...vitest, `--outputFile.json=${file}`, ...projects, ...paths];
+  const command = [...run.command, ...vitest, `--outputFile.json=${file}`, ...projects, ...leftOut.flatMap((path) => ["--exclude", path]), ...paths];
   console.log(`\n== ${run.kinds.join(", ")}`);
   const { status } = spawnSync(join(root, "test/runner/isolated"), command, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   add(file, status ?? 1);
