@@ -26,13 +26,11 @@ export function addMappings(call: Invocation, result: Result, ports: PortMapping
   }
 }
 
-/** What is otherwise than `addMappings` made it, in words; a container that the reference wired may have its mappings from there too. */
+/** What is otherwise than `addMappings` made it, in words; the container's mappings may be the reference's. */
 export function checkMappings(call: Invocation, result: Result, ports: PortMappings): string[] {
   const owner = ownerOf(call);
-  const link = findHostLink(call, result);
-  const differences = checkPortMappings(owner, link, ports);
-  const isForeign = link !== hostVethName(owner);
-  return differences.length > 0 && isForeign && hasReferencePorts(owner, ports) ? [] : differences;
+  const differences = checkPortMappings(owner, findHostLink(call, result), ports);
+  return differences.length > 0 && hasReferencePorts(owner, ports) ? [] : differences;
 }
 
 /**

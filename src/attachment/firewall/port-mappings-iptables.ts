@@ -13,6 +13,7 @@ const DNAT = "CNI-HOSTPORT-DNAT";
 const SETMARK = "CNI-HOSTPORT-SETMARK";
 const MASQ = "CNI-HOSTPORT-MASQ";
 const ENTRY = "-m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT";
+const LOCALHOST_RETURN = "-d ::1/128 -j RETURN";
 /** What one entry rule can list (XT_MULTI_PORTS). */
 const PORTS_PER_ENTRY = 15;
 
@@ -98,7 +99,7 @@ function chainRules({ pod, ports, mappings }: Own): string[] {
   const sources = ports.masqAll ? [""] : [source(pod), ...(pod.ip.family === 4 ? ["-s 127.0.0.1/32 "] : [])];
   const target = pod.ip.family === 4 ? formatIp(pod.ip) : `[${formatIp(pod.ip)}]`;
   // IPv6 has no route_localnet: [::1] is left to whoever listens there, so it is refused, not lost
-  const localhost = pod.ip.family === 6 ? ["-d ::1/128 -j RETURN"] : [];
+  const localhost = pod.ip.family === 6 ? [LOCALHOST_RETURN] : [];
   return [
     ...localhost,
     ...mappings.flatMap((mapping) => [
@@ -203,9 +204,13 @@ export function checkIptablesPorts(owner: Owner, ports: PortMappings): string[] 
     const nat = readNat(pod.ip.family);
     const own: Own = { pod, ports, mappings, hostLink: "" };
     const where = `iptables table nat (IPv${pod.ip.family})`;
+    const chain = portChain(owner);
+    // a chain without podwire's note is the reference's, which does nothing about [::1]
+    const isForeign = nat.has(chain) && !noteOf(nat, chain);
+    const rules = chainRules(own).filter((rule) => !isForeign || rule !== LOCALHOST_RETURN);
     const lacks = (chain: string, wanted: readonly string[]): string[] =>
       wanted.filter((rule) => !nat.get(chain)?.includes(rule)).map((rule) => `${where}, chain ${chain}: lacks the rule ${rule}`);
-    return [...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`), ...lacks(portChain(owner), chainRules(own)), ...missingEntries(nat, owner, own, where)];
+    return [...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`), ...lacks(chain, rules), ...missingEntries(nat, owner, own, where)];
   });
 }
 
@@ -219,12 +224,4 @@ function missingEntries(nat: NatTable, owner: Owner, own: Own, where: string): s
     return hasConditions ? found.some((other) => other.includes(`--dports ${dports} `)) : found.includes(rule);
   };
   return plain.filter((rule) => !isThere(rule)).map((rule) => `${where}, chain ${DNAT}: lacks the rule ${rule}`);
-}
-
-/** True when a family's chain of the container leads its ports on and is led to, as the reference's does too. */
-export function leadsPortsOn(owner: Owner, pod: Prefix, ports: PortMappings): boolean {
-  const nat = readNat(pod.ip.family);
-  const chain = portChain(owner);
-  const wanted = chainRules({ pod, ports, mappings: mappingsFor(pod, ports), hostLink: "" }).filter((rule) => rule.includes(" -j DNAT "));
-  return (nat.get(DNAT) ?? []).some(jumpsTo(chain)) && wanted.every((rule) => nat.get(chain)?.includes(rule));
 }

@@ -7,7 +7,7 @@ import type { Owner, PortMappings } from "../attachment.ts";
 import { exists } from "../../kernel/libc.ts";
 import { removeIptablesMasquerade } from "./masquerade-iptables.ts";
 import { hasIptables } from "./iptables.ts";
-import { leadsPortsOn, portChain, removeIptablesPorts } from "./port-mappings-iptables.ts";
+import { checkIptablesPorts, portChain, removeIptablesPorts } from "./port-mappings-iptables.ts";
 import { mappingsFor } from "./port-maps.ts";
 import { whereUsable } from "./explained.ts";
 
@@ -69,7 +69,7 @@ export function hasReferencePorts(owner: Owner, ports: PortMappings): boolean {
   return ports.addresses.every((pod) => {
     const wanted = mappingsFor(pod, ports).length;
     const { family } = pod.ip;
-    return (counts?.get(family) ?? 0) >= wanted || (hasIptables(family) && leadsPortsOn(owner, pod, ports));
+    return (counts?.get(family) ?? 0) >= wanted || (hasIptables(family) && checkIptablesPorts(owner, { ...ports, addresses: [pod] }).length === 0);
   });
 }
 
