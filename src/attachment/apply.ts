@@ -1,7 +1,7 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/libc.ts";
-import type { NetlinkSocket } from "../kernel/netlink.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { addAddress } from "../kernel/rtnetlink/address.ts";
 import { createVeth, decodeLink, deleteLink, getLink, type Link, setAlias, setLink } from "../kernel/rtnetlink/link.ts";
 import { deleteNeighbour, setNeighbour } from "../kernel/rtnetlink/neighbour.ts";
@@ -13,7 +13,7 @@ import { ensureBridge, ensureGateways, pinMac, plugMessages } from "./bridge.ts"
 import { findLink } from "./links.ts";
 import { ownerLabel } from "./owner.ts";
 import type { PodNamespace } from "./pod-namespace.ts";
-import { waitForAddresses, waitForPort } from "./readiness.ts";
+import { waitForAddresses, waitForDelivery, waitForLink } from "./readiness.ts";
 import type { Undo } from "./undo.ts";
 
 /** What only the kernel knows about links that were made or found: what ADD reports beyond its plan. */
@@ -43,11 +43,21 @@ export function applyLinks(attachment: Attachment, host: NetlinkSocket, pod: Pod
 
 /** Waits for what comes up by itself, then tells neighbours who has the addresses now. */
 export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodNamespace, applied: Applied): void {
-  if (!attachment.bridge || !attachment.pod.up) return;
-  waitForPort(host, attachment.veth.host.name);
-  if (attachment.pod.addresses.length === 0) return;
+  if (!attachment.pod.up) return;
+  const hostSide = { socket: host, open: () => NetlinkSocket.open(NETLINK_ROUTE) };
+  const podSide = { socket: pod.socket, open: () => pod.enter(hostSide.open) };
+  const gateways = [...(attachment.bridge?.addresses ?? []), ...attachment.host.addresses.map(({ prefix }) => prefix)].map(({ ip }) => ip);
+  const ips = attachment.pod.addresses.map(({ prefix }) => prefix.ip);
+  waitForLink(hostSide, attachment.veth.host.name);
+  if (ips.some(({ family }) => family === 6)) waitForLink(podSide, attachment.veth.pod.name);
+  waitForDelivery(hostSide, gateways);
+  waitForDelivery(podSide, ips);
+  if (attachment.bridge && attachment.pod.addresses.length > 0) announce(attachment, host, pod, applied);
+}
+
+function announce({ veth, pod: wanted }: Attachment, host: NetlinkSocket, pod: PodNamespace, applied: Applied): void {
   const holder = applied.vlanInterface ?? applied.bridge!;
-  for (const { prefix } of attachment.pod.addresses) {
+  for (const { prefix } of wanted.addresses) {
     try {
       host.request([deleteNeighbour(holder, prefix.ip)]);
     } catch (error) {
@@ -57,8 +67,7 @@ export function settle(attachment: Attachment, host: NetlinkSocket, pod: PodName
   // With arp_notify and ndisc_notify set, writing the MAC (the same one) makes the kernel announce every address of the
   // link. At link up it would be too early: the bridge port does not forward yet, and a packet socket of our own would
   // cost an RCU grace period when it is closed.
-  const link = { index: applied.host.peer!, name: attachment.veth.pod.name };
-  pod.socket.request([setLink(link, { mac: attachment.veth.pod.mac })]);
+  pod.socket.request([setLink({ index: applied.host.peer!, name: veth.pod.name }, { mac: veth.pod.mac })]);
 }
 
 function createPair({ owner, veth }: Attachment, host: NetlinkSocket, pod: PodNamespace, { undo, master }: { undo: Undo; master?: number }): Link {

@@ -2,23 +2,48 @@ import { CniError, Code } from "../cni/error.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { decodeAddress, getAddresses, IFA_F, RTNLGRP_IPV6_IFADDR } from "../kernel/rtnetlink/address.ts";
 import { decodeLink, RTNLGRP_LINK } from "../kernel/rtnetlink/link.ts";
-import { formatIp } from "../net/ip.ts";
+import { RTNLGRP_IPV6_ROUTE } from "../kernel/rtnetlink/route.ts";
+import { isLocal } from "../kernel/rtnetlink/route-lookup.ts";
+import { formatIp, type Ip, isLinkLocal } from "../net/ip.ts";
 import { findLink } from "./links.ts";
 import type { PodNamespace } from "./pod-namespace.ts";
 
-/** A veth is up within microseconds of both ends; a port that is not after this long never will be. */
-const PORT_DEADLINE_MS = 5_000;
+/** A veth is up within microseconds of both ends; one that is not after this long never will be. */
+const LINK_DEADLINE_MS = 5_000;
+/** Microseconds, too, unless the machine is very busy; rules of somebody else's may hide that it happened. */
+const DELIVERY_DEADLINE_MS = 1_000;
 /** Duplicate address detection takes one to two seconds with the kernel's defaults. */
 const DAD_DEADLINE_MS = 10_000;
 
-/** Returns once the bridge port's carrier is up and the bridge forwards through it; CniError 11 when that does not happen. */
-export function waitForPort(host: NetlinkSocket, name: string): void {
-  if (findLink(host, name)?.operState === "up") return;
-  const up = awaitEvent(NetlinkSocket.open(NETLINK_ROUTE), RTNLGRP_LINK, PORT_DEADLINE_MS, (event) => {
-    const link = event ? decodeLink(event) : findLink(host, name);
+/** A namespace to wait in: a socket to ask, and a way to open another one to listen with. */
+export interface Side {
+  socket: NetlinkSocket;
+  open(): NetlinkSocket;
+}
+
+/**
+ * Returns once the link's operational state is up; CniError 11 when that does not happen. A kernel worker has to see its
+ * carrier first: until then what is sent through it is dropped, a bridge does not forward to it, and IPv6 multicast, with
+ * it every neighbour solicitation, is not taken in. That is done at once but where both ends of a pair have the same index
+ * (a worker takes that for an ordinary device, whose events may wait a second); asking for the link hurries newer kernels.
+ */
+export function waitForLink({ socket, open }: Side, name: string): void {
+  if (findLink(socket, name)?.operState === "up") return;
+  const up = awaitEvent(open(), RTNLGRP_LINK, LINK_DEADLINE_MS, (event) => {
+    const link = event ? decodeLink(event) : findLink(socket, name);
     return link?.name === name && link.operState === "up";
   });
-  if (!up) throw new CniError(Code.TryAgainLater, `bridge port ${name} did not come up within ${PORT_DEADLINE_MS} ms: its state is ${findLink(host, name)?.operState ?? "gone"}`);
+  if (!up) throw new CniError(Code.TryAgainLater, `link ${name} did not come up within ${LINK_DEADLINE_MS} ms: its state is ${findLink(socket, name)?.operState ?? "gone"}`);
+}
+
+/**
+ * Returns once what arrives for these addresses is taken in, or after a while in any case. The kernel says yes to an IPv6
+ * address before a worker (addrconf_dad_work) gave it its local route and multicast group: what arrives before is lost, and
+ * a neighbour that asks in vain asks again only after a second.
+ */
+export function waitForDelivery({ socket, open }: Side, ips: readonly Ip[]): void {
+  const pending = (): boolean => ips.some((ip) => ip.family === 6 && !isLinkLocal(ip) && !isLocal(socket, ip));
+  if (pending()) awaitEvent(open(), RTNLGRP_IPV6_ROUTE, DELIVERY_DEADLINE_MS, () => !pending());
 }
 
 /** Returns once no IPv6 address of the pod's link is tentative; throws when one was found to be in use by another node. */

@@ -25,7 +25,7 @@ export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan
   const linkLocal = config.gatewayMode === "link-local";
   const { ips, routes } = linkLocal ? viaLinkLocal(lease, subject.hostMac) : { ips: lease.ips.map((ip) => ({ ...ip, interface: 1 })), routes: lease.routes };
   const { owner, netns, hostVeth } = subject;
-  const { host, pod } = linkLocal ? linkLocalSides(ips, routes, subject) : subnetSides(ips, routes, config, hostVeth);
+  const { host, pod } = linkLocal ? linkLocalSides(ips, routes, subject) : subnetSides(ips, routes, config, subject);
   return {
     ips,
     routes,
@@ -41,7 +41,7 @@ export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan
 }
 
 /** The reference's form: the host veth carries the subnet's gateway address, and everything, neighbours included, goes through it. */
-function subnetSides(ips: ResultIp[], routes: ResultRoute[], { enabledad }: PtpConfig, hostVeth: string): Sides {
+function subnetSides(ips: ResultIp[], routes: ResultRoute[], { enabledad }: PtpConfig, { hostVeth, hostMac }: Subject): Sides {
   const missing = ips.find(({ gateway }) => !gateway);
   if (missing) throw new CniError(Code.InvalidConfig, `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`);
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!));
@@ -52,7 +52,8 @@ function subnetSides(ips: ResultIp[], routes: ResultRoute[], { enabledad }: PtpC
     pod: {
       addresses: planAddresses(ips, { dad: enabledad, noPrefixRoute: true }),
       routes: [...toGateways, ...toSubnets, ...planRoutes(routes, ips)],
-      neighbours: [],
+      // an IPv6 neighbour that is asked before it listens answers a second late
+      neighbours: gateways.filter(({ family }) => family === 6).map((ip) => ({ ip, mac: hostMac })),
     },
     host: {
       forwarding: [],

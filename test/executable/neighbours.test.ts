@@ -25,7 +25,7 @@ async function replaced(node: Node, config: Config): Promise<{ other: Attached; 
   return { other, fresh };
 }
 
-describe("an address that goes to another pod", () => {
+describe("an address", () => {
   describe.each(kinds)("%s", (_kind, config) => {
     // without `ip6` host-local would hand out the next address; the last one is the only one left of its range
     const reusing = (node: Node): Config => {
@@ -33,7 +33,14 @@ describe("an address that goes to another pod", () => {
       return { ...made, ipam: { ...(made.ipam as object), ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }]] } };
     };
 
-    test("is reached at once by the host and by another pod, in both families", async () => {
+    test("is taken in, and so are its neighbours' questions, when ADD returns", async () => {
+      const node = await Node.create();
+      const { pod, ip6 } = await attach(node, config(node));
+      const local = (await pod.routes(6, "local")).filter(({ dev }) => dev === "eth0").map(({ dst }) => dst);
+      expect(local).toEqual(expect.arrayContaining([ip6, "ff00::/8"]));
+    });
+
+    test("that was another pod's is reached at once by the host and by others, in both families", async () => {
       const node = await Node.create();
       const { other, fresh } = await replaced(node, reusing(node));
       const replies = await Promise.all([fresh.ip4, fresh.ip6].flatMap((ip) => [node.ping(ip, { timeoutS: 1 }), other.pod.ping(ip, { timeoutS: 1 })]));
@@ -52,7 +59,7 @@ describe("an address that goes to another pod", () => {
     }
   });
 
-  test("what the host holds for it is dropped, even an entry no announcement changes", async () => {
+  test("has what the host held for it dropped, even an entry no announcement changes", async () => {
     const node = await Node.create();
     const config = bridge(node, { isGateway: true, ipam: dualStack(node) });
     await attach(node, config);

@@ -1,5 +1,5 @@
 import { bits, type Ip, ipBytes } from "../../net/ip.ts";
-import { attribute, decodeAttributes, decodeText, type Message, type NetlinkSocket } from "../netlink.ts";
+import { attribute, decodeAttributes, decodeText, type Message, type NetlinkSocket, type Reply } from "../netlink.ts";
 import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h, linux/if_link.h */
@@ -7,6 +7,7 @@ const RTM_GETLINK = 18;
 const RTM_GETROUTE = 26;
 const RTA = { DST: 1, OIF: 4 } as const;
 const RTN_UNICAST = 1;
+const RTN_LOCAL = 2;
 const IFLA_IFNAME = 3;
 
 /** struct rtmsg, the address looked up as `ip route get` does. */
@@ -23,14 +24,20 @@ function getLinkByIndex(index: number): Message {
   return { type: RTM_GETLINK, flags: 0, data: [header], what: `find link ${index}` };
 }
 
-/** Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a link. */
-export function findLinkTowards(socket: NetlinkSocket, ip: Ip): string | undefined {
-  let route;
+function findRouteTo(socket: NetlinkSocket, ip: Ip): Reply | undefined {
   try {
-    [route] = socket.request([getRouteTo(ip)]);
+    return socket.request([getRouteTo(ip)])[0];
   } catch {
     return undefined; // unreachable, prohibited, blackhole: each has an errno of its own
   }
+}
+
+/** True when the namespace takes in what arrives for the address. */
+export const isLocal = (socket: NetlinkSocket, ip: Ip): boolean => findRouteTo(socket, ip)?.data[7] === RTN_LOCAL;
+
+/** Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a link. */
+export function findLinkTowards(socket: NetlinkSocket, ip: Ip): string | undefined {
+  const route = findRouteTo(socket, ip);
   const index = route?.data[7] === RTN_UNICAST ? decodeAttributes(route.data.subarray(12)).get(RTA.OIF)?.readUInt32LE(0) : undefined;
   const link = index === undefined ? undefined : socket.find(getLinkByIndex(index));
   const name = link && decodeAttributes(link.data.subarray(16)).get(IFLA_IFNAME);

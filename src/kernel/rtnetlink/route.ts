@@ -11,6 +11,7 @@ const RTAX = { MTU: 2, ADVMSS: 8 } as const;
 const RTPROT_BOOT = 3;
 const RTN_UNICAST = 1;
 const RTNH_F_ONLINK = 4;
+export const RTNLGRP_IPV6_ROUTE = 11;
 export const RT_TABLE_MAIN = 254;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 
