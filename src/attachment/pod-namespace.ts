@@ -14,7 +14,7 @@ export class PodNamespace {
 
   /** Opens CNI_NETNS for ADD and CHECK; CniError 4 when there is no such namespace, 8 when it is podwire's own and that is not `allowOwn`. */
   static open(path: string, allowOwn: boolean): PodNamespace {
-    const kind = namespaceKind(path);
+    const kind = judge(path);
     if (kind === "missing") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)}: no network namespace is there`);
     if (kind === "no namespace") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)} is a file but not a network namespace (left behind where one was mounted?)`);
     refuseOwn(kind, path, allowOwn);
@@ -45,6 +45,15 @@ export class PodNamespace {
   close(): void {
     this.opened?.close();
     libc.close(this.fd);
+  }
+}
+
+function judge(path: string): ReturnType<typeof namespaceKind> {
+  try {
+    return namespaceKind(path);
+  } catch (error) {
+    if (error instanceof libc.SystemError) throw new CniError(Code.InvalidEnvironment, `CNI_NETNS cannot be looked at: ${error.message}`, "", { cause: error });
+    throw error;
   }
 }
 

@@ -31,7 +31,7 @@ export function show(value: unknown): string {
 
 function stringify(value: unknown): string {
   try {
-    return JSON.stringify(value) ?? String(value);
+    return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value)); // 1e400 is Infinity, no null
   } catch (error) {
     // JSON.parse reads what JSON.stringify has no stack for
     if (error instanceof RangeError) return `${Array.isArray(value) ? "a list" : "an object"} nested too deeply to show`;

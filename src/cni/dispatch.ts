@@ -139,5 +139,12 @@ export function toCniError(error: unknown): CniError {
 
 const causesOf = (error: Error): string[] => (error.cause instanceof Error ? [error.cause.message, ...causesOf(error.cause)] : []);
 
-const printError = ({ code, message: msg, details }: CniError, cniVersion: string): string =>
-  printJson({ cniVersion, code, msg, ...(details && { details }) });
+/** Runtimes keep errors whole, in logs and events, where a value of a megabyte helps nobody: longer text loses its middle. */
+const LONGEST_TEXT = 8_000;
+const KEPT_END = 1_000;
+
+const cut = (text: string): string =>
+  text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT - KEPT_END)} ... (${text.length - LONGEST_TEXT} characters) ... ${text.slice(-KEPT_END)}`;
+
+const printError = ({ code, message, details }: CniError, cniVersion: string): string =>
+  printJson({ cniVersion, code, msg: cut(message), ...(details && { details: cut(details) }) });

@@ -149,11 +149,16 @@ export interface Subject {
   root: string;
 }
 
+/** An error names this many wrong keys and counts the rest: a runtime keeps it whole in its log and its events. */
+const NAMED = 30;
+
 /** The typed value, or a CniError that names every wrong key. */
 export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root }: Subject): T {
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
-  throw new CniError(code, `invalid ${what}: ${outcome.wrong.map((wrong) => describe(wrong, root)).join("; ")}`);
+  const { wrong } = outcome;
+  const more = wrong.length > NAMED ? [`and ${wrong.length - NAMED} more`] : [];
+  throw new CniError(code, `invalid ${what}: ${[...wrong.slice(0, NAMED).map((one) => describe(one, root)), ...more].join("; ")}`);
 }
 
 /** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration, "" for all of it. */

@@ -29,6 +29,8 @@ const rangeSets = list(list(shape({ subnet: prefix, ...bounds }, rangeComplaints
 const parseRequested = (value: string): Ip | undefined => parsePrefix(value)?.ip ?? parseIp(value);
 const requested = orElse(list(decoded<Ip>((value) => (typeof value === "string" ? parseRequested(value) : undefined), "an IP address")), []);
 
+const path = text("a path (no NUL in it)", (value) => !value.includes("\0"));
+
 const keys = {
   ipam: shape(
     {
@@ -36,8 +38,8 @@ const keys = {
       ...bounds,
       ranges: orElse(rangeSets, []),
       routes: orElse(list(route), []),
-      dataDir: orElse(text(), ""),
-      resolvConf: orElse(text(), ""),
+      dataDir: orElse(path, ""),
+      resolvConf: orElse(path, ""),
     },
     ({ subnet, ...others }) => (subnet ? rangeComplaints({ subnet, ...others }) : []),
   ),
@@ -89,7 +91,7 @@ export function parseIpamConfig(call: Invocation): HostLocalConfig {
 
 /** Where the leases are, from a configuration that need not be valid otherwise: all that DEL and GC need. */
 export function parseLeaseFolder(call: Pick<Invocation, "config" | "network">): LeaseFolder {
-  const { value } = parseLeniently(shape({ ipam: orElse(shape({ dataDir: orElse(text(), "") }), { dataDir: "" }) }), call.config);
+  const { value } = parseLeniently(shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) }), call.config);
   return folderOf(value.ipam.dataDir, call.network);
 }
 

@@ -1,5 +1,5 @@
 import type { Complaint } from "../cni/schema.ts";
-import { addToIp, bits, broadcastOf, contains, formatIp, formatPrefix, type Ip, networkOf, type Prefix, sameIp, samePrefix } from "../net/ip.ts";
+import { addToIp, bits, broadcastOf, compareIps, contains, formatIp, formatPrefix, type Ip, networkOf, type Prefix, sameIp, samePrefix } from "../net/ip.ts";
 
 /** Addresses to hand out: from `start` to `end`, both included, but for gateways. */
 export interface Range {
@@ -75,17 +75,34 @@ const formatRange = ({ start, end }: Range): string => `${formatIp(start)}-${for
 /** `10.9.0.1-10.9.0.254,10.9.2.1-10.9.2.254`, as the reference prints a set. */
 export const formatSet = (set: RangeSet): string => set.map(formatRange).join(",");
 
-/** What is wrong with the sets as wholes, in words that follow "range set N". */
+/** What is wrong with the sets as wholes, in words. */
 export function setComplaints(sets: RangeSet[]): string[] {
-  return sets.flatMap((set, n) => [...withinSet(set), ...sets.slice(n + 1).flatMap((other, i) => betweenSets(set, other, n + 1 + i))].map((text) => `range set ${n} ${text}`));
+  return [...sets.flatMap((set, n) => withinSet(set).map((text) => `range set ${n} ${text}`)), ...overlaps(sets)];
+}
+
+/** Ranges that overlap, each with one that starts before it: sorted, so that a configuration of thousands takes no time to speak of. */
+function overlaps(sets: RangeSet[]): string[] {
+  const ranges = sets.flatMap((set, n) => set.map((range) => ({ range, n })));
+  ranges.sort((a, b) => compareIps(a.range.start, b.range.start));
+  const complaints = new Set<string>();
+  let widest = ranges[0];
+  for (const next of ranges.slice(1)) {
+    if (overlap(widest!.range, next.range)) complaints.add(describeOverlap(widest!, next));
+    const reachesFurther = next.range.start.family !== widest!.range.start.family || next.range.end.value > widest!.range.end.value;
+    if (reachesFurther) widest = next;
+  }
+  return [...complaints];
+}
+
+type Numbered = { range: Range; n: number };
+
+function describeOverlap(a: Numbered, b: Numbered): string {
+  if (a.n === b.n) return `range set ${a.n} has ranges ${formatRange(a.range)} and ${formatRange(b.range)} that overlap`;
+  return `range set ${Math.min(a.n, b.n)} overlaps with range set ${Math.max(a.n, b.n)}`;
 }
 
 function withinSet(set: RangeSet): string[] {
   if (set.length === 0) return ["is empty"];
   if (new Set(set.map(({ subnet }) => subnet.ip.family)).size > 1) return ["mixes address families"];
-  const clashes = set.flatMap((a, i) => set.slice(i + 1).filter((b) => overlap(a, b)).map((b) => `has ranges ${formatRange(a)} and ${formatRange(b)} that overlap`));
-  return clashes.length === 0 && sizeOf(set) === 0n ? ["has no address but its gateway"] : clashes;
+  return sizeOf(set) <= 0n ? ["has no address but its gateway"] : [];
 }
-
-const betweenSets = (set: RangeSet, other: RangeSet, n: number): string[] =>
-  set.some((a) => other.some((b) => overlap(a, b))) ? [`overlaps with range set ${n}`] : [];

@@ -31,6 +31,7 @@ const { symbols: c } = dlopen("libc.so.6", {
   poll: { args: [pointer, u64, i32], returns: i32 },
   usleep: { args: [u32], returns: i32 },
   futimens: { args: [i32, pointer], returns: i32 },
+  ioctl: { args: [i32, u64], returns: i32 },
   setns: { args: [i32, i32], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
@@ -46,7 +47,11 @@ export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRU
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
 
 const errno = (): number => peek.i32(c.__errno_location()!, 0);
-const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
+/** A path for libc; one with a NUL in it would be another, shorter one. */
+function cString(text: string): Buffer {
+  if (text.includes("\0")) throw new SystemError("use path", 22 /* EINVAL */, JSON.stringify(text));
+  return Buffer.from(`${text}\0`);
+}
 
 function check(result: number | bigint, syscall: string, target = ""): number {
   const value = Number(result);
@@ -208,6 +213,13 @@ export function tryLock(fd: number, operation: number): boolean {
 
 /** sched.h */
 export const CLONE_NEWNET = 0x40000000;
+/** linux/nsfs.h: _IO(0xb7, 3), Linux 4.11 */
+const NS_GET_NSTYPE = 0xb703;
+/** What an open namespace is one of (CLONE_NEW...); undefined for a file that is no namespace. */
+export function namespaceType(fd: number): number | undefined {
+  const type = c.ioctl(fd, NS_GET_NSTYPE);
+  return type < 0 ? undefined : type;
+}
 export const setns = (fd: number, type: number): void => void check(c.setns(fd, type), "setns");
 
 export const socket = (domain: number, type: number, protocol: number): number => check(c.socket(domain, type, protocol), "socket");

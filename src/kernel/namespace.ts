@@ -1,4 +1,4 @@
-import { findStat } from "./file.ts";
+import { findStat, withFile } from "./file.ts";
 import * as libc from "./libc.ts";
 
 const SELF = "/proc/thread-self/ns/net";
@@ -17,6 +17,7 @@ export function namespaceKind(path: string): "missing" | "no namespace" | "own" 
   const stat = path === "" ? undefined : findStat(path);
   if (!stat) return "missing";
   if (![NSFS_MAGIC, PROC_SUPER_MAGIC].includes(libc.fileSystemType(path))) return "no namespace";
+  if (withFile(path, libc.O.RDONLY, 0, libc.namespaceType) !== libc.CLONE_NEWNET) return "no namespace"; // another kind, or any file of /proc
   const own = libc.stat(SELF);
   return own.inode === stat.inode && own.device === stat.device ? "own" : "other";
 }
