@@ -68,7 +68,7 @@ describe("errors", () => {
       "ipam.ranges[0][1].subnet is missing, must be an address with a prefix length",
       "ipam.routes[0].dst is missing",
       `ipam.routes[0].gw is "1", must be an IP address`,
-      "ipam.dataDir is 5, must be text",
+      "ipam.dataDir is 5, must be a path",
       `runtimeConfig.ipRanges[0][0].subnet is "10.1.0.7/24", must not have host bits set: the network is 10.1.0.0/24`,
       `runtimeConfig.ips[0] is "", must be an IP address`,
       "runtimeConfig.ips[1] is null, must be an IP address",
