@@ -152,13 +152,39 @@ export interface Subject {
 /** An error names this many wrong keys and counts the rest: a runtime keeps it whole in its log and its events. */
 const NAMED = 30;
 
+/** Wrong keys, each a sentence part of its own, so that several readers of one configuration can complain together. */
+class WrongKeys extends CniError {
+  constructor(
+    code: number,
+    readonly what: string,
+    readonly complaints: string[],
+  ) {
+    const more = complaints.length > NAMED ? [`and ${complaints.length - NAMED} more`] : [];
+    super(code, `invalid ${what}: ${[...complaints.slice(0, NAMED), ...more].join("; ")}`);
+  }
+}
+
+/** Reads a configuration twice over; when both readings find wrong keys, one error names them all. */
+export function readTogether<A, B>(one: () => A, other: () => B): [A, B] {
+  const outcomes = [one, other].map((read) => {
+    try {
+      return { value: read() };
+    } catch (error) {
+      return { error };
+    }
+  });
+  const errors = outcomes.flatMap((outcome) => ("error" in outcome ? [outcome.error] : []));
+  const [first, second] = errors;
+  if (errors.length === 0) return outcomes.map((outcome) => (outcome as { value: unknown }).value) as [A, B];
+  if (!(first instanceof WrongKeys && second instanceof WrongKeys)) throw first;
+  throw new WrongKeys(first.code, first.what, [...new Set([...first.complaints, ...second.complaints])]);
+}
+
 /** The typed value, or a CniError that names every wrong key. */
 export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root }: Subject): T {
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
-  const { wrong } = outcome;
-  const more = wrong.length > NAMED ? [`and ${wrong.length - NAMED} more`] : [];
-  throw new CniError(code, `invalid ${what}: ${[...wrong.slice(0, NAMED).map((one) => describe(one, root)), ...more].join("; ")}`);
+  throw new WrongKeys(code, what, outcome.wrong.map((one) => describe(one, root)));
 }
 
 /** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration, "" for all of it. */

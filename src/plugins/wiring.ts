@@ -11,12 +11,13 @@ import { CniError, Code } from "../cni/error.ts";
 import { overridingDns } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { type Dns, noDns, type Result, type ResultIp, type ResultRoute } from "../cni/result.ts";
+import { parseLeniently, readTogether, shape } from "../cni/schema.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { randomMac } from "../net/mac.ts";
 import { attempt } from "./attempt.ts";
-import { type ContainerConfig, mapsPorts } from "./container-plan.ts";
+import { type ContainerConfig, containerFields, mapsPorts } from "./container-plan.ts";
 import { chooseIpam, type Ipam } from "./ipam.ts";
 import { chooseBackend } from "./port-mappings.ts";
 
@@ -80,15 +81,21 @@ const wantsFirewall = (config: WiringConfig): boolean => config.ipMasq || config
 
 const hasFirewall = (attachment: Attachment): boolean => Object.keys(attachment.firewall).length > 0;
 
-function ipamOf<C extends WiringConfig>(wiring: Wiring<C>, config: C, call: Invocation): Ipam | undefined {
-  const type = config.ipam?.type ?? "";
-  if (type === "" && wiring.needsIpam) throw new CniError(Code.InvalidConfig, `ipam.type: ${wiring.name} needs an IPAM plugin, such as "host-local"`);
-  return type === "" ? undefined : chooseIpam(call, type);
+/** Configuration and IPAM for the verbs that refuse a wrong one: what is wrong with either is said in one error. */
+function readAll<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): [C, Ipam | undefined] {
+  let config: C | undefined;
+  return readTogether(
+    () => (config = wiring.read(call)),
+    () => {
+      const type = (config ?? parseLeniently(shape({ ipam: containerFields.ipam }), call.config).value).ipam?.type ?? "";
+      if (type === "" && wiring.needsIpam) throw new CniError(Code.InvalidConfig, `ipam.type: ${wiring.name} needs an IPAM plugin, such as "host-local"`);
+      return type === "" ? undefined : chooseIpam(call, type);
+    },
+  );
 }
 
 function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Result {
-  const config = wiring.read(call);
-  const ipam = ipamOf(wiring, config, call);
+  const [config, ipam] = readAll(wiring, call);
   assertConvertible(call.cniVersion, { hasIps: ipam !== undefined });
   if (wantsFirewall(config)) firewall().assertFirewallTools(toolsOf(config));
   const pod = PodNamespace.open(call.netns, call.netnsOverride);
@@ -121,8 +128,7 @@ const toolsOf = (config: WiringConfig): Attachment["firewall"] => ({
 });
 
 function check<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
-  const config = wiring.read(call);
-  const ipam = ipamOf(wiring, config, call);
+  const [config, ipam] = readAll(wiring, call);
   const result = call.prevResult;
   if (!result) throw new CniError(Code.InvalidConfig, "prevResult: CHECK needs the result of ADD, and it is missing");
   const pod = PodNamespace.open(call.netns, true);
@@ -212,12 +218,12 @@ function gc<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
 }
 
 function status<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): void {
-  const config = wiring.read(call);
+  const [config, ipam] = readAll(wiring, call);
   try {
     NetlinkSocket.open(NETLINK_ROUTE).close();
   } catch (error) {
     throw new CniError(Code.NotAvailable, `cannot open a netlink socket: ${(error as Error).message}`);
   }
   if (config.ipMasq) firewall().statusFirewall(config.ipMasqBackend ?? "nftables");
-  ipamOf(wiring, config, call)?.status();
+  ipam?.status();
 }
