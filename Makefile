@@ -18,9 +18,10 @@ ONLY ?=
 # thresholds for that are ten times the usual ones (a sixth off an ADD; measured by `make bench`).
 # The two autoload flags that default to on are switched off as well: without them the executable would read .env and run
 # a bunfig.toml preload from whatever directory a runtime starts it in.
+# Bun ends at once where the current directory was deleted (getcwd(2) fails), unless it is told to change to one: to the same.
 COMPILE := --compile --minify --bytecode --compile-jit-policy=10 \
 	--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-	--no-compile-autoload-tsconfig --no-compile-autoload-package-json
+	--no-compile-autoload-tsconfig --no-compile-autoload-package-json --compile-exec-argv=--cwd=/proc/self/cwd
 
 .PHONY: build check lint types unit test demo bench reference packages install clean
 
