@@ -6,7 +6,7 @@ import type { Verb } from "../harness/invoke.ts";
 import { reference, requireIsolation } from "../harness/paths.ts";
 import { callFor, cases, type Case } from "./cases.ts";
 import { mappings } from "./mappings.ts";
-import { fullStores, memory, together } from "./more.ts";
+import { fullStores, memory, start, together } from "./more.ts";
 import { bothSides, enter, time, type Side } from "./sides.ts";
 import { format, median, type Row } from "./table.ts";
 
@@ -63,6 +63,7 @@ const add = (more: Row[]): void => {
 };
 
 console.error(`reference: ${reference.folder}; ${cpus().length} processors, Linux ${release()}`);
+if (only === undefined || only === "start") add(await start());
 for (const each of cases) if (only === undefined || each.name.includes(only)) add(await measure(each));
 if (only === undefined || only === "host-local") add(await fullStores());
 if (only === undefined || only === "parallel") add(await together());

@@ -14,6 +14,20 @@ const masquerading = (side: Side) => ({
   ipam: { type: "host-local", dataDir: side.node.dataDir, subnet: "10.61.0.0/16" },
 });
 
+/** What starting the executable alone costs: VERSION reads nothing and touches nothing. Every other figure contains it. */
+export async function start(): Promise<Row[]> {
+  const sides = await bothSides();
+  const times: Record<string, number[]> = { podwire: [], reference: [] };
+  for (let round = -2; round < rounds; round++) {
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+      const { ms } = time(side, { verb: "VERSION", call: { plugin: "ptp", config: {} } });
+      if (round >= 0) times[side.name]!.push(ms);
+    }
+  }
+  for (const side of sides) await side.node.remove();
+  return [{ what: "start of the executable: VERSION", podwire: median(times.podwire!), reference: median(times.reference!), runs: rounds }];
+}
+
 /** host-local with few and with many leases: what it costs must not depend on how many there are. */
 export async function fullStores(): Promise<Row[]> {
   const sides = await bothSides();
