@@ -30,8 +30,12 @@ export interface Side {
 export function waitForLink({ socket, open }: Side, name: string): void {
   if (findLink(socket, name)?.operState === "up") return;
   const up = awaitEvent(open(), RTNLGRP_LINK, LINK_DEADLINE_MS, (event) => {
-    const link = event ? decodeLink(event) : findLink(socket, name);
-    return link?.name === name && link.operState === "up";
+    const told = event && decodeLink(event);
+    if (event && told?.name !== name) return false;
+    if (told?.operState === "up") return true;
+    const link = findLink(socket, name);
+    if (!link) throw new CniError(Code.TryAgainLater, `link ${name} was deleted while it was being made`);
+    return link.operState === "up";
   });
   if (!up) throw new CniError(Code.TryAgainLater, `link ${name} did not come up within ${LINK_DEADLINE_MS} ms: its state is ${findLink(socket, name)?.operState ?? "gone"}`);
 }

@@ -36,9 +36,10 @@ export function getPluginFile({ path }: Pick<Invocation, "path">, type: string):
   if (type === "" || type === "." || type === ".." || type.includes("/")) {
     throw new CniError(Code.InvalidConfig, `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be the name of a plugin's executable`);
   }
-  const file = path.map((directory) => `${directory}/${type}`).find(isRegularFile);
+  const directories = path.split(":").filter(Boolean);
+  const file = directories.map((directory) => `${directory}/${type}`).find(isRegularFile);
   if (file) return file;
-  const where = path.length > 0 ? `is not in CNI_PATH [${path.join(" ")}]` : "cannot be looked for: CNI_PATH is not set";
+  const where = directories.length > 0 ? `is not in CNI_PATH [${directories.join(" ")}]` : "cannot be looked for: CNI_PATH is not set";
   throw new CniError(Code.InvalidConfig, `failed to find plugin "${type}": the executable that ipam.type names ${where}`);
 }
 

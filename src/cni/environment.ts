@@ -50,7 +50,7 @@ export function parseEnvironment(environment: Environment): EnvironmentPart {
     verb,
     ...part,
     args: environment.CNI_ARGS ?? "",
-    path: (environment.CNI_PATH ?? "").split(":").filter(Boolean),
+    path: environment.CNI_PATH ?? "",
     netnsOverride: ["1", "true"].includes((environment.CNI_NETNS_OVERRIDE ?? "").toLowerCase()),
   };
 }

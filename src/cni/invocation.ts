@@ -14,8 +14,8 @@ export interface Invocation {
   ifname: string;
   /** CNI_ARGS as it came */
   args: string;
-  /** CNI_PATH, split */
-  path: string[];
+  /** CNI_PATH as it came */
+  path: string;
   /** CNI_NETNS_OVERRIDE: the plugin's own namespace is allowed */
   netnsOverride: boolean;
   /** the whole environment, for a delegate */

@@ -14,7 +14,7 @@ export interface Draft {
 
 /** Writes the lease file before the lock is taken: its content does not depend on the address. The caller removes it. */
 export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
-  const draft = { path: `${asidePath(folder)}/.new-${process.pid}-${crypto.randomUUID()}`, content: encodeLease(owner) };
+  const draft = { path: `${asidePath(folder)}/.new-${process.pid}-${Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex")}`, content: encodeLease(owner) };
   try {
     createFile(draft.path, draft.content);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { close, getdents, O, open, readAll, stat, type Stat, truncate, writeAll } from "./libc.ts";
+import { close, getdents, O, open, readAll, stat, type Stat, truncate, utf8, writeAll } from "./libc.ts";
 import { isErrno } from "./system-error.ts";
 
 /** Opens, runs `use`, closes whatever happens. */
@@ -15,7 +15,7 @@ export const readFile = (path: string): Buffer => withFile(path, O.RDONLY, 0, (f
 
 /** Creates or truncates `path` and writes `text`; not atomic, not flushed to disk. */
 export const writeFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, Buffer.from(text)));
+  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, utf8(text)));
 
 /**
  * As `writeFile`, over the old content: ext4 sends a file that was emptied and written again to the disk as it is closed
@@ -23,7 +23,7 @@ export const writeFile = (path: string, text: string, mode = 0o600): void =>
  */
 export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
   withFile(path, O.WRONLY | O.CREAT, mode, (fd) => {
-    const bytes = Buffer.from(text);
+    const bytes = utf8(text);
     writeAll(fd, bytes);
     truncate(fd, bytes.length);
   });

@@ -47,10 +47,14 @@ export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRU
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
 
 const errno = (): number => peek.i32(c.__errno_location()!, 0);
+const encoder = new TextEncoder();
+/** Text as bytes; ready at once, where the first Buffer.from(text) takes 0.1 ms. */
+export const utf8 = (text: string): Uint8Array => encoder.encode(text);
+
 /** A path for libc; one with a NUL in it would be another, shorter one. */
-function cString(text: string): Buffer {
+function cString(text: string): Uint8Array {
   if (text.includes("\0")) throw new SystemError("use path", 22 /* EINVAL */, JSON.stringify(text));
-  return Buffer.from(`${text}\0`);
+  return utf8(`${text}\0`);
 }
 
 function check(result: number | bigint, syscall: string, target = ""): number {

@@ -1,9 +1,9 @@
-import { SystemError, writeAll } from "./libc.ts";
+import { SystemError, utf8, writeAll } from "./libc.ts";
 
 /** Says something to whoever reads standard error; where nobody can (closed, full), it stays unsaid: no operation fails for that. */
 export function complain(text: string): void {
   try {
-    writeAll(2, Buffer.from(text));
+    writeAll(2, utf8(text));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
   }

@@ -1,10 +1,10 @@
-import { SystemError, writeAll } from "./libc.ts";
+import { SystemError, utf8, writeAll } from "./libc.ts";
 import { complain } from "./stderr.ts";
 
 /** Prints to standard output; false, with a note on standard error, where nobody reads it any more (EPIPE) or it is full. */
 export function print(text: string): boolean {
   try {
-    writeAll(1, Buffer.from(text));
+    writeAll(1, utf8(text));
     return true;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;

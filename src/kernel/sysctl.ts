@@ -19,7 +19,7 @@ export function ensureSysctl(path: string, value: string): void {
 }
 
 /** Writes a sysctl in the current network namespace. */
-export const writeSysctl = (path: string, value: string): void => withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, Buffer.from(value)));
+export const writeSysctl = (path: string, value: string): void => withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, libc.utf8(value)));
 
 /** As `writeSysctl`; false where this kernel has no such sysctl (built without IPv6, or older than it). */
 export function writeSysctlIfKnown(path: string, value: string): boolean {

@@ -21,7 +21,7 @@ function plugin(script: string, name = "fake"): void {
 const stdin = Buffer.from('{"cniVersion":"1.0.0", "name":"n",  "odd" : [1]}\n');
 const call = (more: object = {}) => ({
   verb: "ADD" as const,
-  path: [folder],
+  path: folder,
   environment: { ...process.env, CNI_COMMAND: "ADD", CNI_ARGS: "A=b" },
   stdin,
   cniVersion: "1.0.0",
@@ -119,15 +119,15 @@ describe("the search for the plugin", () => {
     mkdirSync(second);
     plugin("exit 0", "real");
     symlinkSync(join(folder, "real"), join(second, "fake"));
-    delegateVerb(call({ path: [join(folder, "missing"), first, second] }), "fake", "DEL");
+    delegateVerb(call({ path: [join(folder, "missing"), first, second].join(":") }), "fake", "DEL");
     expect(verbs()).toEqual(["DEL"]);
   });
 
   it("names ipam.type and CNI_PATH when nothing is found, and runs nothing", () => {
-    expect(failure(() => delegateAdd(call({ path: ["/a", "/b"] }), "fake"))).toMatchObject({
+    expect(failure(() => delegateAdd(call({ path: "/a:/b" }), "fake"))).toMatchObject({
       code: 7, message: 'failed to find plugin "fake": the executable that ipam.type names is not in CNI_PATH [/a /b]',
     });
-    expect(failure(() => delegateVerb(call({ path: [] }), "fake"))).toMatchObject({ code: 7, message: expect.stringContaining("CNI_PATH is not set") });
+    expect(failure(() => delegateVerb(call({ path: "" }), "fake"))).toMatchObject({ code: 7, message: expect.stringContaining("CNI_PATH is not set") });
   });
 
   it("says which file cannot be executed", () => {

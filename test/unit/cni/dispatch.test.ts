@@ -45,7 +45,7 @@ describe("a call", () => {
     expect(stdout).toBe('{\n    "cniVersion": "1.0.0",\n    "ips": [\n        {\n            "address": "10.0.0.2/24"\n        }\n    ]\n}');
     const [verb, call] = calls[0]!;
     expect(verb).toBe("add");
-    expect(call).toMatchObject({ verb: "ADD", containerId: "c1", netns: "/ns", ifname: "eth0", args: "A=secret", path: ["/bin"], network: "n", cniVersion: "1.0.0" });
+    expect(call).toMatchObject({ verb: "ADD", containerId: "c1", netns: "/ns", ifname: "eth0", args: "A=secret", path: "/bin", network: "n", cniVersion: "1.0.0" });
     expect(call.stdin.toString()).toBe('{"cniVersion":"1.0.0","name":"n","secret":"secret"}');
     expect(call.environment).toBe(environment);
   });

@@ -17,7 +17,7 @@ const refusal = (environment: Record<string, string | undefined>): string => {
 describe("parseEnvironment", () => {
   it("reads everything a plugin needs", () => {
     expect(parseEnvironment(good)).toEqual({
-      verb: "ADD", containerId: "c1", netns: "/run/netns/x", ifname: "eth0", args: "A=b", path: ["/a", "/b"], netnsOverride: false,
+      verb: "ADD", containerId: "c1", netns: "/run/netns/x", ifname: "eth0", args: "A=b", path: "/a::/b", netnsOverride: false,
     });
   });
 
@@ -77,6 +77,6 @@ describe("parseEnvironment", () => {
   });
 
   it("does without CNI_PATH", () => {
-    expect(parseEnvironment({ ...good, CNI_PATH: undefined }).path).toEqual([]);
+    expect(parseEnvironment({ ...good, CNI_PATH: undefined }).path).toBe("");
   });
 });

@@ -6,7 +6,7 @@ import { formatSet } from "../../../src/ipam/range.ts";
 import { formatIp, formatPrefix } from "../../../src/net/ip.ts";
 
 const call = (config: object, more: Partial<Invocation> = {}): Invocation => ({
-  verb: "ADD", containerId: "c1", netns: "/run/netns/a", ifname: "eth0", args: "", path: [], netnsOverride: false, environment: {}, stdin: Buffer.alloc(0),
+  verb: "ADD", containerId: "c1", netns: "/run/netns/a", ifname: "eth0", args: "", path: "", netnsOverride: false, environment: {}, stdin: Buffer.alloc(0),
   config: { cniVersion: "1.0.0", ...config }, network: "net", cniVersion: "1.0.0", validAttachments: [], log: quietLog(), ...more,
 });
 const sets = (config: object): string[] => parseIpamConfig(call(config)).sets.map(formatSet);
