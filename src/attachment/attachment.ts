@@ -1,3 +1,4 @@
+import type { RouteSpec } from "../kernel/rtnetlink/route.ts";
 import type { Ip, Prefix, Family } from "../net/ip.ts";
 
 /** Who an attachment belongs to: the triple that names it in every verb (SPEC.md, "Container attachments"). */
@@ -14,20 +15,8 @@ export interface Sysctl {
   optional?: boolean;
 }
 
-export interface Route {
-  dst: Prefix;
-  gw?: Ip;
-  /** preferred source address */
-  src?: Ip;
-  /** RT_SCOPE_*; the kernel's default for the kind of route when absent */
-  scope?: number;
-  table?: number;
-  priority?: number;
-  mtu?: number;
-  advmss?: number;
-  /** RTNH_F_ONLINK: the gateway is reachable on the link though no route says so */
-  onlink?: boolean;
-}
+/** A route of a link, as rtnetlink takes it. */
+export type Route = RouteSpec;
 
 /** An address of a link: IPv6 ones are set with IFA_F_NODAD unless `dad`; `noPrefixRoute` keeps the kernel from adding the connected route. */
 export interface LinkAddress {

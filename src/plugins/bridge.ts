@@ -8,8 +8,8 @@ import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, readConfig, shape, text } from "../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../net/ip.ts";
 import { isLinkName, isNewLinkName } from "../net/link-name.ts";
-import { parseMac, randomMac } from "../net/mac.ts";
-import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { parseMac } from "../net/mac.ts";
+import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes, planVeth } from "./container-plan.ts";
 import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
 import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
@@ -74,14 +74,12 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease)
   const routes = [...lease.routes, ...(config.isDefaultGateway ? missingDefaults(ips, lease.routes) : [])];
   const hasIps = ips.length > 0;
   const vlans = planVlans(config);
-  const { owner, netns, hostVeth } = subject;
+  const { owner, hostVeth } = subject;
   return {
     ips,
     routes,
     attachment: {
-      owner,
-      netns,
-      veth: { host: { name: hostVeth, mac: subject.hostMac }, pod: { name: owner.ifname, mac: subject.podMac }, ...(config.mtu && { mtu: config.mtu }) },
+      ...planVeth(config, subject),
       bridge: {
         name: config.bridge,
         mac: subject.bridgeMac,
@@ -90,7 +88,7 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease)
         promisc: config.promiscMode,
         addresses: isGateway ? ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })) : [],
         forceAddress: config.forceAddress,
-        ...(isGateway && config.vlan && { vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: randomMac(), vlans: vlans! } }),
+        ...(isGateway && config.vlan && { vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: subject.vlanMac, vlans: vlans! } }),
         port: { hairpin: config.hairpinMode, isolated: config.portIsolation, ...(vlans && { vlans }) },
       },
       pod: {

@@ -4,7 +4,15 @@ import type { ResultIp, ResultRoute } from "../cni/result.ts";
 import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../cni/schema.ts";
 import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
 import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../net/ip.ts";
+import type { Subject } from "./wiring.ts";
 import { planPortMappings, type PortMappingConfig, portMappingFields } from "./port-mappings.ts";
+
+/** Whose attachment it is, and its veth pair. */
+export const planVeth = ({ mtu }: { mtu: number }, { owner, netns, hostVeth, hostMac, podMac }: Subject): Pick<Attachment, "owner" | "netns" | "veth"> => ({
+  owner,
+  netns,
+  veth: { host: { name: hostVeth, mac: hostMac }, pod: { name: owner.ifname, mac: podMac }, ...(mtu && { mtu }) },
+});
 
 /** Families among addresses, each once. */
 export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];

@@ -7,7 +7,7 @@ import { choice, type Infer, optional, orElse, readConfig, shape } from "../cni/
 import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
 import { defaultPrefix, type Family, formatPrefix, hostPrefix, type Ip, isDefault, networkOf, parseIp, sameIp } from "../net/ip.ts";
 import { eui64LinkLocal } from "../net/mac.ts";
-import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes } from "./container-plan.ts";
+import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes, planVeth } from "./container-plan.ts";
 import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
 import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
@@ -24,15 +24,13 @@ type Sides = Pick<Attachment, "host"> & { pod: Pick<Attachment["pod"], "addresse
 export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan {
   const linkLocal = config.gatewayMode === "link-local";
   const { ips, routes } = linkLocal ? viaLinkLocal(lease, subject.hostMac) : { ips: lease.ips.map((ip) => ({ ...ip, interface: 1 })), routes: lease.routes };
-  const { owner, netns, hostVeth } = subject;
+  const { owner, hostVeth } = subject;
   const { host, pod } = linkLocal ? linkLocalSides(ips, routes, subject) : subnetSides(ips, routes, config, subject);
   return {
     ips,
     routes,
     attachment: {
-      owner,
-      netns,
-      veth: { host: { name: hostVeth, mac: subject.hostMac }, pod: { name: owner.ifname, mac: subject.podMac }, ...(config.mtu && { mtu: config.mtu }) },
+      ...planVeth(config, subject),
       pod: { up: true, sysctls: planPodSysctls(owner.ifname, ips, config.enabledad), ...pod },
       host: { ...host, forwarding: familiesOf(ips), sysctls: [...hostVethSysctls(hostVeth), ...host.sysctls] },
       firewall: planFirewall(config, lease.ips),

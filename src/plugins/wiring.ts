@@ -31,8 +31,9 @@ export interface Subject {
   hostVeth: string;
   hostMac: string;
   podMac: string;
-  /** of a bridge that is made */
+  /** of a bridge that is made, and of its VLAN interface */
   bridgeMac: string;
+  vlanMac: string;
 }
 
 /** What IPAM gave; empty for a plugin without one. */
@@ -105,7 +106,7 @@ function add<C extends WiringConfig>(wiring: Wiring<C>, call: Invocation): Resul
   const hostVeth = hostVethName(owner);
   try {
     const lease = ipam ? call.log.step("ipam", () => ipam.add(owner, { hostVeth, pod, firewall: wantsFirewall(config) }, undo)) : noLease();
-    const plan = wiring.plan(config, { owner, netns: call.netns, hostVeth, hostMac: randomMac(), bridgeMac: randomMac(), podMac: wiring.mac?.(config) ?? randomMac() }, lease);
+    const plan = wiring.plan(config, { owner, netns: call.netns, hostVeth, hostMac: randomMac(), bridgeMac: randomMac(), vlanMac: randomMac(), podMac: wiring.mac?.(config) ?? randomMac() }, lease);
     if (plan.attachment.firewall.portMappings) firewall().assertFirewallTools(plan.attachment.firewall);
     const applied = applyLinks(plan.attachment, host, pod, { undo, log: call.log });
     if (hasFirewall(plan.attachment)) call.log.step("firewall", () => firewall().applyFirewall(owner, hostVeth, plan.attachment.firewall, (run) => undo.push("remove firewall elements", run)));
@@ -161,7 +162,7 @@ function subjectOf(call: Invocation, { interfaces }: Result, host: NetlinkSocket
   const bridge = onHost.find(({ link }) => link?.kind === "bridge")?.entry;
   const veth = onHost.find(({ entry }) => entry.name === own) ?? onHost.find(({ link }) => link?.kind === "veth");
   const hostVeth = veth?.entry.name ?? own;
-  const subject = { owner, netns: call.netns, hostVeth, hostMac: veth?.entry.mac ?? "", podMac: pod.mac ?? "", bridgeMac: bridge?.mac ?? "" };
+  const subject = { owner, netns: call.netns, hostVeth, hostMac: veth?.entry.mac ?? "", podMac: pod.mac ?? "", bridgeMac: bridge?.mac ?? "", vlanMac: "" };
   return { subject, foreign: hostVeth !== own };
 }
 

@@ -15,16 +15,19 @@ export const RTNLGRP_IPV6_ROUTE = 11;
 export const RT_TABLE_MAIN = 254;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 
-/** A route of one link; numbers are absent where nobody set them (table: main, scope: by kind, priority: kernel's). */
+/** A route of one link; what is absent is left to the kernel. */
 export interface RouteSpec {
   dst: Prefix;
   gw?: Ip;
+  /** preferred source address */
   src?: Ip;
+  /** RT_SCOPE_*; the kernel's default for the kind of route when absent */
   scope?: number;
   table?: number;
   priority?: number;
   mtu?: number;
   advmss?: number;
+  /** RTNH_F_ONLINK: the gateway is reachable on the link though no route says so */
   onlink?: boolean;
 }
 

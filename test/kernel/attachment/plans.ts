@@ -38,6 +38,7 @@ export const subject: Subject = {
   hostMac: "02:00:00:00:00:01",
   podMac: "02:00:00:00:00:02",
   bridgeMac: "02:00:00:00:00:03",
+  vlanMac: "02:00:00:00:00:04",
 };
 
 /** A lease of these addresses, each with the gateway after it ("" for none). */
