@@ -152,15 +152,15 @@ export interface Subject {
 /** An error names this many wrong keys and counts the rest: a runtime keeps it whole in its log and its events. */
 const NAMED = 30;
 
-/** Wrong keys, each a sentence part of its own, so that several readers of one configuration can complain together. */
+/** Wrong keys, the first ones each a sentence part of its own, so that several readers of one configuration can complain together. */
 class WrongKeys extends CniError {
   constructor(
     code: number,
     readonly what: string,
-    readonly complaints: string[],
+    readonly named: string[],
+    readonly unnamed: number,
   ) {
-    const more = complaints.length > NAMED ? [`and ${complaints.length - NAMED} more`] : [];
-    super(code, `invalid ${what}: ${[...complaints.slice(0, NAMED), ...more].join("; ")}`);
+    super(code, `invalid ${what}: ${[...named, ...(unnamed > 0 ? [`and ${unnamed} more`] : [])].join("; ")}`);
   }
 }
 
@@ -177,14 +177,15 @@ export function readTogether<A, B>(one: () => A, other: () => B): [A, B] {
   const [first, second] = errors;
   if (errors.length === 0) return outcomes.map((outcome) => (outcome as { value: unknown }).value) as [A, B];
   if (!(first instanceof WrongKeys && second instanceof WrongKeys)) throw first;
-  throw new WrongKeys(first.code, first.what, [...new Set([...first.complaints, ...second.complaints])]);
+  throw new WrongKeys(first.code, first.what, [...new Set([...first.named, ...second.named])], first.unnamed + second.unnamed);
 }
 
 /** The typed value, or a CniError that names every wrong key. */
 export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root }: Subject): T {
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
-  throw new WrongKeys(code, what, outcome.wrong.map((one) => describe(one, root)));
+  // only those that are named are described: a value can be large, and so can their number
+  throw new WrongKeys(code, what, outcome.wrong.slice(0, NAMED).map((one) => describe(one, root)), Math.max(0, outcome.wrong.length - NAMED));
 }
 
 /** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration, "" for all of it. */
