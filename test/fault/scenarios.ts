@@ -26,8 +26,9 @@ const ports = [
 const everything = { isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true };
 const fullBridge = (node: Node): Config => bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
 
-export const scenarios: Record<"bridge" | "ptp" | "linkLocal" | "hostLocal" | "portmap", Scenario> = {
+export const scenarios: Record<"bridge" | "iptables" | "ptp" | "linkLocal" | "hostLocal" | "portmap", Scenario> = {
   bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
+  iptables: { name: "bridge, iptables", config: (node) => bridge(node, { isDefaultGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node) }) },
   ptp: { name: "ptp, dual stack, masquerade", config: (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) }) },
   linkLocal: { name: "ptp, link-local", config: (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) }) },
   hostLocal: { name: "host-local by itself", config: (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: dualStack(node) }) },
