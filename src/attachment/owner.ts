@@ -32,3 +32,6 @@ export const ownerLabel = ({ network, containerId, ifname }: Owner, maxBytes: nu
 /** The host end of the owner's veth pair: the same at every call, so a retry, DEL without a namespace, and GC find it. */
 export const hostVethName = ({ network, containerId, ifname }: Owner): string =>
   `veth${sha512(`${network}\0${containerId}\0${ifname}`).slice(0, 11)}`;
+
+/** The owner a call is about. */
+export const ownerOf = ({ network, containerId, ifname }: Owner): Owner => ({ network, containerId, ifname });

@@ -1,9 +1,9 @@
 import {
   applyPortMappings, assertFirewallTools, checkPortMappings, collectPortMappings, hasReferencePorts, removePortMappings, removeReferencePorts, statusFirewall,
 } from "../attachment/firewall/firewall.ts";
-import type { Owner, PortMappings } from "../attachment/attachment.ts";
+import type { PortMappings } from "../attachment/attachment.ts";
 import { findLink } from "../attachment/links.ts";
-import { hostVethName } from "../attachment/owner.ts";
+import { hostVethName, ownerOf } from "../attachment/owner.ts";
 import { Undo } from "../attachment/undo.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Result } from "../cni/result.ts";
@@ -11,8 +11,6 @@ import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import type { Ip } from "../net/ip.ts";
 
 // What portmap does to the host, apart from it because most pods map no port.
-
-const ownerOf = ({ network, containerId, ifname }: Invocation): Owner => ({ network, containerId, ifname });
 
 /** Makes the mappings; when that fails, takes back what it made. */
 export function addMappings(call: Invocation, result: Result, ports: PortMappings): void {

@@ -3,7 +3,7 @@ import { type Applied, applyLinks, settle } from "../attachment/apply.ts";
 import { compareLinks } from "../attachment/compare.ts";
 import type { FirewallTraces } from "../attachment/firewall/traces.ts";
 import { findLink } from "../attachment/links.ts";
-import { hostVethName } from "../attachment/owner.ts";
+import { hostVethName, ownerOf } from "../attachment/owner.ts";
 import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { collectVeths, removeVeth } from "../attachment/remove.ts";
 import { Undo } from "../attachment/undo.ts";
@@ -74,7 +74,6 @@ export const wiringPlugin = <C extends WiringConfig>(wiring: Wiring<C>): Plugin 
 // Loaded where there is firewall work: most attachments have none, and the nftables code costs a call 0.5 ms.
 const firewall = () => require("../attachment/firewall/firewall.ts") as typeof import("../attachment/firewall/firewall.ts");
 
-const ownerOf = ({ network, containerId, ifname }: Invocation): Attachment["owner"] => ({ network, containerId, ifname });
 const noLease = (): Lease => ({ ips: [], routes: [], dns: noDns() });
 
 /** Whether the configuration may ask for something in the host's firewall. */

@@ -4,7 +4,6 @@ import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h */
 const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, MULTIPATH: 9, TABLE: 15 } as const;
 const RTAX = { MTU: 2, ADVMSS: 8 } as const;
@@ -87,14 +86,6 @@ export const addRoute = (link: { index: number; name: string }, route: RouteSpec
 
 /** As `addRoute`, but puts it in the place of a route to the same destination, whatever device that uses. */
 export const replaceRoute = (link: { index: number; name: string }, route: RouteSpec): Message => ({ ...addRoute(link, route), flags: NLM_F.CREATE | NLM_F.REPLACE });
-
-/** Removes a route of a link; ESRCH when there is none. */
-export const deleteRoute = (link: { index: number; name: string }, route: RouteSpec): Message => ({
-  type: RTM_DELROUTE,
-  flags: 0,
-  data: payload(link, route),
-  what: `delete route ${formatRoute(route)} from link ${link.name}`,
-});
 
 /** Asks for all routes of a family, all tables (use with NetlinkSocket.dump). */
 export function getRoutes(family: Family): Message {
