@@ -1,14 +1,15 @@
-import { dlopen, FFIType, read as peek } from "bun:ffi";
 import { SystemError } from "./system-error.ts";
 
 export * from "./system-error.ts";
 
 // The one place that loads libc. File access goes this way too: importing node:fs costs a podwire process 0.9 ms, these
 // functions nothing measurable, and a call here blocks the thread that entered a namespace, as it must.
-const { i32, u32, u64, i64 } = FFIType;
-const pointer = FFIType.ptr;
-const { symbols: c } = dlopen("libc.so.6", {
-  _exit: { args: [i32], returns: FFIType.void },
+// Bun.FFI is what module bun:ffi is made of; that module's own code would cost every podwire process 0.4 ms.
+const { dlopen, read: peek } = (Bun as unknown as { FFI: Pick<typeof import("bun:ffi"), "dlopen" | "read"> }).FFI;
+/** The values of FFIType, which is in that module. */
+const [i32, u32, i64, u64, pointer, none] = [5, 6, 7, 8, 12, 13] as const;
+const library = dlopen("libc.so.6", {
+  _exit: { args: [i32], returns: none },
   __errno_location: { args: [], returns: pointer },
   open: { args: [pointer, i32, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
@@ -40,6 +41,8 @@ const { symbols: c } = dlopen("libc.so.6", {
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
 });
+if (library instanceof Error) throw library;
+const c = library.symbols;
 
 /** fcntl.h, asm-generic values (the same on x86-64 and arm64 but for O_DIRECTORY and O_NOFOLLOW, which are not used). */
 export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
