@@ -28,11 +28,16 @@ export interface LeaseRecord {
 const READABLE_BYTES = 200;
 
 /** `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed one. */
-function recordPath(folder: LeaseFolder, { containerId, ifname }: LeaseOwner): string {
+function recordName({ containerId, ifname }: LeaseOwner): string {
   const readable = `${containerId}:${ifname}`;
   const hashed = (): string => `sha512:${new Bun.CryptoHasher("sha512").update(readable).digest("hex").slice(0, 64)}`;
-  return `${asidePath(folder)}/${Buffer.byteLength(readable) <= READABLE_BYTES ? readable : hashed()}`;
+  return Buffer.byteLength(readable) <= READABLE_BYTES ? readable : hashed();
 }
+
+const recordPath = (folder: LeaseFolder, owner: LeaseOwner): string => `${asidePath(folder)}/${recordName(owner)}`;
+
+/** Where an ADD prepares its lease file: the owner's own place, so that the DEL after an ADD that was killed finds it. */
+export const draftPath = (folder: LeaseFolder, owner: LeaseOwner): string => `${asidePath(folder)}/.new-${recordName(owner)}`;
 
 /** The owner's record; undefined when there is none, or when it was cut short. */
 export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord | undefined {

@@ -5,8 +5,8 @@ import * as libc from "../kernel/libc.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
 import type { HostLocalConfig } from "./config.ts";
-import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, writeCursor } from "./folder.ts";
-import { findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
+import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, removeFile, writeCursor } from "./folder.ts";
+import { draftPath, findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
 import type { Lease, Liveness } from "./liveness.ts";
 import { findRange, formatSet, type RangeSet } from "./range.ts";
 import { exhausted, listLeases, takeBack } from "./reclaim.ts";
@@ -142,7 +142,10 @@ export function checkLease({ folder }: Pick<HostLocalConfig, "folder">, owner: L
 
 /** Frees all addresses of an owner and returns them; none is success. */
 export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
-  if (!libc.exists(folderPath(folder))) return [];
+  if (!libc.exists(folderPath(folder))) {
+    removeFile(draftPath(folder, owner)); // of an ADD that was killed at the very start
+    return [];
+  }
   return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
     withStore(folder, (store) => {
       const { ips, holder } = store.owned(owner);

@@ -2,8 +2,8 @@ import { withFile } from "../kernel/file.ts";
 import * as libc from "../kernel/libc.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
-import { asidePath, encodeLease, folderPath, isHeldBy, type Holder, type LeaseFolder, type LeaseOwner, leasePath, removeFile } from "./folder.ts";
-import { ensureAside, findRecord, hasRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
+import { encodeLease, folderPath, isHeldBy, type Holder, type LeaseFolder, type LeaseOwner, leasePath, removeFile } from "./folder.ts";
+import { draftPath, ensureAside, findRecord, hasRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
 import { withFolderLock } from "./lock.ts";
 
 /** A lease file written and flushed to disk, to be linked to the address it will be for. */
@@ -14,18 +14,18 @@ export interface Draft {
 
 /** Writes the lease file before the lock is taken: its content does not depend on the address. The caller removes it. */
 export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
-  const draft = { path: `${asidePath(folder)}/.new-${process.pid}-${Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex")}`, content: encodeLease(owner) };
+  const draft = { path: draftPath(folder, owner), content: encodeLease(owner) };
   try {
-    createFile(draft.path, draft.content);
+    writeDurably(draft, 0);
   } catch (error) {
     if (!libc.isErrno(error, "ENOENT")) throw error;
     ensureAside(folder);
-    createFile(draft.path, draft.content);
+    writeDurably(draft, 0);
   }
   return draft;
 }
 
-/** Removes a draft; one that cannot be removed fails nothing: a later GC tries again. */
+/** Removes a draft; one that cannot be removed fails nothing: DEL and GC try again. */
 export function discardDraft({ path }: Draft): void {
   tolerant(() => removeFile(path));
 }
@@ -39,9 +39,12 @@ function tolerant(work: () => void): void {
   }
 }
 
-/** Creates a file that must not exist and flushes it to disk; a failure leaves none. */
-function createFile(path: string, content: string): void {
-  withFile(path, libc.O.WRONLY | libc.O.CREAT | libc.O.EXCL, 0o600, (fd) => {
+/**
+ * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is written
+ * over, not emptied first: it says the same, and a lease may be linked to it.
+ */
+function writeDurably({ path, content }: Draft, flags: number): void {
+  withFile(path, libc.O.WRONLY | libc.O.CREAT | flags, 0o600, (fd) => {
     try {
       libc.writeAll(fd, Buffer.from(content));
       libc.fsync(fd);
@@ -135,8 +138,10 @@ export class LeaseStore {
     writeRecord(this.folder, record);
   }
 
+  /** Removes the record, and the draft of an ADD that was killed. */
   forget(owner: LeaseOwner): void {
     if (removeRecord(this.folder, owner)) this.changed = true;
+    removeFile(draftPath(this.folder, owner));
   }
 
   /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */
@@ -156,6 +161,6 @@ function link(draft: Draft, path: string): void {
     libc.link(draft.path, path);
   } catch (error) {
     if (!libc.isErrno(error, "EXDEV", "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) throw error;
-    createFile(path, draft.content);
+    writeDurably({ path, content: draft.content }, libc.O.EXCL);
   }
 }

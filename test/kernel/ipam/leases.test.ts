@@ -63,6 +63,22 @@ describe("an owner's lease", () => {
     expect([Object.keys(node.leases()), node.records()]).toEqual([["10.9.0.3", "fd00:9::3"], ["c2:eth0"]]);
   });
 
+  test("that a killed ADD left there is removed by DEL, and by another ADD", () => {
+    const node = new LeaseNode();
+    node.addPod(node.config(), "c1");
+    for (const left of ["", "c2\r\ne", "c2\r\neth0"]) {
+      writeFileSync(node.aside(".new-c2:eth0"), left);
+      expect(removeLease(node.folder, owner("c2"))).toEqual([]);
+      expect(node.records()).toEqual(["c1:eth0"]);
+
+      writeFileSync(node.aside(".new-c2:eth0"), left);
+      node.addPod(node.config(), "c2");
+      expect(node.records()).toEqual(["c1:eth0", "c2:eth0"]);
+      expect(Object.values(node.leases())).toEqual(["c1\r\neth0", "c2\r\neth0"]);
+      expect(removeLease(node.folder, owner("c2"))).toHaveLength(1);
+    }
+  });
+
   test("is not leased twice, whoever made it, and survives the attempt", () => {
     const node = new LeaseNode();
     const config = node.config();
