@@ -24,7 +24,10 @@ const SOCKADDR_NL = new Uint8Array(new Uint16Array([AF_NETLINK, 0, 0, 0, 0, 0]).
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+/** What every socket can send at once, however small net.core.wmem_default is; more needs room that is asked for. */
+const USUAL_BYTES = 16 << 10;
 /** A dump that the kernel flagged as interrupted is asked again this often. */
 const DUMP_ATTEMPTS = 10;
 /** A dump answers from memory; a kernel that says nothing for this long will not. */
@@ -132,7 +135,9 @@ export class NetlinkSocket {
   private send(messages: readonly Message[]): number {
     const first = this.seq;
     const pieces = messages.flatMap((message) => encodeMessage(message, this.seq++));
-    libc.send(this.fd, Buffer.concat(pieces));
+    const bytes = Buffer.concat(pieces);
+    if (bytes.length > USUAL_BYTES) libc.setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, littleEndian(bytes.length, 4)); // else EMSGSIZE: one batch is one datagram
+    libc.send(this.fd, bytes);
     return first;
   }
 

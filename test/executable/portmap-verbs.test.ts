@@ -41,6 +41,17 @@ describe("portmap ADD", () => {
     expect(await mapped(node)).toContain("tcp . 8080");
   });
 
+  test.each(["nftables", "iptables"])("takes a whole range of ports: %s", async (backend) => {
+    const node = await Node.create();
+    const range = call({ backend, runtimeConfig: { portMappings: Array.from({ length: 2000 }, (_, at) => ({ hostPort: 10_000 + at, containerPort: 10_000 + at, protocol: at % 2 ? "tcp" : "udp" })) } });
+    await node.succeed("ADD", range);
+    const rules = backend === "nftables" ? await mapped(node) : await node.must("iptables-save", "-t", "nat");
+    expect(rules.match(/10\.9\.0\.5( \. |:)1\d{4}\b/g)).toHaveLength(2000);
+    await node.succeed("CHECK", range);
+    await node.succeed("DEL", { ...range, config: { ...range.config, runtimeConfig: undefined, prevResult: undefined } });
+    expect((await node.must("nft", "list", "ruleset")).match(/1\d{4}/g)).toBe(null);
+  });
+
   test("reads the keys as containerd spells them", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call({ runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "TCP", HostIP: "" }, { HostPort: 53, ContainerPort: 54, Protocol: "udp", HostIP: "192.0.2.1" }] } }));
