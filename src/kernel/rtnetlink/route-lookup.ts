@@ -1,11 +1,12 @@
 import { bits, type Ip, ipBytes } from "../../net/ip.ts";
-import { attribute, decodeAttributes, decodeText, type Message, type NetlinkSocket, type Reply } from "../netlink.ts";
+import { isErrno } from "../system-error.ts";
+import { type Attributes, attribute, decodeAttributes, decodeText, type Message, type NetlinkSocket, type Reply } from "../netlink.ts";
 import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h, linux/if_link.h */
 const RTM_GETLINK = 18;
 const RTM_GETROUTE = 26;
-const RTA = { DST: 1, OIF: 4 } as const;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, VIA: 18 } as const;
 const RTN_UNICAST = 1;
 const RTN_LOCAL = 2;
 const IFLA_IFNAME = 3;
@@ -27,8 +28,10 @@ function getLinkByIndex(index: number): Message {
 function findRouteTo(socket: NetlinkSocket, ip: Ip): Reply | undefined {
   try {
     return socket.request([getRouteTo(ip)])[0];
-  } catch {
-    return undefined; // unreachable, prohibited, blackhole: each has an errno of its own
+  } catch (error) {
+    // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own
+    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EAGAIN")) return undefined;
+    throw error;
   }
 }
 
@@ -36,9 +39,21 @@ function findRouteTo(socket: NetlinkSocket, ip: Ip): Reply | undefined {
 export const isLocal = (socket: NetlinkSocket, ip: Ip): boolean => findRouteTo(socket, ip)?.data[7] === RTN_LOCAL;
 
 /** Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a link. */
-export function findLinkTowards(socket: NetlinkSocket, ip: Ip): string | undefined {
+export const findLinkTowards = (socket: NetlinkSocket, ip: Ip): string | undefined => linkOf(socket, findUnicastRoute(socket, ip));
+
+/** As `findLinkTowards`, but undefined also when a gateway is in between. */
+export function findLinkBeside(socket: NetlinkSocket, ip: Ip): string | undefined {
+  const route = findUnicastRoute(socket, ip);
+  return route?.has(RTA.GATEWAY) || route?.has(RTA.VIA) ? undefined : linkOf(socket, route);
+}
+
+function findUnicastRoute(socket: NetlinkSocket, ip: Ip): Attributes | undefined {
   const route = findRouteTo(socket, ip);
-  const index = route?.data[7] === RTN_UNICAST ? decodeAttributes(route.data.subarray(12)).get(RTA.OIF)?.readUInt32LE(0) : undefined;
+  return route?.data[7] === RTN_UNICAST ? decodeAttributes(route.data.subarray(12)) : undefined;
+}
+
+function linkOf(socket: NetlinkSocket, route: Attributes | undefined): string | undefined {
+  const index = route?.get(RTA.OIF)?.readUInt32LE(0);
   const link = index === undefined ? undefined : socket.find(getLinkByIndex(index));
   const name = link && decodeAttributes(link.data.subarray(16)).get(IFLA_IFNAME);
   return name && decodeText(name);
