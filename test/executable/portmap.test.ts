@@ -1,19 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Answer, type CniResult, type Namespace, type NetworkList, Node, type Outside, runList } from "./harness.ts";
+import { type Mapping, reach, tcp, udp } from "./ports.ts";
 
 // Packets through port mappings: a client outside, the node, pods on a bridge or routed point to point, both backends.
 
 type Main = "ptp" | "bridge";
 type Backend = "nftables" | "iptables";
-interface Mapping {
-  hostPort: number;
-  containerPort: number;
-  protocol: string;
-  hostIP?: string;
-}
-
-const tcp = (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol: "tcp", ...(hostIP && { hostIP }) });
-const udp = (hostPort: number, containerPort: number): Mapping => ({ hostPort, containerPort, protocol: "udp" });
 
 function listOf(node: Node, main: Main, keys: object = {}): NetworkList {
   const ipam = { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] };
@@ -49,13 +41,6 @@ const detach = async (node: Node, list: NetworkList, { netns, containerId, resul
 
 /** How long is waited where no answer is expected. */
 const SILENCE_MS = 1500;
-
-/** Who answered and whom it saw, or why nobody did. */
-const reach = async (from: Namespace, address: string, port: number, options: { protocol?: "tcp" | "udp"; timeoutMs?: number } = {}): Promise<string> =>
-  from.connect(address, port, { timeoutMs: 8000, ...options }).then(
-    ({ server, from: seen }) => `${server} saw ${seen}`,
-    (error: Error) => error.message,
-  );
 
 let node: Node;
 let outside: Outside;

@@ -15,7 +15,8 @@ import type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
 
 export { applyPortMappings, checkPortMappings, collectPortMappings, removePortMappings } from "./port-mappings.ts";
-export { hasReferencePorts, removeReferencePorts, removeReferenceRules } from "./reference.ts";
+export { removeReferenceRules } from "./reference.ts";
+export { hasReferencePorts, removeReferencePorts } from "./reference-ports.ts";
 export type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 
 /** What nftables must hold, table by table. */

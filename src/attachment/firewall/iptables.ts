@@ -1,4 +1,8 @@
 import { CniError, Code } from "../../cni/error.ts";
+import { readFile } from "../../kernel/file.ts";
+import { exists } from "../../kernel/libc.ts";
+import { nfproto } from "../../kernel/nftables/match.ts";
+import type { Table } from "../../kernel/nftables/object.ts";
 import type { Family } from "../../net/ip.ts";
 import { withIptablesLock } from "./iptables-lock.ts";
 
@@ -24,6 +28,15 @@ const which = (tool: string): string => {
 
 /** True when the family's tools are on this node. */
 export const hasIptables = (family: Family): boolean => Boolean(find(tools[family].save) && find(tools[family].restore));
+
+/** Table nat as today's iptables keeps it, where netlink sees it. */
+export const natTable = (family: Family): Table => ({ family: nfproto(family), name: "nat" });
+
+/** The old iptables keeps its tables where netlink does not see them; a file names those in use. */
+export function hasLegacyNat(family: Family): boolean {
+  const path = `/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`;
+  return exists(path) && readFile(path).toString().split("\n").includes("nat");
+}
 
 function run(tool: string, args: string[], input = ""): { ok: boolean; output: string; errors: string } {
   const { exitCode, stdout, stderr } = Bun.spawnSync([which(tool), ...args], { stdin: Buffer.from(input) });
@@ -77,7 +90,7 @@ function planAndRun(family: Family, plan: (nat: NatTable) => string[]): void {
 }
 
 /** A comment match as iptables-save prints it (quotes escaped, at most 255 bytes), so that lines can be compared. */
-export const commentMatch = (comment: string): string => `-m comment --comment "${comment.slice(0, 255).replaceAll(/["\\]/g, "\\$&")}"`;
+export const commentMatch = (comment: string): string => `-m comment --comment "${comment.slice(0, 255).replaceAll(/["'\\]/g, "\\$&")}"`;
 
 /** Lines that make `chain` hold exactly these rules: declaring a chain of one's own empties it. */
 export const replaceChain = (chain: string, rules: readonly string[]): string[] => [`:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`)];

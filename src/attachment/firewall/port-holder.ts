@@ -1,59 +1,65 @@
 import { CniError, Code } from "../../cni/error.ts";
-import type { ElementRef, FoundElement, Nftables } from "../../kernel/nftables/nftables.ts";
-import type { PortMapping, PortMappings, Owner } from "../attachment.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
-import { COMMENT_BYTES, startsWithWords } from "./label.ts";
-import { INET_TABLE } from "./masquerade.ts";
-import { decidingMap, decodePortKey, describePort, hostAddress, mappingsFor, portKey, protocolNumber, targetSetOf } from "./port-maps.ts";
-import type { Family, Ip } from "../../net/ip.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { findLinkBeside } from "../../kernel/rtnetlink/route-lookup.ts";
+import { type Family, type Ip, sameIp } from "../../net/ip.ts";
+import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
+import { findLink } from "../links.ts";
+import { describePort, hostAddress, mappingsFor } from "./port-maps.ts";
 
-/** An element of a mapping names its owner and, in a fourth word, the host's end of the pod's link: "-" where nobody knows it. */
-const LABEL_BYTES = COMMENT_BYTES - 16;
-const UNKNOWN_LINK = "-";
+// A host port leads to one pod at a time. Whoever has one that another wants stands in one of four places: podwire's maps, its
+// iptables chains, and the reference's of both kinds. Each place finds its holders; whether one must give way is decided here.
 
-export const portLabel = (owner: Owner): string => ownerLabel(owner, LABEL_BYTES);
-export const portComment = (owner: Owner, hostLink: string | undefined): string => `${portLabel(owner)} ${hostLink ?? UNKNOWN_LINK}`;
-export const isPortOfNetwork = (comment: string, network: string): boolean => startsWithWords(comment, networkLabel(network, LABEL_BYTES));
-
-/** Says whether a link of the host exists. */
-export type LinkExists = (name: string) => boolean;
-
-/** Throws, naming the holder, unless the element is the owner's own or was left behind by a pod whose link is gone. */
-export function assertAvailable(found: FoundElement, owner: Owner, wanted: string, linkExists: LinkExists): void {
-  if (startsWithWords(found.comment, portLabel(owner))) return;
-  const [network, container, ifname, link] = found.comment.split(" ");
-  if (link !== undefined && link !== UNKNOWN_LINK && !linkExists(link)) return;
-  const holder = ifname === undefined ? `"${found.comment}"` : `container ${container}, interface ${ifname}, network ${network}`;
-  throw new CniError(Code.TryAgainLater, `host port ${wanted} is held by ${holder}`);
+/** An attachment that asks for host ports, and the node's links and routes, which say who is alive. */
+export interface Claim {
+  owner: Owner;
+  ports: PortMappings;
+  host: NetlinkSocket;
 }
 
-/**
- * Looks at mappings of others that overlap without having the same key (one for any address of the node, one for a certain
- * address): throws when a live pod has one, and returns those gone pods left.
- */
-export function findOverlaps(nft: Nftables, owner: Owner, ports: PortMappings, linkExists: LinkExists): ElementRef[] {
-  return ports.addresses.flatMap((pod) =>
-    mappingsFor(pod, ports).flatMap((mapping) => {
-      const address = hostAddress(mapping);
-      const others = overlapping(nft, pod.ip.family, mapping, address).filter(({ found }) => !startsWithWords(found.comment, portLabel(owner)));
-      for (const { found } of others) assertAvailable(found, owner, describePort(mapping, address), linkExists);
-      return others.flatMap(({ set, found: { key } }) => [{ table: INET_TABLE, set, key }, { table: INET_TABLE, set: targetSetOf(set), key }]);
-    }),
-  );
+/** Whoever has a claimed port, as far as the place knows. */
+export interface Holder {
+  container: string;
+  ifname?: string;
+  network?: string;
+  /** where podwire notes it: the host's end of the pod's link */
+  link?: string;
+  /** where no link is noted: the addresses the holder's ports lead to */
+  targets?: readonly Ip[];
+  /** the table, for an operator to look at */
+  place: string;
 }
 
-function overlapping(nft: Nftables, family: Family, mapping: PortMapping, address: Ip | undefined): { set: string; found: FoundElement }[] {
-  if (address) {
-    const set = decidingMap(family, undefined);
-    const found = nft.findElement({ table: INET_TABLE, set, key: portKey(mapping) });
-    return found ? [{ set, found }] : [];
-  }
-  const set = decidingMap(family, { family, value: 1n });
-  return nft
-    .elements(INET_TABLE, set)
-    .filter(({ key }) => {
-      const { protocol, hostPort } = decodePortKey(key);
-      return protocol === protocolNumber[mapping.protocol] && hostPort === mapping.hostPort;
-    })
-    .map((found) => ({ set, found }));
+/** Removes what was found to give way; called when the new mappings are there, so that a failed ADD changes nothing. */
+export type TakeOver = () => void;
+
+/** What stands for the link of a pod where nobody knows it. */
+export const UNKNOWN_LINK = "-";
+
+/** The claimed ports by address family. */
+export const claimedPorts = ({ ports }: Claim): { family: Family; mappings: PortMapping[] }[] =>
+  ports.addresses.map((pod) => ({ family: pod.ip.family, mappings: mappingsFor(pod, ports) })).filter(({ mappings }) => mappings.length > 0);
+
+/** `tcp 8080 of 192.0.2.1` */
+export const portText = (mapping: PortMapping): string => describePort(mapping, hostAddress(mapping));
+
+/** Throws, naming the holder, unless its pod is provably gone. */
+export function assertGone(holder: Holder, port: string, claim: Claim): void {
+  if (isGone(holder, claim)) return;
+  const { container, ifname, network, place } = holder;
+  const who = [`container ${container}`, ...(ifname === undefined ? [] : [`interface ${ifname}`]), ...(network === undefined ? [] : [`network ${network}`])];
+  throw new CniError(Code.TryAgainLater, `host port ${port} is held by ${who.join(", ")} (${place})`);
+}
+
+/** By the link where one is noted; else every address must be the claimant's own by now, or nowhere on this node. */
+function isGone({ link, targets = [] }: Holder, { ports, host }: Claim): boolean {
+  if (link !== undefined) return link !== UNKNOWN_LINK && !findLink(host, link);
+  const isOurs = (target: Ip): boolean => ports.addresses.some(({ ip }) => sameIp(ip, target));
+  return targets.length > 0 && targets.every((target) => isOurs(target) || !mayBePod(host, target));
+}
+
+/** A pod of this node is on a veth or a bridge; a gateway in between means that it is elsewhere. */
+function mayBePod(host: NetlinkSocket, target: Ip): boolean {
+  const link = findLinkBeside(host, target);
+  const kind = link && findLink(host, link)?.kind;
+  return kind === "veth" || kind === "bridge";
 }

@@ -1,15 +1,17 @@
 import { CniError, Code } from "../../cni/error.ts";
+import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { type Family, formatIp, formatPrefix, hostPrefix, networkOf, parseIp, type Prefix } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
-import { assertIptables, changeNat, commentMatch, dropChain, hasIptables, type NatTable, readNat, replaceChain } from "./iptables.ts";
-import { describePort, hostAddress, mappingsFor } from "./port-maps.ts";
+import { assertIptables, changeNat, commentMatch, hasIptables, hasLegacyNat, type NatTable, natTable, readNat, replaceChain } from "./iptables.ts";
+import { chainNote, chainOf, DNAT, entriesOf, isChainOf, isReferences, removeChain, takenChains, targetOf } from "./port-chains.ts";
+import { type Claim, claimedPorts, type TakeOver, UNKNOWN_LINK } from "./port-holder.ts";
+import { hostAddress, mappingsFor } from "./port-maps.ts";
 import type { UdpFlow } from "./stale-flows.ts";
 import type { RegisterUndo } from "./traces.ts";
 
 // The reference's own chains and rules, spelled as iptables-save prints them, so that either program finds the other's.
 
 const families: readonly Family[] = [4, 6];
-const DNAT = "CNI-HOSTPORT-DNAT";
 const SETMARK = "CNI-HOSTPORT-SETMARK";
 const MASQ = "CNI-HOSTPORT-MASQ";
 const ENTRY = "-m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT";
@@ -17,40 +19,36 @@ const LOCALHOST_RETURN = "-d ::1/128 -j RETURN";
 /** What one entry rule can list (XT_MULTI_PORTS). */
 const PORTS_PER_ENTRY = 15;
 
-type Container = Pick<Owner, "network" | "containerId">;
-
-/** The reference's name: 28 characters of `CNI-DN-` and SHA-512 over network name and container id, joined without a separator. */
-export const portChain = ({ network, containerId }: Container): string =>
-  `CNI-DN-${new Bun.CryptoHasher("sha512").update(`${network}${containerId}`).digest("hex")}`.slice(0, 28);
-
-const entryComment = ({ network, containerId }: Container): string => commentMatch(`dnat name: "${network}" id: "${containerId}"`);
-/** A rule that decides nothing and says whose the chain is: the name of the chain does not. */
-const note = (ifname: string, link: string): string => commentMatch(`interface: "${ifname}" link: "${link}"`);
-const notePattern = /^-m comment --comment "interface: \\"(.*)\\" link: \\"(.*)\\""$/;
-
-const jumpsTo = (chain: string) => (rule: string): boolean => rule.endsWith(` -j ${chain}`);
+const entryComment = ({ network, containerId }: Owner): string => commentMatch(`dnat name: "${network}" id: "${containerId}"`);
 const source = (prefix: Prefix): string => (prefix.length === 0 ? "" : `-s ${formatPrefix(networkOf(prefix))} `);
 
-/** Whom a change is for, and what it must look at. */
-interface Application {
-  ports: PortMappings;
-  linkExists: (name: string) => boolean;
-  undo: RegisterUndo;
-}
-
 /** Makes the mappings: one look at table nat and one iptables-restore per family. */
-export function applyIptablesPorts(owner: Owner, hostLink: string | undefined, { ports, linkExists, undo }: Application): void {
+export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, undo: RegisterUndo): void {
+  const { owner, ports } = claim;
   assertIptables(ports.addresses.map(({ ip }) => ip.family));
   for (const pod of ports.addresses) {
     const mappings = mappingsFor(pod, ports);
     if (mappings.length === 0) continue;
     const family = pod.ip.family;
     changeNat(family, (nat) => {
-      const gone = goneHolders(nat, owner, mappings, linkExists);
-      return [...gone.flatMap((chain) => removeChain(nat, chain)), ...sharedRules(nat, ports), ...ownRules(nat, owner, { pod, ports, mappings, hostLink: hostLink ?? "-" })];
+      const chain = chainOf(nat, owner);
+      const taken = takenChains(nat, family, claim).filter((other) => other !== chain);
+      return [...taken.flatMap((other) => removeChain(nat, other)), ...sharedRules(nat, ports), ...ownRules(nat, owner, { chain, pod, ports, mappings, hostLink: hostLink ?? UNKNOWN_LINK })];
     });
     undo(() => removeFamily(owner, family));
   }
+}
+
+/**
+ * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what removes the
+ * chains of those who have. The tool is run only where there is something to read: nothing is needed on a node without iptables.
+ */
+export function takeFromIptables(nft: Nftables, claim: Claim): TakeOver {
+  const isFilled = (family: Family): boolean => nft.rules(natTable(family), DNAT).length > 0 || hasLegacyNat(family);
+  const taken = claimedPorts(claim).filter(({ family }) => isFilled(family) && hasIptables(family) && takenChains(readNat(family), family, claim).length > 0);
+  return () => {
+    for (const { family } of taken) changeNat(family, (nat) => takenChains(nat, family, claim).flatMap((chain) => removeChain(nat, chain)));
+  };
 }
 
 /** The chains all containers share, as far as they are missing. `-N` fails where somebody made one just now, and all is planned again. */
@@ -72,6 +70,7 @@ function sharedRules(nat: NatTable, { snat, externalSetMarkChain, markMasqBit }:
 }
 
 interface Own {
+  chain: string;
   pod: Prefix;
   ports: PortMappings;
   mappings: PortMapping[];
@@ -80,11 +79,9 @@ interface Own {
 
 /** The container's chain and the entries that lead to it, first in their chain so that nothing left behind shadows them. */
 function ownRules(nat: NatTable, owner: Owner, own: Own): string[] {
-  const chain = portChain(owner);
-  const old = (nat.get(DNAT) ?? []).filter(jumpsTo(chain));
   return [
-    ...old.map((rule) => `-D ${DNAT} ${rule}`),
-    ...replaceChain(chain, [...chainRules(own), note(owner.ifname, own.hostLink)]),
+    ...entriesOf(nat, own.chain).map((rule) => `-D ${DNAT} ${rule}`),
+    ...replaceChain(own.chain, [...chainRules(own), chainNote(owner, own.hostLink)]),
     ...entryRules(owner, own).map((rule) => `-I ${DNAT} ${rule}`),
   ];
 }
@@ -109,48 +106,19 @@ function chainRules({ pod, ports, mappings }: Own): string[] {
   ];
 }
 
-function entryRules(owner: Owner, { pod, ports, mappings }: Own): string[] {
+function entryRules(owner: Owner, { chain, pod, ports, mappings }: Own): string[] {
   const conditions = ports.conditions[pod.ip.family].map((word) => `${quoted(word)} `).join("");
   const protocols = [...new Set(mappings.map(({ protocol }) => protocol))].toSorted();
   return protocols.flatMap((protocol) => {
     const numbers = [...new Set(mappings.filter((mapping) => mapping.protocol === protocol).map(({ hostPort }) => hostPort))];
     return Array.from({ length: Math.ceil(numbers.length / PORTS_PER_ENTRY) }, (_, group) => {
       const listed = numbers.slice(group * PORTS_PER_ENTRY, (group + 1) * PORTS_PER_ENTRY);
-      return `-p ${protocol} ${entryComment(owner)} -m multiport --dports ${listed.join(",")} ${conditions}-j ${portChain(owner)}`;
+      return `-p ${protocol} ${entryComment(owner)} -m multiport --dports ${listed.join(",")} ${conditions}-j ${chain}`;
     });
   });
 }
 
 const quoted = (word: string): string => (/^[\w!.,:/-]+$/.test(word) ? word : `"${word.replaceAll(/["\\]/g, "\\$&")}"`);
-
-const noteOf = (nat: NatTable, chain: string): { ifname: string; link: string } | undefined => {
-  const found = (nat.get(chain) ?? []).map((rule) => notePattern.exec(rule)).find(Boolean);
-  return found ? { ifname: found[1]!, link: found[2]! } : undefined;
-};
-
-/** Chains of gone pods that hold one of the ports; a live holder is an error. What the reference made says nothing about life, and stays. */
-function goneHolders(nat: NatTable, owner: Owner, mappings: readonly PortMapping[], linkExists: (name: string) => boolean): string[] {
-  return [...nat.keys()].filter((chain) => {
-    const holder = chain.startsWith("CNI-DN-") && chain !== portChain(owner) ? noteOf(nat, chain) : undefined;
-    const held = holder && mappings.find((mapping) => nat.get(chain)!.some((rule) => holds(rule, mapping)));
-    if (!holder || !held) return false;
-    if (holder.link !== "-" && !linkExists(holder.link)) return true;
-    const entry = nat.get(DNAT)?.find(jumpsTo(chain)) ?? "";
-    const [, network, container] = /name: \\"(.*?)\\" id: \\"(.*?)\\"/.exec(entry) ?? [];
-    throw new CniError(Code.TryAgainLater, `host port ${describePort(held, hostAddress(held))} is held by container ${container ?? `of chain ${chain}`}, interface ${holder.ifname}, network ${network ?? "unknown"}`);
-  });
-}
-
-/** True for a rule that translates the mapping's port, at its host address, or one of them at any. */
-function holds(rule: string, mapping: PortMapping): boolean {
-  if (!rule.includes(`-p ${mapping.protocol} -m ${mapping.protocol} --dport ${mapping.hostPort} -j DNAT `)) return false;
-  const address = hostAddress(mapping);
-  const other = /^-d (\S+)/.exec(rule)?.[1];
-  return !address || other === undefined || other === formatPrefix(hostPrefix(address));
-}
-
-const removeChain = (nat: NatTable, chain: string): string[] =>
-  nat.has(chain) ? [...(nat.get(DNAT) ?? []).filter(jumpsTo(chain)).map((rule) => `-D ${DNAT} ${rule}`), ...dropChain(chain)] : [];
 
 /** What was taken away: whether there was anything, and the UDP ports that flows may remember. */
 export interface Removed {
@@ -158,7 +126,7 @@ export interface Removed {
   udp: UdpFlow[];
 }
 
-/** Takes away the container's chains, in both families; those of its other interface stay. */
+/** Takes away the interface's chains, in both families; those of the container's other interfaces stay. */
 export function removeIptablesPorts(owner: Owner): Removed {
   const removed = families.filter((family) => hasIptables(family)).map((family) => removeFamily(owner, family));
   return { found: removed.some(({ found }) => found), udp: removed.flatMap(({ udp }) => udp) };
@@ -167,9 +135,8 @@ export function removeIptablesPorts(owner: Owner): Removed {
 function removeFamily(owner: Owner, family: Family): Removed {
   let removed: Removed = { found: false, udp: [] };
   changeNat(family, (nat) => {
-    const chain = portChain(owner);
-    const holder = noteOf(nat, chain);
-    const lines = holder && holder.ifname !== owner.ifname ? [] : removeChain(nat, chain);
+    const chain = chainOf(nat, owner);
+    const lines = removeChain(nat, chain);
     if (lines.length > 0) removed = { found: true, udp: (nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, family) ?? []) };
     return lines;
   });
@@ -177,21 +144,21 @@ function removeFamily(owner: Owner, family: Family): Removed {
 }
 
 function udpFlowOf(rule: string, family: Family): UdpFlow | undefined {
-  const found = /^(?:-d (\S+)\/\d+ )?-p udp -m udp --dport (\d+) -j DNAT --to-destination (?:\[(.*)\]|([^:]*)):\d+$/.exec(rule);
+  const found = /^(?:-d (\S+)\/\d+ )?-p udp -m udp --dport (\d+) -j DNAT /.exec(rule);
   if (!found) return undefined;
   const address = found[1] === undefined ? undefined : parseIp(found[1]);
-  return { family, hostPort: Number(found[2]), ...(address && { address }), pod: parseIp(found[3] ?? found[4] ?? "") };
+  return { family, hostPort: Number(found[2]), ...(address && { address }), pod: targetOf(rule) };
 }
 
-/** GC: takes away the chains of the network's containers that have no valid attachment. */
-export function collectIptablesPorts(network: string, valid: readonly { containerId: string }[]): void {
-  const kept = new Set(valid.map(({ containerId }) => portChain({ network, containerId })));
+/** GC: takes away the chains of the network's attachments that are not valid. */
+export function collectIptablesPorts(network: string, valid: readonly Omit<Owner, "network">[]): void {
   const ofNetwork = `--comment "dnat name: \\"${network}\\" id: `;
   for (const family of families) {
     if (!hasIptables(family)) continue;
     changeNat(family, (nat) => {
       const chains = (nat.get(DNAT) ?? []).filter((rule) => rule.includes(ofNetwork)).flatMap((rule) => /-j (CNI-DN-\w+)$/.exec(rule)?.[1] ?? []);
-      return [...new Set(chains)].filter((chain) => !kept.has(chain)).flatMap((chain) => removeChain(nat, chain));
+      const isKept = (chain: string): boolean => valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
+      return [...new Set(chains)].filter((chain) => !isKept(chain)).flatMap((chain) => removeChain(nat, chain));
     });
   }
 }
@@ -202,12 +169,11 @@ export function checkIptablesPorts(owner: Owner, ports: PortMappings): string[] 
     const mappings = mappingsFor(pod, ports);
     if (mappings.length === 0) return [];
     const nat = readNat(pod.ip.family);
-    const own: Own = { pod, ports, mappings, hostLink: "" };
+    const chain = chainOf(nat, owner);
+    const own: Own = { chain, pod, ports, mappings, hostLink: "" };
     const where = `iptables table nat (IPv${pod.ip.family})`;
-    const chain = portChain(owner);
-    // a chain without podwire's note is the reference's, which does nothing about [::1]
-    const isForeign = nat.has(chain) && !noteOf(nat, chain);
-    const rules = chainRules(own).filter((rule) => !isForeign || rule !== LOCALHOST_RETURN);
+    // the reference does nothing about [::1]
+    const rules = chainRules(own).filter((rule) => rule !== LOCALHOST_RETURN || !isReferences(nat, chain));
     const lacks = (chain: string, wanted: readonly string[]): string[] =>
       wanted.filter((rule) => !nat.get(chain)?.includes(rule)).map((rule) => `${where}, chain ${chain}: lacks the rule ${rule}`);
     return [...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`), ...lacks(chain, rules), ...missingEntries(nat, owner, own, where)];
@@ -216,7 +182,7 @@ export function checkIptablesPorts(owner: Owner, ports: PortMappings): string[] 
 
 /** Conditions are printed by iptables-save in an order and spelling of its own: entries that have some are compared without them. */
 function missingEntries(nat: NatTable, owner: Owner, own: Own, where: string): string[] {
-  const found = (nat.get(DNAT) ?? []).filter(jumpsTo(portChain(owner)));
+  const found = entriesOf(nat, own.chain);
   const plain = entryRules(owner, { ...own, ports: { ...own.ports, conditions: { 4: [], 6: [] } } });
   const hasConditions = own.ports.conditions[own.pod.ip.family].length > 0;
   const isThere = (rule: string): boolean => {

@@ -8,22 +8,23 @@ import { findLinkTowards } from "../../kernel/rtnetlink/route-lookup.ts";
 import { findSysctl, ensureSysctl } from "../../kernel/sysctl.ts";
 import { type Family, formatIp, ipFromBytes, type Ip } from "../../net/ip.ts";
 import type { Owner, PortMappings } from "../attachment.ts";
-import { findLink } from "../links.ts";
 import { dropUnusedChains, explained, whereUsable } from "./explained.ts";
 import { startsWithWords } from "./label.ts";
 import { conditionChain, ensureConditions } from "./port-conditions.ts";
-import { assertAvailable, findOverlaps, isPortOfNetwork, type LinkExists, portComment, portLabel } from "./port-holder.ts";
+import type { Claim, TakeOver } from "./port-holder.ts";
+import { assertAvailable, isPortOf, isPortOfNetwork, portComment, portLabel, takeFromMaps, takeOverlapping } from "./port-map-holders.ts";
 import { decidingSets, decodePortKey, decodeTarget, hostAddress, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset, targetSetOf } from "./port-maps.ts";
-import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts } from "./port-mappings-iptables.ts";
+import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts, takeFromIptables } from "./port-mappings-iptables.ts";
+import { takeFromReference } from "./reference-ports.ts";
 import { forgetStaleFlows, type UdpFlow, type UdpPort } from "./stale-flows.ts";
 import { INET_TABLE } from "./masquerade.ts";
 import type { Backend, RegisterUndo } from "./traces.ts";
 
 /** The host's routes and links, open while `use` runs. */
-function withHost<T>(use: (host: NetlinkSocket, linkExists: LinkExists) => T): T {
+function withHost<T>(use: (host: NetlinkSocket) => T): T {
   const host = NetlinkSocket.open(NETLINK_ROUTE);
   try {
-    return use(host, (name) => findLink(host, name) !== undefined);
+    return use(host);
   } finally {
     host.close();
   }
@@ -39,9 +40,10 @@ const hasConditions = ({ conditions }: PortMappings): boolean => conditions[4].l
  * pod is alive. A port of a live pod is an error that names it.
  */
 export function applyPortMappings(owner: Owner, hostLink: string | undefined, ports: PortMappings, undo: RegisterUndo): void {
-  withHost((host, linkExists) => {
-    if (ports.backend === "iptables") applyIptablesPorts(owner, hostLink, { ports, linkExists, undo });
-    else applyPortMaps(owner, hostLink, { ports, linkExists, undo });
+  withHost((host) => {
+    const claim: Claim = { owner, ports, host };
+    if (ports.backend === "iptables") applyChains(claim, hostLink, undo);
+    else applyPortMaps(claim, hostLink, undo);
     if (ports.snat) for (const { ip } of ports.addresses) routeLocalhost(host, ip);
     forgetOld(host, ports);
   });
@@ -54,21 +56,21 @@ function forgetOld(host: NetlinkSocket, ports: PortMappings): void {
   if (udp.length > 0) Nftables.use((nft) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
 }
 
-interface Application {
-  ports: PortMappings;
-  linkExists: LinkExists;
-  undo: RegisterUndo;
+function applyChains(claim: Claim, hostLink: string | undefined, undo: RegisterUndo): void {
+  const elsewhere = whereUsable("look for holders of host ports", (nft): TakeOver[] => [takeFromReference(nft, claim), takeFromMaps(nft, claim)]);
+  applyIptablesPorts(claim, hostLink, undo);
+  explained("take over host ports", () => elsewhere?.forEach((takeOver) => takeOver()));
 }
 
-function applyPortMaps(owner: Owner, hostLink: string | undefined, { ports, linkExists, undo }: Application): void {
+function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: RegisterUndo): void {
+  const { owner, ports } = claim;
   const ruleset = fullRuleset(owner, hostLink, ports);
-  const replace: Ruleset["replace"] = (found, { what }) => assertAvailable(found, owner, what.replace(/^host port | in map .*$/g, ""), linkExists);
+  const replace: Ruleset["replace"] = (found, { what }) => assertAvailable(found, what.replace(/^host port | in map .*$/g, ""), claim);
   const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
-  const registerUndo = (): void => undo(() => Nftables.use((nft) => nft.deleteElements(refs, isOf(owner))));
+  const registerUndo = (): void => undo(() => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
   explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
-      const overlaps = findOverlaps(nft, owner, ports, linkExists);
-      nft.deleteElements(overlaps, (found) => !startsWithWords(found.comment, portLabel(owner)));
+      const elsewhere = [takeOverlapping(nft, claim), takeFromReference(nft, claim), takeFromIptables(nft, claim)];
       if (hasConditions(ports)) {
         applyRulesets(nft, [{ ...ruleset, elements: [] }]);
         ensureConditions(nft, ports, chainsOf(ports));
@@ -79,15 +81,14 @@ function applyPortMaps(owner: Owner, hostLink: string | undefined, { ports, link
         if (isErrno(error, "ENOBUFS")) registerUndo(); // the kernel's answer was lost: they may be there all the same
         throw error;
       }
+      registerUndo();
+      elsewhere.forEach((takeOver) => takeOver());
     }),
   );
-  registerUndo();
 }
 
 const chainsOf = (ports: PortMappings): { family: Family; name: string }[] =>
   ports.addresses.map((pod) => ({ family: pod.ip.family, name: policyChain(pod, ports).name }));
-
-const isOf = (owner: Owner): ((found: FoundElement) => boolean) => ({ comment }) => startsWithWords(comment, portLabel(owner));
 
 const udpPorts = (family: Family, ports: PortMappings): UdpPort[] =>
   ports.mappings.filter(({ protocol, hostIp }) => protocol === "udp" && (!hostIp || hostIp.family === family)).map((mapping) => {
@@ -123,7 +124,7 @@ function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortMappings): 
 
 /** Takes away every mapping of the owner, found by comment, and the UDP flows that remember one; says whether there was any. */
 export function removePortMappings(owner: Owner, { backend, addresses = [] }: { backend?: Backend; addresses?: readonly Ip[] }): boolean {
-  const found = removePortMaps(isOf(owner), addresses);
+  const found = removePortMaps(isPortOf(owner), addresses);
   if (backend !== "iptables") return found;
   const removed = removeIptablesPorts(owner);
   whereUsable("forget UDP flows", (nft) => forgetMapped(nft, removed.udp, addresses));
