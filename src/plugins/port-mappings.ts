@@ -52,7 +52,9 @@ export function portMappingComplaints(config: Partial<Policy>): Complaint[] {
 
 /** The pod's mappings as data, or undefined when there is nothing to map; `addresses` are the pod's, of which the first of each family counts. */
 export function planPortMappings(config: PortMappingConfig, addresses: readonly Prefix[]): PortMappings | undefined {
-  const mappings = (config.runtimeConfig?.portMappings ?? []).map(({ hostIP, ...rest }): PortMapping => ({ ...rest, ...(hostIP && { hostIp: hostIP }) }));
+  const written = config.runtimeConfig?.portMappings;
+  if (!written?.length) return undefined; // most pods: nothing below has to run
+  const mappings = written.map(({ hostIP, ...rest }): PortMapping => ({ ...rest, ...(hostIP && { hostIp: hostIP }) }));
   const usable = ([4, 6] as const).flatMap((family) => addresses.find(({ ip: { family: own } }) => own === family) ?? []);
   const concerns = (family: Family) => mappings.some(({ hostIp }) => !hostIp || hostIp.family === family);
   const concerned = usable.filter(({ ip: { family } }) => concerns(family));

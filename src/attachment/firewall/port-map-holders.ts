@@ -13,7 +13,8 @@ const LABEL_BYTES = COMMENT_BYTES - 16;
 
 export const portLabel = (owner: Owner): string => ownerLabel(owner, LABEL_BYTES);
 export const portComment = (owner: Owner, hostLink: string | undefined): string => `${portLabel(owner)} ${hostLink ?? UNKNOWN_LINK}`;
-export const isPortOfNetwork = (comment: string, network: string): boolean => startsWithWords(comment, networkLabel(network, LABEL_BYTES));
+/** The first word of `portComment` for every attachment of the network. */
+export const portNetworkLabel = (network: string): string => networkLabel(network, LABEL_BYTES);
 /** The owner's own elements, by their comments. */
 export const isPortOf = (owner: Owner): ((found: FoundElement) => boolean) => ({ comment }) => startsWithWords(comment, portLabel(owner));
 

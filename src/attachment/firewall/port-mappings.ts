@@ -12,7 +12,7 @@ import { dropUnusedChains, explained, whereUsable } from "./explained.ts";
 import { startsWithWords } from "./label.ts";
 import { conditionChain, ensureConditions } from "./port-conditions.ts";
 import type { Claim, TakeOver } from "./port-holder.ts";
-import { assertAvailable, isPortOf, isPortOfNetwork, portComment, portLabel, takeFromMaps, takeOverlapping } from "./port-map-holders.ts";
+import { assertAvailable, isPortOf, portComment, portLabel, portNetworkLabel, takeFromMaps, takeOverlapping } from "./port-map-holders.ts";
 import { decidingSets, decodePortKey, decodeTarget, hostAddress, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset, targetSetOf } from "./port-maps.ts";
 import { applyIptablesPorts, checkIptablesPorts, collectIptablesPorts, removeIptablesPorts, takeFromIptables } from "./port-mappings-iptables.ts";
 import { takeFromReference } from "./reference-ports.ts";
@@ -124,7 +124,7 @@ function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortMappings): 
 
 /** Takes away every mapping of the owner, found by comment, and the UDP flows that remember one; says whether there was any. */
 export function removePortMappings(owner: Owner, { backend, addresses = [] }: { backend?: Backend; addresses?: readonly Ip[] }): boolean {
-  const found = removePortMaps(isPortOf(owner), addresses);
+  const found = removePortMaps({ words: portLabel(owner), isMine: isPortOf(owner) }, addresses);
   if (backend !== "iptables") return found;
   const removed = removeIptablesPorts(owner);
   whereUsable("forget UDP flows", (nft) => forgetMapped(nft, removed.udp, addresses));
@@ -134,14 +134,21 @@ export function removePortMappings(owner: Owner, { backend, addresses = [] }: { 
 /** GC: takes away the mappings of attachments of the network that are not valid, and chains nobody uses. */
 export function collectPortMappings(network: string, valid: readonly { containerId: string; ifname: string }[], backend?: Backend): void {
   const kept = valid.map((attachment) => portLabel({ network, ...attachment }));
-  removePortMaps(({ comment }) => isPortOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label)), []);
+  const words = portNetworkLabel(network);
+  removePortMaps({ words, isMine: ({ comment }) => startsWithWords(comment, words) && !kept.some((label) => startsWithWords(comment, label)) }, []);
   whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
   if (backend === "iptables") collectIptablesPorts(network, valid);
 }
 
-function removePortMaps(isMine: (found: FoundElement) => boolean, addresses: readonly Ip[]): boolean {
+/** Elements of some attachments: the words all their comments start with, and which of those it is about. */
+interface Selection {
+  words: string;
+  isMine(found: FoundElement): boolean;
+}
+
+function removePortMaps({ words, isMine }: Selection, addresses: readonly Ip[]): boolean {
   const found = whereUsable("remove port mappings", (nft) => {
-    const mine = decidingSets.flatMap((set) => nft.elements(INET_TABLE, set).filter(isMine).map(({ key }) => ({ set, key })));
+    const mine = decidingSets.flatMap((set) => nft.elements(INET_TABLE, set, words).filter(isMine).map(({ key }) => ({ set, key })));
     if (mine.length === 0) return false;
     const udp = mine.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map((ref) => udpFlow(nft, ref));
     nft.deleteElements(mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))), isMine);

@@ -64,9 +64,12 @@ export class Nftables {
     return reply && decodeElements(reply)[0];
   }
 
-  /** All elements of a set, none when there is no such set. */
-  elements(table: Table, set: string): FoundElement[] {
-    return this.dump(listElements(table, set)).flatMap(decodeElements);
+  /**
+   * All elements of a set, none when there is no such set. With `mention` perhaps only those near one whose comment contains
+   * that text: of thousands of other pods' elements none is decoded.
+   */
+  elements(table: Table, set: string, mention = ""): FoundElement[] {
+    return this.dump(listElements(table, set)).filter(({ data }) => data.includes(mention)).flatMap(decodeElements);
   }
 
   /** The rules of a table or of one chain in order, none when it does not exist. */
