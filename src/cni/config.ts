@@ -74,9 +74,3 @@ function readValidAttachments(config: JsonObject): Invocation["validAttachments"
   const schema = shape({ "cni.dev/valid-attachments": list(shape({ containerID: identifier, ifname: identifier })) });
   return parseConfig(schema, config)["cni.dev/valid-attachments"].map(({ containerID, ifname }) => ({ containerId: containerID, ifname }));
 }
-
-/** The previous result, for a verb that cannot do without. */
-export function getPrevResult(call: Pick<Invocation, "prevResult">): Result {
-  if (call.prevResult) return call.prevResult;
-  throw new CniError(Code.InvalidConfig, "Required prevResult missing");
-}

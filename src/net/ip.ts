@@ -113,9 +113,6 @@ export function compareIps(a: Ip, b: Ip): number {
 
 export const sameIp = (a: Ip, b: Ip): boolean => a.family === b.family && a.value === b.value;
 
-/** 224.0.0.0/4 or ff00::/8. */
-export const isMulticast = (ip: Ip): boolean => (ip.family === 4 ? ip.value >> 28n === 0xen : ip.value >> 120n === 0xffn);
-
 /** 169.254.0.0/16 or fe80::/10. */
 export const isLinkLocal = (ip: Ip): boolean => (ip.family === 4 ? ip.value >> 16n === 0xa9fen : ip.value >> 118n === 0x3fan);
 
