@@ -1,9 +1,10 @@
-import { closeSync, openSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setns } from "../../src/kernel/libc.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { podwireFolder, reference } from "../harness/paths.ts";
+import { executable, reference, root } from "../harness/paths.ts";
 
 const CLONE_NEWNET = 0x40000000; // sched.h
 
@@ -14,11 +15,26 @@ export interface Side {
   node: Node;
 }
 
+let folders: Record<Side["name"], string> | undefined;
+
+/** Fresh copies, both written like `podwire install` does: what a start costs depends on how the page cache holds the file. */
+function installed(): Record<Side["name"], string> {
+  const folder = join(root, ".cache/bench-bin");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, "reference"), { recursive: true });
+  execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
+  for (const name of ["bridge", "ptp", "host-local", "loopback", "portmap"]) {
+    writeFileSync(join(folder, "reference", name), readFileSync(join(reference.folder, name)), { mode: 0o755 });
+  }
+  return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
+}
+
 /** Two sides, each with a fresh node. */
 export async function bothSides(): Promise<Side[]> {
+  folders ??= installed();
   return [
-    { name: "podwire", folder: podwireFolder(), node: await Node.create() },
-    { name: "reference", folder: reference.folder, node: await Node.create() },
+    { name: "podwire", folder: folders.podwire, node: await Node.create() },
+    { name: "reference", folder: folders.reference, node: await Node.create() },
   ];
 }
 
