@@ -122,6 +122,15 @@ const byHand = {
   iptables: `for t in iptables ip6tables; do $t -t nat -F $($t-save -t nat | sed -n 's/^:\\(CNI-DN-[^ ]*\\).*/\\1/p'); done`,
 };
 
+test.each(theirs)("many at once take over what one pod of the reference left (%s)", async (their) => {
+  const ports = Array.from({ length: 12 }, (_, index) => 8000 + index);
+  const gone = await serving(attach(theReference, "theirs", their, ...ports.map((port) => tcp(port, 80))));
+  await gone.netns.vanish();
+  const heirs = await Promise.all(ports.map(async (port) => attach(podwire, `heir-${port}`, "nftables", tcp(port, 80))));
+  expect(heirs.map(({ answer }) => answer.error?.msg ?? "mapped")).toEqual(ports.map(() => "mapped"));
+  expect(await translations(node)).not.toContain("theirs");
+});
+
 test.each(theirs)("a pod of the reference on a bridge is never proved gone, for its bridge stays (%s)", async (their) => {
   const gone = await serving(attachBy("bridge", theReference, { containerId: "theirs", backend: their, mappings: [tcp(8080, 80)] }));
   await gone.netns.vanish();

@@ -3,6 +3,7 @@ import { nfproto } from "../../kernel/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { deleteRule, type Table } from "../../kernel/nftables/object.ts";
 import type { Translation } from "../../kernel/nftables/translation.ts";
+import { isErrno } from "../../kernel/system-error.ts";
 import { type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
 import { whereUsable } from "./explained.ts";
@@ -72,7 +73,13 @@ export function removeReferencePorts(owner: Owner): void {
 
 function removeHostPorts(nft: Nftables, table: Table, containerId: string): void {
   const rules = HOSTPORT_CHAINS.flatMap((chain) => nft.rules(table, chain)).filter(({ comment }) => comment === containerId);
-  nft.commit(rules.map(({ chain, handle }) => deleteRule(table, chain, handle)));
+  try {
+    nft.commit(rules.map(({ chain, handle }) => deleteRule(table, chain, handle)));
+  } catch (error) {
+    // somebody deleted one of them since we looked: look again, at fewer each time
+    if (!isErrno(error, "ENOENT")) throw error;
+    removeHostPorts(nft, table, containerId);
+  }
 }
 
 /** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
