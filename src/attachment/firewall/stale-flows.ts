@@ -1,7 +1,7 @@
-import { forgetFlows, IPPROTO_UDP, type Flow } from "../../kernel/conntrack.ts";
+import { forgetFlows, type FlowPattern, IPPROTO_UDP } from "../../kernel/conntrack.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { decodeAddress, getAddresses } from "../../kernel/rtnetlink/address.ts";
-import { type Family, formatIp, type Ip, sameIp } from "../../net/ip.ts";
+import { type Family, formatIp, type Ip } from "../../net/ip.ts";
 
 /** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
 export interface UdpPort {
@@ -24,17 +24,19 @@ export interface Sockets {
  * or past one that came. Forgets such flows, of the pod's address and of the ports of the node's own addresses.
  */
 export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[], { host, netfilter }: Sockets): void {
-  let own: Set<string> | undefined;
-  const isOwn = (ip: Ip): boolean => isLoopback(ip) || (own ??= addressesOf(host)).has(formatIp(ip));
-  const isOfPod = ({ source, destination, answering }: Flow): boolean => pods.some((pod) => [source, destination, answering].some((ip) => sameIp(ip, pod)));
-  const isOfPort = ({ destination, destinationPort }: Flow): boolean =>
-    ports.some(({ hostPort, family, address }) => hostPort === destinationPort && family === destination.family && (address ? sameIp(address, destination) : isOwn(destination)));
+  const own = ports.every(({ address }) => address) ? [] : addressesOf(host);
   for (const family of new Set(ports.map((port) => port.family))) {
-    forgetFlows(netfilter, { family, protocol: IPPROTO_UDP }, (flow) => isOfPod(flow) || isOfPort(flow));
+    const isOfFamily = (ip: Ip): boolean => ip.family === family;
+    const ofPods = pods.filter(isOfFamily).flatMap((pod): FlowPattern[] => [{ source: pod }, { destination: pod }, { answering: pod }]);
+    const ofPorts = ports.filter((port) => port.family === family).flatMap(({ hostPort, address }): FlowPattern[] =>
+      (address ? [address] : own.filter(isOfFamily)).map((destination) => ({ destination, destinationPort: hostPort })),
+    );
+    forgetFlows(netfilter, { family, protocol: IPPROTO_UDP }, [...ofPods, ...ofPorts]);
   }
 }
 
-const addressesOf = (host: NetlinkSocket): Set<string> =>
-  new Set(host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []).map(formatIp));
-
-const isLoopback = (ip: Ip): boolean => (ip.family === 4 ? ip.value >> 24n === 127n : ip.value === 1n);
+/** Each once: with ptp every pod's link has the same. */
+function addressesOf(host: NetlinkSocket): Ip[] {
+  const found = host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
+  return [...new Map(found.map((ip) => [formatIp(ip), ip])).values()];
+}
