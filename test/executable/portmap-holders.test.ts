@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { bareEnvironment } from "./configs.ts";
-import { type Answer, type Call, type CniResult, type Namespace, Node, type Outside, reference, runList, type Verb } from "./harness.ts";
-import { type Mapping, reach, tcp, translations, udp } from "./ports.ts";
+import { type Answer, type Call, type CniResult, type Namespace, type Node, type Outside, reference, runList, type Verb } from "./harness.ts";
+import { dualStack, type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
 
 // A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in those of
 // podwire's other backend.
@@ -18,10 +18,7 @@ const ownPlaces = { ...places, nftables: "nftables table inet podwire" };
 let node: Node;
 let outside: Outside;
 beforeEach(async () => {
-  node = await Node.create();
-  await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
-  outside = await node.outside();
-  await outside.ip("route add 10.9.0.0/24 via 192.0.2.1");
+  ({ node, outside } = await nodeWithOutside());
   // as on a kind node: the default route leads through a veth
   await node.ip("route add default via 192.0.2.2");
   await node.ip("route add default via 2001:db8::2");
@@ -44,7 +41,7 @@ async function attach(run: Run, containerId: string, backend: Backend, ...mappin
 
 async function attachBy(main: string, run: Run, { containerId, backend, mappings }: { containerId: string; backend: Backend; mappings: Mapping[] }): Promise<Pod> {
   const netns = await node.pod({ up: true });
-  const ipam = { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] };
+  const ipam = dualStack(node);
   const key = reference.newest || run === podwire ? { backend } : {};
   const list = { cniVersion: "1.0.0", name: "net", plugins: [{ type: main, isGateway: true, ipam }, { type: "portmap", capabilities: { portMappings: true }, ...key }] };
   return { containerId, netns, answer: await runList(run, "ADD", list, { containerId, netns, capabilities: { portMappings: mappings } }) };

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { type Answer, type CniResult, type Namespace, type NetworkList, Node, type Outside, runList } from "./harness.ts";
-import { type Mapping, reach, tcp, udp } from "./ports.ts";
+import { type Answer, type CniResult, type Namespace, type NetworkList, type Node, type Outside, runList } from "./harness.ts";
+import { dualStack, type Mapping, nodeWithOutside, reach, tcp, udp } from "./ports.ts";
 
 // Packets through port mappings: a client outside, the node, pods on a bridge or routed point to point, both backends.
 
@@ -8,7 +8,7 @@ type Main = "ptp" | "bridge";
 type Backend = "nftables" | "iptables";
 
 function listOf(node: Node, main: Main, keys: object = {}): NetworkList {
-  const ipam = { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] };
+  const ipam = dualStack(node);
   const first = main === "ptp" ? { type: "ptp", ipam } : { type: "bridge", bridge: "br0", isGateway: true, hairpinMode: true, ipam };
   return { cniVersion: "1.0.0", name: "net", plugins: [first, { type: "portmap", capabilities: { portMappings: true }, ...keys }] };
 }
@@ -45,13 +45,7 @@ const SILENCE_MS = 1500;
 let node: Node;
 let outside: Outside;
 beforeEach(async () => {
-  node = await Node.create();
-  // a router asks for a neighbour from its link-local address, which duplicate address detection would keep back for a second
-  await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
-  outside = await node.outside();
-  // the outside finds its way to the pods, so that a source address can be told from the node's
-  await outside.ip("route add 10.9.0.0/24 via 192.0.2.1");
-  await outside.ip("route add fd00:9::/64 via 2001:db8::1");
+  ({ node, outside } = await nodeWithOutside());
 });
 
 describe.each<[Main, Backend]>([

@@ -1,4 +1,4 @@
-import type { Namespace, Node } from "./harness.ts";
+import { type Namespace, Node, type Outside } from "./harness.ts";
 
 /** A port mapping as a runtime gives it. */
 export interface Mapping {
@@ -17,6 +17,20 @@ export const reach = async (from: Namespace, address: string, port: number, opti
     ({ server, from: seen }) => `${server} saw ${seen}`,
     (error: Error) => error.message,
   );
+
+/** A node with an outside that finds its way to the pods, so that a source address can be told from the node's. */
+export async function nodeWithOutside(): Promise<{ node: Node; outside: Outside }> {
+  const node = await Node.create();
+  // a router asks for a neighbour from its link-local address, which duplicate address detection would keep back for a second
+  await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
+  const outside = await node.outside();
+  await outside.ip("route add 10.9.0.0/24 via 192.0.2.1");
+  await outside.ip("route add fd00:9::/64 via 2001:db8::1");
+  return { node, outside };
+}
+
+/** Dual stack addresses for that node's pods. */
+export const dualStack = (node: Node) => ({ type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] });
 
 /** Every translation of the node: nftables, and table nat of both families without packet counts and times. */
 export async function translations(node: Node): Promise<string> {
