@@ -1,12 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setns } from "../../src/kernel/libc.ts";
+import { CLONE_NEWNET, setns } from "../../src/kernel/libc.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { executable, reference, root } from "../harness/paths.ts";
-
-const CLONE_NEWNET = 0x40000000; // sched.h
+import { executable, pluginNames, reference, root } from "../harness/paths.ts";
 
 /** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */
 export interface Side {
@@ -23,7 +21,7 @@ function installed(): Record<Side["name"], string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "reference"), { recursive: true });
   execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
-  for (const name of ["bridge", "ptp", "host-local", "loopback", "portmap"]) {
+  for (const name of pluginNames.filter((each) => each !== "podwire")) {
     writeFileSync(join(folder, "reference", name), readFileSync(join(reference.folder, name)), { mode: 0o755 });
   }
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
