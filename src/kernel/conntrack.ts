@@ -136,9 +136,9 @@ function deleteFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly F
 }
 
 const fits = (flow: Flow, { source, destination, destinationPort, answering }: FlowPattern): boolean =>
+  (destinationPort === undefined || destinationPort === flow.destinationPort) &&
   (!source || sameIp(source, flow.source)) &&
   (!destination || sameIp(destination, flow.destination)) &&
-  (destinationPort === undefined || destinationPort === flow.destinationPort) &&
   (!answering || sameIp(answering, flow.answering));
 
 const UNSUPPORTED = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT"];
