@@ -1,9 +1,8 @@
 import type { Rule } from "../../kernel/nftables/decode.ts";
 import { nfproto } from "../../kernel/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
-import { deleteRule, type Table } from "../../kernel/nftables/object.ts";
+import type { Table } from "../../kernel/nftables/object.ts";
 import type { Translation } from "../../kernel/nftables/translation.ts";
-import { isErrno } from "../../kernel/system-error.ts";
 import { type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
 import { whereUsable } from "./explained.ts";
@@ -71,16 +70,8 @@ export function removeReferencePorts(owner: Owner): void {
   if (hasChain || families.some(hasLegacyNat)) removeIptablesPorts(owner);
 }
 
-function removeHostPorts(nft: Nftables, table: Table, containerId: string): void {
-  const rules = HOSTPORT_CHAINS.flatMap((chain) => nft.rules(table, chain)).filter(({ comment }) => comment === containerId);
-  try {
-    nft.commit(rules.map(({ chain, handle }) => deleteRule(table, chain, handle)));
-  } catch (error) {
-    // somebody deleted one of them since we looked: look again, at fewer each time
-    if (!isErrno(error, "ENOENT")) throw error;
-    removeHostPorts(nft, table, containerId);
-  }
-}
+const removeHostPorts = (nft: Nftables, table: Table, containerId: string): void =>
+  nft.deleteRules(table, ({ chain, comment }) => HOSTPORT_CHAINS.includes(chain) && comment === containerId);
 
 /** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
 export function hasReferencePorts(owner: Owner, ports: PortMappings): boolean {

@@ -30,8 +30,7 @@ export function removeReferenceRules(owner: Owner, addresses: readonly Ip[]): vo
 
 function removeMasquerade(nft: Nftables, owner: Owner): void {
   const hash = referenceMasqueradeHash(owner);
-  const rules = nft.rules(MASQUERADE, "masq_checks").filter(({ comment }) => comment.startsWith(hash));
-  nft.commit(rules.map(({ chain, handle }) => deleteRule(MASQUERADE, chain, handle)));
+  nft.deleteRules(MASQUERADE, ({ chain, comment }) => chain === "masq_checks" && comment.startsWith(hash));
 }
 
 function removeSpoofCheck(nft: Nftables, { containerId, ifname }: Owner): void {

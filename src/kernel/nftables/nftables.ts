@@ -1,7 +1,7 @@
 import { isErrno } from "../libc.ts";
 import { type Message, NETLINK_NETFILTER, NetlinkSocket } from "../netlink.ts";
 import { type Chain, decodeChain, decodeElements, decodeRule, type Rule } from "./decode.ts";
-import { batch, deleteChain, deleteElement, type Element, getChain, getElement, listChains, listElements, listRules, NFT_MSG, nftMessage, type Table } from "./object.ts";
+import { batch, deleteChain, deleteElement, deleteRule, type Element, getChain, getElement, listChains, listElements, listRules, NFT_MSG, nftMessage, type Table } from "./object.ts";
 
 /** An element as it was found: who it belongs to stands in its comment. */
 export type FoundElement = Element & { comment: string };
@@ -13,8 +13,6 @@ export interface ElementRef {
   key: Buffer;
 }
 
-/** Deletions sent at once: netlink sends at most what the socket's buffer holds. */
-const DELETIONS_PER_BATCH = 500;
 /** A deletion that meets somebody else's is tried again this often. */
 const DELETE_ATTEMPTS = 5;
 
@@ -105,10 +103,19 @@ export class Nftables {
         return found !== undefined && isMine(found);
       });
       try {
-        for (let at = 0; at < mine.length; at += DELETIONS_PER_BATCH) {
-          this.commit(mine.slice(at, at + DELETIONS_PER_BATCH).map(({ table, set, key }) => deleteElement(table, set, key)));
-        }
-        return;
+        return this.commit(mine.map(({ table, set, key }) => deleteElement(table, set, key)));
+      } catch (error) {
+        // somebody deleted one of them since we looked: look again
+        if (attempt === DELETE_ATTEMPTS || !isErrno(error, "ENOENT")) throw error;
+      }
+    }
+  }
+
+  /** Deletes the rules of a table that `isMine`, judged by what the kernel has now; none where there is no such table. */
+  deleteRules(table: Table, isMine: (rule: Rule) => boolean): void {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.commit(this.rules(table).filter(isMine).map(({ chain, handle }) => deleteRule(table, chain, handle)));
       } catch (error) {
         // somebody deleted one of them since we looked: look again
         if (attempt === DELETE_ATTEMPTS || !isErrno(error, "ENOENT")) throw error;
