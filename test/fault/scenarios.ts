@@ -69,10 +69,10 @@ async function attachAll({ before, config }: Scenario, node: Node, to: { contain
 export type State = HostState & { leases: Record<string, string>; podLinks: string[] };
 
 export async function stateOf({ node, call }: Stage): Promise<State> {
-  const [state, links] = await Promise.all([node.snapshot(), (call.netns as Namespace).must("ls", "/sys/class/net")]);
+  const [state, links] = await Promise.all([node.snapshot(), (call.netns as Namespace).links()]);
   const all = node.leases({ all: true });
   const records = Object.entries(all).filter(([path]) => /^\.podwire\/net\/[^.]/.test(path));
-  return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, podLinks: links.trim().split("\n") };
+  return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, podLinks: links.map(({ ifname }) => ifname) };
 }
 
 export function succeed(what: string, answer: Answer): Answer {
