@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bothSides, enter, peakMemory, time, timeTogether, type Side, type Step } from "./sides.ts";
+import { bothSides, emptyExecutable, enter, peakMemory, time, timeTogether, type Side, type Step } from "./sides.ts";
 import { median, type Row } from "./table.ts";
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 20);
@@ -14,18 +14,28 @@ const masquerading = (side: Side) => ({
   ipam: { type: "host-local", dataDir: side.node.dataDir, subnet: "10.61.0.0/16" },
 });
 
-/** What starting the executable alone costs: VERSION reads nothing and touches nothing. Every other figure contains it. */
+/**
+ * What starting the executable alone costs, and how much of that is Bun's: VERSION reads nothing and touches nothing.
+ * Every other figure contains it.
+ */
 export async function start(): Promise<Row[]> {
   const sides = await bothSides();
-  const times: Record<string, number[]> = { podwire: [], reference: [] };
+  const empty = emptyExecutable();
+  const times: Record<string, number[]> = { podwire: [], reference: [], empty: [] };
   for (let round = -2; round < rounds; round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
       const { ms } = time(side, { verb: "VERSION", call: { plugin: "ptp", config: {} } });
       if (round >= 0) times[side.name]!.push(ms);
     }
+    const start = Bun.nanoseconds();
+    Bun.spawnSync({ cmd: [empty], stdout: "pipe", stderr: "pipe" });
+    if (round >= 0) times.empty!.push((Bun.nanoseconds() - start) / 1e6);
   }
   for (const side of sides) await side.node.remove();
-  return [{ what: "start of the executable: VERSION", podwire: median(times.podwire!), reference: median(times.reference!), runs: rounds }];
+  return [
+    { what: "start of the executable: VERSION", podwire: median(times.podwire!), reference: median(times.reference!), runs: rounds },
+    { what: "of that, an empty Bun executable", podwire: median(times.empty!), runs: rounds },
+  ];
 }
 
 /** host-local with few and with many leases: what it costs must not depend on how many there are. */

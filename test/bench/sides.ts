@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { CLONE_NEWNET, setns } from "../../src/kernel/libc.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { executable, pluginNames, reference, root } from "../harness/paths.ts";
+import { bun, executable, pluginNames, reference, root } from "../harness/paths.ts";
 
 /** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */
 export interface Side {
@@ -60,6 +60,16 @@ const command = (side: Side, { verb, call }: Step) => {
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   return { cmd: [join(side.folder, call.plugin)], env: environment(side.folder, verb, call), stdin: Buffer.from(input) };
 };
+
+/** An executable that does nothing: what Bun itself costs every podwire process. */
+export function emptyExecutable(): string {
+  const [source, built] = ["empty.js", "empty"].map((name) => join(root, ".cache/bench-bin", name)) as [string, string];
+  writeFileSync(source, "");
+  execFileSync(bun, ["build", source, "--compile", "--minify", "--bytecode", "--outfile", `${built}.new`], { stdio: "ignore" });
+  writeFileSync(built, readFileSync(`${built}.new`), { mode: 0o755 });
+  execFileSync("sync", [built]); // what is still being written to the disk starts slowly
+  return built;
+}
 
 /** Runs one whole process and times it from before it is started until it has ended; throws unless it exits with 0. */
 export function time(side: Side, step: Step): Measured {
