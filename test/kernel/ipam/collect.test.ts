@@ -4,9 +4,7 @@ import { collectLeases } from "../../../src/ipam/collect.ts";
 import { findLease, removeLease } from "../../../src/ipam/leases.ts";
 import { statusOfLeases } from "../../../src/ipam/status.ts";
 import { formatIp } from "../../../src/net/ip.ts";
-import { LeaseNode, owner } from "./node.ts";
-
-const dual = [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]];
+import { dual, LeaseNode, owner } from "./node.ts";
 
 describe("GC", () => {
   test("frees what no valid attachment has, and nothing else", () => {

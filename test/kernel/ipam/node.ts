@@ -15,6 +15,9 @@ afterEach(() => {
   for (const node of nodes.splice(0)) rmSync(node.root, { recursive: true, force: true });
 });
 
+/** One range set of each family. */
+export const dual = [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]];
+
 export const owner = (containerId: string, ifname = "eth0") => ({ containerId, ifname });
 
 /** A folder of leases, and a machine made of files: links, namespaces with their cookies, addresses in use, /run. */
