@@ -9,7 +9,7 @@ export interface Mapping {
 }
 
 export const tcp = (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol: "tcp", ...(hostIP && { hostIP }) });
-export const udp = (hostPort: number, containerPort: number): Mapping => ({ hostPort, containerPort, protocol: "udp" });
+export const udp = (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol: "udp", ...(hostIP && { hostIP }) });
 
 /** Who answered and whom it saw, or why nobody did. */
 export const reach = async (from: Namespace, address: string, port: number, options: { protocol?: "tcp" | "udp"; timeoutMs?: number } = {}): Promise<string> =>

@@ -1,0 +1,59 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { Node } from "./harness.ts";
+import { type Mapping, tcp, udp } from "./ports.ts";
+
+// What port mappings leave to the kernel beside their elements: flows it remembers, and chains that are shared.
+
+let node: Node;
+beforeEach(async () => {
+  node = await Node.create();
+});
+
+const result = { cniVersion: "1.1.0", interfaces: [], ips: [{ address: "10.9.0.5/24", gateway: "10.9.0.1" }], routes: [], dns: {} };
+const config = (mapping?: Mapping, more: object = {}) =>
+  ({ cniVersion: "1.1.0", name: "net", type: "portmap", ...(mapping && { runtimeConfig: { portMappings: [mapping] }, prevResult: result }), ...more });
+const call = (containerId: string, mapping?: Mapping, more: object = {}) => ({ plugin: "portmap", containerId, netns: "/run/netns/pod", config: config(mapping, more) });
+
+describe.each(["nftables", "iptables"])("UDP flows to a host port, mapped by %s, are forgotten by ADD and by DEL", (backend) => {
+  const flows = { "192.0.2.1": 40_001, "192.0.2.9": 40_002 };
+
+  const remember = async (): Promise<void> => {
+    for (const [address, port] of Object.entries(flows)) {
+      await node.run("conntrack", ["-D", "-p", "udp", "--sport", `${port}`]);
+      const ends = ["-s", "198.51.100.7", "-d", address, "--sport", `${port}`, "--dport", "5353"];
+      await node.must("conntrack", "-I", "-t", "300", "-p", "udp", ...ends, "-r", address, "-q", "198.51.100.7", "--reply-port-src", "5353", "--reply-port-dst", `${port}`);
+    }
+  };
+  const forgotten = async (): Promise<string[]> => {
+    const known = await node.must("conntrack", "-L", "-p", "udp");
+    return Object.entries(flows).filter(([, port]) => !known.includes(`sport=${port} `)).map(([address]) => address);
+  };
+
+  test.each<[string, string | undefined, string[]]>([
+    ["at the mapping's host address alone", "192.0.2.9", ["192.0.2.9"]],
+    ["at every address of the node where it has none", undefined, ["192.0.2.1", "192.0.2.9"]],
+  ])("%s", async (_what, hostIP, expected) => {
+    await node.ip("link set lo up");
+    for (const address of Object.keys(flows)) await node.ip(`address add ${address}/32 dev lo`);
+    await remember();
+    expect(await forgotten()).toEqual([]);
+    await node.succeed("ADD", call("pod-1", udp(5353, 53, hostIP), { backend }));
+    expect(await forgotten()).toEqual(expected);
+    await remember();
+    await node.succeed("DEL", call("pod-1", undefined, { backend }));
+    expect(await forgotten()).toEqual(expected);
+  });
+});
+
+test("GC removes the chains no mapping leads to any more, whoever's they were", async () => {
+  const chains = async (): Promise<string[]> => [...(await node.rulesetText()).matchAll(/chain (hostport-\S+)/g)].map(([, name]) => name!).sort();
+  await node.succeed("ADD", call("pod-1", tcp(8080, 80)));
+  await node.succeed("ADD", call("pod-2", tcp(8081, 80), { snat: false, conditionsV4: ["ip", "saddr", "!=", "192.0.2.2"] }));
+  const all = ["hostport-10.9.0.0/24", "hostport-plain4", expect.stringMatching(/^hostport-plain4-if-/)];
+  expect(await chains()).toEqual(all);
+  await node.succeed("DEL", call("pod-2"));
+  expect(await chains()).toEqual(all);
+  await node.succeed("GC", { plugin: "portmap", config: config(undefined, { "cni.dev/valid-attachments": [{ containerID: "pod-1", ifname: "eth0" }] }) });
+  expect(await chains()).toEqual(["hostport-10.9.0.0/24"]);
+  await node.succeed("CHECK", call("pod-1", tcp(8080, 80)));
+});
