@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { Node } from "./harness.ts";
+import { bareEnvironment, programs } from "./configs.ts";
+import { Node, reference } from "./harness.ts";
 import { type Mapping, tcp, udp } from "./ports.ts";
 
 // What port mappings leave to the kernel beside their elements: flows it remembers, and chains that are shared.
@@ -56,4 +59,18 @@ test("GC removes the chains no mapping leads to any more, whoever's they were", 
   await node.succeed("GC", { plugin: "portmap", config: config(undefined, { "cni.dev/valid-attachments": [{ containerID: "pod-1", ifname: "eth0" }] }) });
   expect(await chains()).toEqual(["hostport-10.9.0.0/24"]);
   await node.succeed("CHECK", call("pod-1", tcp(8080, 80)));
+});
+
+test("with nothing to map no program is started, though the reference's chain of the container is there", async () => {
+  await node.outside();
+  const theirs = { cniVersion: "1.0.0", ...(reference.newest && { backend: "iptables" }) };
+  expect(await node.reference("ADD", call("pod-1", tcp(8080, 80), { prevResult: { ...result, cniVersion: "1.0.0" }, ...theirs }))).toMatchObject({ exitCode: 0 });
+  const names = ["iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore"];
+  const tools = programs(Object.fromEntries(names.map((name) => [name, `: > "\${0%/*}/started"; PATH=/usr/sbin:/sbin:/usr/bin:/bin; exec "\${0##*/}" "$@"`])));
+  const env = { PATH: `${tools}:${bareEnvironment().PATH}` };
+  for (const verb of ["ADD", "CHECK", "DEL"] as const) await node.succeed(verb, { ...call("pod-1", undefined, { prevResult: result }), env });
+  expect(existsSync(join(tools, "started"))).toBe(false);
+  await node.succeed("DEL", { ...call("pod-1", tcp(8080, 80)), env });
+  expect(existsSync(join(tools, "started"))).toBe(true);
+  expect(await node.must("iptables-save", "-t", "nat")).not.toMatch(/CNI-DN-|8080/);
 });
