@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bareEnvironment, bridge, complaint, dualStack, ptp, refusal, callFor } from "./configs.ts";
+import { attach, type Attached, bareEnvironment, bridge, complaint, dualStack, ptp, refusal, callFor, watchedTools } from "./configs.ts";
 import { Node, type Outside } from "./harness.ts";
 
 const plugins = [
@@ -31,6 +31,16 @@ describe("ipMasq", () => {
     const seen = await Promise.all([two.ip4, two.ip6].map(async (ip) => one.pod.connect(ip, 80, { timeoutMs: 10_000 })));
     expect(seen.map(({ from }) => from)).toEqual([one.ip4, one.ip6]);
     expect(await complaint(node, one)).toBe("");
+  });
+
+  test.each(plugins)("%s: programs are started for iptables alone", async (_what, make, more) => {
+    const node = await Node.create();
+    const { env, started } = watchedTools();
+    const made = await attach(node, masquerading(make, node, more), { env });
+    expect(await complaint(node, made)).toBe("");
+    await node.succeed("DEL", made.call);
+    await node.succeed("GC", { plugin: made.call.plugin, env, config: { ...made.call.config, "cni.dev/valid-attachments": [] } });
+    expect(started().length > 0).toBe("ipMasqBackend" in more && more.ipMasqBackend === "iptables");
   });
 
   test.each(plugins)("%s: DEL of one pod takes its own rules and leaves the other's", async (_what, make, more) => {

@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Answer, type Call, type CniErrorText, type CniResult, type Namespace, type Node, temporaryFolder } from "./harness.ts";
 
@@ -89,4 +89,12 @@ export function programs(scripts: Record<string, string>): string {
     chmodSync(join(folder, name), 0o755);
   }
   return folder;
+}
+
+/** An environment whose PATH has the firewall's tools, and which of them were started in it. */
+export function watchedTools(): { env: Record<string, string>; started(): string[] } {
+  const names = ["nft", "iptables", "ip6tables", "iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore"];
+  const script = ': > "$0.started"; name="${0##*/}"; PATH=/usr/sbin:/sbin:/usr/bin:/bin; exec "$name" "$@"';
+  const folder = programs(Object.fromEntries(names.map((name) => [name, script])));
+  return { env: { PATH: `${folder}:${bareEnvironment().PATH}` }, started: () => readdirSync(folder).filter((name) => name.endsWith(".started")).map((name) => name.replace(".started", "")) };
 }

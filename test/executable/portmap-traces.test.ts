@@ -1,7 +1,5 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { bareEnvironment, programs } from "./configs.ts";
+import { watchedTools } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 import { type Mapping, tcp, udp } from "./ports.ts";
 
@@ -65,12 +63,10 @@ test("with nothing to map no program is started, though the reference's chain of
   await node.outside();
   const theirs = { cniVersion: "1.0.0", ...(reference.newest && { backend: "iptables" }) };
   expect(await node.reference("ADD", call("pod-1", tcp(8080, 80), { prevResult: { ...result, cniVersion: "1.0.0" }, ...theirs }))).toMatchObject({ exitCode: 0 });
-  const names = ["iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore"];
-  const tools = programs(Object.fromEntries(names.map((name) => [name, `: > "\${0%/*}/started"; PATH=/usr/sbin:/sbin:/usr/bin:/bin; exec "\${0##*/}" "$@"`])));
-  const env = { PATH: `${tools}:${bareEnvironment().PATH}` };
+  const { env, started } = watchedTools();
   for (const verb of ["ADD", "CHECK", "DEL"] as const) await node.succeed(verb, { ...call("pod-1", undefined, { prevResult: result }), env });
-  expect(existsSync(join(tools, "started"))).toBe(false);
+  expect(started()).toEqual([]);
   await node.succeed("DEL", { ...call("pod-1", tcp(8080, 80)), env });
-  expect(existsSync(join(tools, "started"))).toBe(true);
+  expect(started()).toContain("iptables-restore");
   expect(await node.must("iptables-save", "-t", "nat")).not.toMatch(/CNI-DN-|8080/);
 });
