@@ -27,7 +27,7 @@ export const portMappingFields = {
 const policyShape = shape(portMappingFields);
 type Policy = Infer<typeof policyShape>;
 /** The keys with their defaults, and the mappings. */
-export type PortMappingConfig = Partial<Policy> & { runtimeConfig?: { portMappings?: Infer<typeof portMappingList> } };
+export type PortMappingConfig = Policy & { runtimeConfig?: { portMappings?: Infer<typeof portMappingList> } };
 
 /** Judged as the reference does, by how the first one begins: iptables arguments, or text in nft's language. */
 const kindOf = ([first = ""]: readonly string[] = []): "iptables" | "nftables" | undefined =>
@@ -63,11 +63,11 @@ export function planPortMappings(config: PortMappingConfig, addresses: readonly 
     backend: chooseBackend(config),
     mappings: unique(mappings),
     addresses: concerned,
-    snat: config.snat ?? true,
-    masqAll: config.masqAll ?? false,
+    snat: config.snat,
+    masqAll: config.masqAll,
     markMasqBit: config.markMasqBit ?? 13,
     ...(config.externalSetMarkChain !== undefined && { externalSetMarkChain: config.externalSetMarkChain }),
-    conditions: { 4: config.conditionsV4 ?? [], 6: config.conditionsV6 ?? [] },
+    conditions: { 4: config.conditionsV4, 6: config.conditionsV6 },
   };
 }
 
