@@ -30,15 +30,16 @@ describe.each(["nftables", "iptables"])("UDP flows to a host port, mapped by %s,
     return Object.entries(flows).filter(([, port]) => !known.includes(`sport=${port} `)).map(([address]) => address);
   };
 
-  test.each<[string, string | undefined, string[]]>([
-    ["at the mapping's host address alone", "192.0.2.9", ["192.0.2.9"]],
-    ["at every address of the node where it has none", undefined, ["192.0.2.1", "192.0.2.9"]],
-  ])("%s", async (_what, hostIP, expected) => {
+  test.each<[string, Mapping, string[]]>([
+    ["at the mapping's host address alone", udp(5353, 53, "192.0.2.9"), ["192.0.2.9"]],
+    ["at every address of the node where it has none", udp(5353, 53), ["192.0.2.1", "192.0.2.9"]],
+    ["but not for TCP", tcp(5353, 53), []],
+  ])("%s", async (_what, mapping, expected) => {
     await node.ip("link set lo up");
     for (const address of Object.keys(flows)) await node.ip(`address add ${address}/32 dev lo`);
     await remember();
     expect(await forgotten()).toEqual([]);
-    await node.succeed("ADD", call("pod-1", udp(5353, 53, hostIP), { backend }));
+    await node.succeed("ADD", call("pod-1", mapping, { backend }));
     expect(await forgotten()).toEqual(expected);
     await remember();
     await node.succeed("DEL", call("pod-1", undefined, { backend }));
