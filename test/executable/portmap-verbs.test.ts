@@ -170,6 +170,8 @@ describe("portmap CHECK", () => {
     const iptables = call({ backend: "iptables" });
     await node.succeed("ADD", iptables);
     await node.succeed("CHECK", iptables);
+    await node.must("sh", "-c", "iptables-save -t nat | sed '/--dports/s/-p tcp/-p udp/' | iptables-restore");
+    expect(message(await node.podwire("CHECK", iptables))).toMatch(/chain CNI-HOSTPORT-DNAT: lacks the rule -p tcp .*--dports 8080/);
     await node.must("sh", "-c", "iptables -t nat -F PREROUTING; iptables -t nat -F CNI-HOSTPORT-SETMARK");
     expect(message(await node.podwire("CHECK", iptables))).toMatch(/lacks PREROUTING -m addrtype .*|lacks CNI-HOSTPORT-SETMARK/);
     await node.succeed("ADD", iptables);
