@@ -71,3 +71,10 @@ test("with nothing to map no program is started, though the reference's chain of
   expect(started()).toContain("iptables-restore");
   expect(await node.must("iptables-save", "-t", "nat")).not.toMatch(/CNI-DN-|8080/);
 });
+
+test("a rule in the reference's table that says nobody's name stays, and stops nobody", async () => {
+  await node.must("sh", "-c", "nft add table ip cni_hostport; nft add chain ip cni_hostport hostports; nft add rule ip cni_hostport hostports tcp dport 8080 dnat to 10.9.0.9:80");
+  await node.succeed("ADD", call("pod-1", tcp(8080, 80)));
+  await node.succeed("DEL", call("pod-1", tcp(8080, 80)));
+  expect(await node.must("nft", "list", "chain", "ip", "cni_hostport", "hostports")).toContain("tcp dport 8080 dnat to 10.9.0.9:80");
+});
