@@ -20,6 +20,8 @@ export class Node extends Namespace {
     const node = new Node(Namespace.newName("node"));
     live.add(node);
     await node.create(true);
+    // a new namespace starts with what the machine has, and one that runs containers forwards already
+    await node.setSysctl("net/ipv4/ip_forward", 0);
     return node;
   }
 
