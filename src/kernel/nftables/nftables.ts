@@ -97,25 +97,26 @@ export class Nftables {
 
   /** Deletes those of the elements that are there and that `isMine`, judged by what the kernel has now. */
   deleteElements(refs: readonly ElementRef[], isMine: (found: FoundElement) => boolean): void {
-    for (let attempt = 1; ; attempt++) {
+    this.commitDeletions(() => {
       const mine = refs.filter((ref) => {
         const found = this.findElement(ref);
         return found !== undefined && isMine(found);
       });
-      try {
-        return this.commit(mine.map(({ table, set, key }) => deleteElement(table, set, key)));
-      } catch (error) {
-        // somebody deleted one of them since we looked: look again
-        if (attempt === DELETE_ATTEMPTS || !isErrno(error, "ENOENT")) throw error;
-      }
-    }
+      return mine.map(({ table, set, key }) => deleteElement(table, set, key));
+    });
   }
 
   /** Deletes the rules of a table that `isMine`, judged by what the kernel has now; none where there is no such table. */
   deleteRules(table: Table, isMine: (rule: Rule) => boolean): void {
+    this.commitDeletions(() => this.rules(table).filter(isMine).map(({ chain, handle }) => deleteRule(table, chain, handle)));
+  }
+
+  /** Commits what `look` finds to delete. */
+  private commitDeletions(look: () => Message[]): void {
     for (let attempt = 1; ; attempt++) {
+      const deletions = look();
       try {
-        return this.commit(this.rules(table).filter(isMine).map(({ chain, handle }) => deleteRule(table, chain, handle)));
+        return this.commit(deletions);
       } catch (error) {
         // somebody deleted one of them since we looked: look again
         if (attempt === DELETE_ATTEMPTS || !isErrno(error, "ENOENT")) throw error;
