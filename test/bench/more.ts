@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bothSides, emptyExecutable, enter, peakMemory, time, timeTogether, type Side, type Step } from "./sides.ts";
+import { bothSides, emptyExecutable, enter, peakMemory, time, timeProcess, timeTogether, type Side, type Step } from "./sides.ts";
 import { median, type Row } from "./table.ts";
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 20);
@@ -27,9 +27,8 @@ export async function start(): Promise<Row[]> {
       const { ms } = time(side, { verb: "VERSION", call: { plugin: "ptp", config: {} } });
       if (round >= 0) times[side.name]!.push(ms);
     }
-    const start = Bun.nanoseconds();
-    Bun.spawnSync({ cmd: [empty], stdout: "pipe", stderr: "pipe" });
-    if (round >= 0) times.empty!.push((Bun.nanoseconds() - start) / 1e6);
+    const { ms } = timeProcess("an empty executable", { cmd: [empty] });
+    if (round >= 0) times.empty!.push(ms);
   }
   for (const side of sides) await side.node.remove();
   return [

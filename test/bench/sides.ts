@@ -21,11 +21,12 @@ function installed(): Record<Side["name"], string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "reference"), { recursive: true });
   execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
-  for (const name of pluginNames.filter((each) => each !== "podwire")) {
-    writeFileSync(join(folder, "reference", name), readFileSync(join(reference.folder, name)), { mode: 0o755 });
-  }
+  for (const name of pluginNames.filter((each) => each !== "podwire")) copyWhole(join(reference.folder, name), join(folder, "reference", name));
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
 }
+
+/** Copies an executable in one piece, as `podwire install` does. */
+const copyWhole = (from: string, to: string): void => writeFileSync(to, readFileSync(from), { mode: 0o755 });
 
 /** Two sides, each with a fresh node. */
 export async function bothSides(): Promise<Side[]> {
@@ -66,18 +67,20 @@ export function emptyExecutable(): string {
   const [source, built] = ["empty.js", "empty"].map((name) => join(root, ".cache/bench-bin", name)) as [string, string];
   writeFileSync(source, "");
   execFileSync(bun, ["build", source, "--compile", "--minify", "--bytecode", "--outfile", `${built}.new`], { stdio: "ignore" });
-  writeFileSync(built, readFileSync(`${built}.new`), { mode: 0o755 });
+  copyWhole(`${built}.new`, built);
   execFileSync("sync", [built]); // what is still being written to the disk starts slowly
   return built;
 }
 
 /** Runs one whole process and times it from before it is started until it has ended; throws unless it exits with 0. */
-export function time(side: Side, step: Step): Measured {
-  const { cmd, env, stdin } = command(side, step);
+export const time = (side: Side, step: Step): Measured => timeProcess(`${side.name} ${step.call.plugin} ${step.verb}`, command(side, step));
+
+/** As `time`, for any program. */
+export function timeProcess(what: string, program: { cmd: string[]; env?: Record<string, string>; stdin?: Buffer }): Measured {
   const start = Bun.nanoseconds();
-  const { exitCode, stdout, stderr } = Bun.spawnSync({ cmd, env, stdin, stdout: "pipe", stderr: "pipe" });
+  const { exitCode, stdout, stderr } = Bun.spawnSync({ ...program, stdout: "pipe", stderr: "pipe" });
   const ms = (Bun.nanoseconds() - start) / 1e6;
-  if (exitCode !== 0) throw new Error(`${side.name} ${step.call.plugin} ${step.verb}: ${stdout.toString()}${stderr.toString()}`);
+  if (exitCode !== 0) throw new Error(`${what}: ${stdout.toString()}${stderr.toString()}`);
   return { ms, stdout: stdout.toString() };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bareEnvironment, bridge, complaint, dualStack, ptp, refusal, callFor, watchedTools } from "./configs.ts";
+import { attach, type Attached, bareEnvironment, bridge, complaint, defaultRoutes, dualStack, ptp, refusal, callFor, watchedTools } from "./configs.ts";
 import { Node, type Outside } from "./harness.ts";
 
 const plugins = [
@@ -11,7 +11,7 @@ const plugins = [
 ] as const;
 
 const masquerading = (make: typeof bridge, node: Node, more: object = {}) =>
-  make(node, { isDefaultGateway: true, ipMasq: true, ...more, ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] }) });
+  make(node, { isDefaultGateway: true, ipMasq: true, ...more, ipam: dualStack(node, { routes: defaultRoutes }) });
 
 /** The source addresses under which a pod arrives outside, by both families. */
 async function seenFrom({ pod }: Attached, outside: Outside): Promise<string[]> {

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { v4, v6 } from "./configs.ts";
 import { type Answer, type Call, Node, reference, type Verb } from "./harness.ts";
 
 // The same calls on podwire and on the reference, each in a folder of its own: the same results, and the same files.
@@ -26,8 +27,6 @@ interface Sequence {
 const add = (id: string, more: Partial<Step> = {}): Step => ({ verb: "ADD", id, ...more });
 const del = (id: string, more: Partial<Step> = {}): Step => ({ verb: "DEL", id, ...more });
 const check = (id: string, more: Partial<Step> = {}): Step => ({ verb: "CHECK", id, ...more });
-const v4 = { subnet: "10.9.0.0/24" };
-const v6 = { subnet: "fd00:9::/64" };
 
 const sequences: Sequence[] = [
   {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { defaultRoutes, dualStack } from "./configs.ts";
 import { Node } from "./harness.ts";
 
 const config = (node: Node, plugin: string, more: object = {}) => ({
@@ -7,7 +8,7 @@ const config = (node: Node, plugin: string, more: object = {}) => ({
   type: plugin,
   ...(plugin === "bridge" && { bridge: "br0", isDefaultGateway: true }),
   capabilities: { portMappings: true },
-  ipam: { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] },
+  ipam: dualStack(node, { routes: defaultRoutes }),
   ...more,
 });
 const mappings = { runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "tcp" }] } };

@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { bareEnvironment } from "./configs.ts";
+import { bareEnvironment, defaultRoutes, dualStack } from "./configs.ts";
 import { type Answer, type Call, type CniResult, type Namespace, type Node, type Outside, reference, runList, type Verb } from "./harness.ts";
-import { dualStack, type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
+import { type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
 
 // A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in those of
 // podwire's other backend.
@@ -41,7 +41,7 @@ async function attach(run: Run, containerId: string, backend: Backend, ...mappin
 
 async function attachBy(main: string, run: Run, { containerId, backend, mappings }: { containerId: string; backend: Backend; mappings: Mapping[] }): Promise<Pod> {
   const netns = await node.pod({ up: true });
-  const ipam = dualStack(node);
+  const ipam = dualStack(node, { routes: defaultRoutes });
   const key = reference.newest || run === podwire ? { backend } : {};
   const list = { cniVersion: "1.0.0", name: "net", plugins: [{ type: main, isGateway: true, ipam }, { type: "portmap", capabilities: { portMappings: true }, ...key }] };
   return { containerId, netns, answer: await runList(run, "ADD", list, { containerId, netns, capabilities: { portMappings: mappings } }) };

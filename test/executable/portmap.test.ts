@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { defaultRoutes, dualStack } from "./configs.ts";
 import { type Answer, type CniResult, type Namespace, type NetworkList, type Node, type Outside, runList } from "./harness.ts";
-import { dualStack, type Mapping, nodeWithOutside, reach, tcp, udp } from "./ports.ts";
+import { type Mapping, nodeWithOutside, reach, tcp, udp } from "./ports.ts";
 
 // Packets through port mappings: a client outside, the node, pods on a bridge or routed point to point, both backends.
 
@@ -8,7 +9,7 @@ type Main = "ptp" | "bridge";
 type Backend = "nftables" | "iptables";
 
 function listOf(node: Node, main: Main, keys: object = {}): NetworkList {
-  const ipam = dualStack(node);
+  const ipam = dualStack(node, { routes: defaultRoutes });
   const first = main === "ptp" ? { type: "ptp", ipam } : { type: "bridge", bridge: "br0", isGateway: true, hairpinMode: true, ipam };
   return { cniVersion: "1.0.0", name: "net", plugins: [first, { type: "portmap", capabilities: { portMappings: true }, ...keys }] };
 }

@@ -8,8 +8,9 @@ export interface Mapping {
   hostIP?: string;
 }
 
-export const tcp = (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol: "tcp", ...(hostIP && { hostIP }) });
-export const udp = (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol: "udp", ...(hostIP && { hostIP }) });
+const by = (protocol: string) => (hostPort: number, containerPort: number, hostIP?: string): Mapping => ({ hostPort, containerPort, protocol, ...(hostIP && { hostIP }) });
+export const tcp = by("tcp");
+export const udp = by("udp");
 
 /** Who answered and whom it saw, or why nobody did. */
 export const reach = async (from: Namespace, address: string, port: number, options: { protocol?: "tcp" | "udp"; timeoutMs?: number } = {}): Promise<string> =>
@@ -28,9 +29,6 @@ export async function nodeWithOutside(): Promise<{ node: Node; outside: Outside 
   await outside.ip("route add fd00:9::/64 via 2001:db8::1");
   return { node, outside };
 }
-
-/** Dual stack addresses for that node's pods. */
-export const dualStack = (node: Node) => ({ type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] });
 
 /** Every translation of the node: nftables, and table nat of both families without packet counts and times. */
 export async function translations(node: Node): Promise<string> {
