@@ -1,40 +1,53 @@
-# podwire: build and test. `make test` and `make demo` do all set-up on a Debian-like machine with Node 20 and make.
+# podwire: build and test. `make test` and `make demo` do all set-up on a Debian-like machine with Node 20, make, cc and cargo.
 SHELL := /bin/sh
 .DEFAULT_GOAL := build
 
-ARCH := $(shell uname -m)
-BUN_PACKAGE := $(if $(filter aarch64 arm64,$(ARCH)),bun-linux-aarch64,bun-linux-x64)
-BUN := node_modules/@oven/$(BUN_PACKAGE)/bin/bun
 MODULES := node_modules/.package-lock.json
 SOURCES := $(shell find src -name '*.ts')
+ENGINE_SOURCES := $(wildcard src/engine/*.rs) src/engine/Cargo.toml src/engine/Cargo.lock
+
+# The engine is linked static, at fixed addresses, with musl: its heap is made at build time and stays where it is.
+ENGINE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+ENGINE_CC ?= musl-gcc
+ENGINE := .cache/engine/$(ENGINE_TARGET)/release/engine
+ENGINE_FLAGS := -C linker=$(ENGINE_CC) -C relocation-model=static -C target-feature=+crt-static \
+	-C link-arg=-Wl,-Bstatic -C link-arg=-Wl,--start-group -C link-arg=-lc -C link-arg=-lgcc -C link-arg=-Wl,--end-group \
+	-C link-arg=-Wl,--entry=podwire_start \
+	--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(HOME)=~
+# Where another architecture is built, what runs its programs: the finished engine makes its own heap.
+RUNNER ?=
+CARGO ?= cargo
+OUT ?= dist/podwire
 
 DESTDIR ?=
 BINDIR ?= /opt/cni/bin
-NAMES ?= bridge ptp host-local loopback portmap
 # One test file or folder: make test ONLY=test/executable/bridge.test.ts
 ONLY ?=
 
-# A process lives for milliseconds: code that is compiled to machine code on a second thread is never used, so the
-# thresholds for that are ten times the usual ones (a sixth off an ADD; measured by `make bench`).
-# The two autoload flags that default to on are switched off as well: without them the executable would read .env and run
-# a bunfig.toml preload from whatever directory a runtime starts it in.
-# Bun ends at once where the current directory was deleted (getcwd(2) fails), unless it is told to change to one: to the same.
-COMPILE := --compile --minify --bytecode --compile-jit-policy=10 \
-	--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-	--no-compile-autoload-tsconfig --no-compile-autoload-package-json --compile-exec-argv=--cwd=/proc/self/cwd
-
 .PHONY: build check lint types unit test demo bench reference packages install clean
 
-build: dist/podwire
+build: $(OUT)
 
 $(MODULES): package-lock.json
 	npm ci
 	@touch $@
 
-dist/podwire: $(SOURCES) tsconfig.json package.json Makefile $(MODULES)
-	@mkdir -p dist
-	$(BUN) build src/main.ts $(COMPILE) --outfile dist/podwire.new
-	@mv -f dist/podwire.new dist/podwire
+$(ENGINE): $(ENGINE_SOURCES) Makefile
+	@test/runner/toolchain $(ENGINE_CC) $(CARGO)
+	cd src/engine && CARGO_TARGET_DIR="$(CURDIR)/.cache/engine" RUSTFLAGS="$(ENGINE_FLAGS)" \
+		CC_$(subst -,_,$(ENGINE_TARGET))=$(ENGINE_CC) \
+		CFLAGS_$(subst -,_,$(ENGINE_TARGET))="-ffile-prefix-map=$(CURDIR)=. -fno-pic -fno-plt -D__SANITIZE_ADDRESS__" \
+		$(CARGO) build --quiet --locked --release --target $(ENGINE_TARGET)
+	@touch $@
+
+.cache/podwire.js: $(SOURCES) package.json Makefile $(MODULES)
+	@node_modules/.bin/esbuild src/main.ts --bundle --format=iife --global-name=podwire --conditions=podwire --target=es2023 \
+		--minify-syntax --minify-whitespace --log-level=warning --outfile=$@
+
+$(OUT): .cache/podwire.js $(ENGINE)
+	@mkdir -p $(dir $(OUT))
+	@env -i $(RUNNER) $(ENGINE) .cache/podwire.js $(OUT).new
+	@mv -f $(OUT).new $(OUT)
 
 check: lint types unit
 
@@ -42,6 +55,7 @@ lint: $(MODULES)
 	node_modules/.bin/oxlint --config .oxlintrc.json --deny-warnings src test
 
 types: $(MODULES)
+	node_modules/.bin/tsc -p src
 	node_modules/.bin/tsc -p .
 
 unit: $(MODULES)
@@ -56,19 +70,17 @@ reference: packages
 	@test/runner/reference
 
 test: lint types build reference
-	@$(BUN) test/runner/run.ts $(ONLY)
+	@node --import tsx test/runner/run.ts $(ONLY)
 
 demo: build packages
-	@test/runner/isolated $(BUN) test/demo.ts
+	@test/runner/isolated node --import tsx test/demo.ts
 
 bench: build reference
-	@test/runner/isolated $(BUN) test/bench/main.ts
+	@test/runner/isolated node --import tsx test/bench/main.ts
 
-# A packager's install: the file and its links, nothing else. On a live node use `podwire install`, which replaces safely.
+# Copies the executable and makes the plugins' links; DESTDIR is for packagers.
 install: build
-	install -d $(DESTDIR)$(BINDIR)
-	install -m 0755 dist/podwire $(DESTDIR)$(BINDIR)/podwire
-	for name in $(NAMES); do ln -sfn podwire $(DESTDIR)$(BINDIR)/$$name; done
+	$(OUT) install --bin-dir $(DESTDIR)$(BINDIR)
 
 clean:
 	rm -rf dist .cache

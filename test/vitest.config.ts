@@ -1,23 +1,27 @@
 import { defineConfig } from "vitest/config";
 
-const kind = (name: string, timeout: number, maxWorkers: number) => ({
+const kind = (name: string, timeout: number, more: { maxWorkers: number; setupFiles?: string[] }) => ({
   extends: true as const,
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 60_000, maxWorkers },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 60_000, ...more },
 });
 
-// The kinds of test; `kernel` needs Bun (bun:ffi), the last three need test/runner/isolated and the built executable.
+// The kinds of test; all but `unit` and `engine` need test/runner/isolated, all but `unit` and `kernel` what `make
+// build` makes. A file has a process of its own ("forks", isolated), and its tests run on that process's main thread: a
+// network namespace belongs to a thread.
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
     pool: "forks",
+    isolate: true,
     allowOnly: !process.env.CI,
     passWithNoTests: true,
     projects: [
-      kind("unit", 20_000, 2),
-      kind("kernel", 20_000, 2),
-      kind("executable", 60_000, 2),
-      kind("runtime", 120_000, 1),
-      kind("fault", 120_000, 1),
+      kind("unit", 20_000, { maxWorkers: 2 }),
+      kind("kernel", 20_000, { maxWorkers: 2, setupFiles: ["test/harness/engine-setup.ts"] }),
+      kind("engine", 120_000, { maxWorkers: 2 }),
+      kind("executable", 60_000, { maxWorkers: 2 }),
+      kind("runtime", 120_000, { maxWorkers: 1 }),
+      kind("fault", 120_000, { maxWorkers: 1 }),
     ],
   },
 });

@@ -1,4 +1,5 @@
-import type { RouteSpec } from "../kernel/rtnetlink/route.ts";
+import type { Link } from "../netlink/rtnetlink/link.ts";
+import type { RouteSpec } from "../netlink/rtnetlink/route.ts";
 import type { Ip, Prefix, Family } from "../net/ip.ts";
 
 /** Who an attachment belongs to: the triple that names it in every verb (SPEC.md, "Container attachments"). */
@@ -18,7 +19,10 @@ export interface Sysctl {
 /** A route of a link, as rtnetlink takes it. */
 export type Route = RouteSpec;
 
-/** An address of a link: IPv6 ones are set with IFA_F_NODAD unless `dad`; `noPrefixRoute` keeps the kernel from adding the connected route. */
+/**
+ * An address of a link: IPv6 ones are set with IFA_F_NODAD unless `dad`; `noPrefixRoute` keeps the kernel from adding
+ * the connected route.
+ */
 export interface LinkAddress {
   prefix: Prefix;
   dad?: boolean;
@@ -62,7 +66,10 @@ export interface VethEnd {
   mac: string;
 }
 
-/** A port of the node that leads to a port of the pod; `hostIp` absent means any address of the node, of the pod address's family. */
+/**
+ * A port of the node that leads to a port of the pod; `hostIp` absent means any address of the node, of the pod
+ * address's family.
+ */
 export interface PortMapping {
   hostPort: number;
   containerPort: number;
@@ -92,8 +99,8 @@ export interface Firewall {
 }
 
 /**
- * Everything one attachment needs to exist, in the host and in the pod, and nothing else: ADD applies it, CHECK compares
- * it, DEL and GC remove it.
+ * Everything one attachment needs to exist, in the host and in the pod, and nothing else: ADD applies it, CHECK
+ * compares it, DEL and GC remove it.
  */
 export interface Attachment {
   owner: Owner;
@@ -123,4 +130,12 @@ export interface Attachment {
     routes: Route[];
   };
   firewall: Firewall;
+}
+
+/** What only the kernel knows about links that were made or found: what ADD reports beyond its plan. */
+export interface Applied {
+  host: Link;
+  bridge?: Link;
+  /** `<bridge>.<vlan>` where the gateway addresses live there */
+  vlanInterface?: Link;
 }

@@ -1,3 +1,5 @@
+import { sha512 } from "../kernel/hash.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
 import type { Owner } from "./attachment.ts";
 
 /** Longest container id and interface name a label carries whole: a runtime's 64 hex digits, and IFNAMSIZ - 1. */
@@ -6,11 +8,9 @@ const IFNAME_BYTES = 15;
 /** "~" and eight hex digits, which stand for the end of a part that was too long. */
 const HASH_BYTES = 9;
 
-const sha512 = (text: string): string => new Bun.CryptoHasher("sha512").update(text).digest("hex");
-
 /** Interface names may hold any byte but "/", ":" and white space; what would break a quoted comment is written %XX. */
 const printable = (text: string): string =>
-  /^[!#$&-[\]-~]*$/.test(text) ? text : [...Buffer.from(text)].map((byte) => escapeByte(byte)).join("");
+  /^[!#$&-[\]-~]*$/.test(text) ? text : Array.from(encodeUtf8(text), escapeByte).join("");
 
 const escapeByte = (byte: number): string => {
   const character = String.fromCharCode(byte);
@@ -25,11 +25,20 @@ const shorten = (part: string, bytes: number): string =>
 export const networkLabel = (network: string, maxBytes: number): string =>
   shorten(network, maxBytes - CONTAINER_BYTES - IFNAME_BYTES - 2);
 
-/** `<network> <container> <ifname>` in at most `maxBytes` bytes of printable ASCII without quotes; different owners have different labels. */
+/**
+ * `<network> <container> <ifname>` in at most `maxBytes` bytes of printable ASCII without quotes; different owners have
+ * different labels.
+ */
 export const ownerLabel = ({ network, containerId, ifname }: Owner, maxBytes: number): string =>
-  [networkLabel(network, maxBytes), shorten(containerId, CONTAINER_BYTES), shorten(printable(ifname), IFNAME_BYTES)].join(" ");
+  [
+    networkLabel(network, maxBytes),
+    shorten(containerId, CONTAINER_BYTES),
+    shorten(printable(ifname), IFNAME_BYTES),
+  ].join(" ");
 
-/** The host end of the owner's veth pair: the same at every call, so a retry, DEL without a namespace, and GC find it. */
+/**
+ * The host end of the owner's veth pair: the same at every call, so a retry, DEL without a namespace, and GC find it.
+ */
 export const hostVethName = ({ network, containerId, ifname }: Owner): string =>
   `veth${sha512(`${network}\0${containerId}\0${ifname}`).slice(0, 11)}`;
 

@@ -1,9 +1,11 @@
 import { CniError, Code } from "../cni/error.ts";
 import { cookieOfSocket, inNamespace, namespaceKind, openNamespace } from "../kernel/namespace.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
-import * as libc from "../kernel/libc.ts";
+import * as linux from "../kernel/linux.ts";
 
-/** The pod's network namespace, open: entered to write its sysctls, spoken to from outside by a socket opened inside. */
+/**
+ * The pod's network namespace, open: entered to write its sysctls, spoken to from outside by a socket opened inside.
+ */
 export class PodNamespace {
   private opened: NetlinkSocket | undefined;
 
@@ -12,11 +14,21 @@ export class PodNamespace {
     readonly fd: number,
   ) {}
 
-  /** Opens CNI_NETNS for ADD and CHECK; CniError 4 when there is no such namespace, 8 when it is podwire's own and that is not `allowOwn`. */
+  /**
+   * Opens CNI_NETNS for ADD and CHECK; CniError 4 when there is no such namespace, 8 when it is podwire's own and that
+   * is not `allowOwn`.
+   */
   static open(path: string, allowOwn: boolean): PodNamespace {
     const kind = judge(path);
-    if (kind === "missing") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)}: no network namespace is there`);
-    if (kind === "no namespace") throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)} is a file but not a network namespace (left behind where one was mounted?)`);
+    if (kind === "missing") {
+      throw new CniError(Code.InvalidEnvironment, `CNI_NETNS ${JSON.stringify(path)}: no network namespace is there`);
+    }
+    if (kind === "no namespace") {
+      throw new CniError(
+        Code.InvalidEnvironment,
+        `CNI_NETNS ${JSON.stringify(path)} is a file but not a network namespace (left behind where one was mounted?)`,
+      );
+    }
     refuseOwn(kind, path, allowOwn);
     return new PodNamespace(path, openNamespace(path));
   }
@@ -44,7 +56,7 @@ export class PodNamespace {
 
   close(): void {
     this.opened?.close();
-    libc.close(this.fd);
+    linux.close(this.fd);
   }
 }
 
@@ -52,13 +64,21 @@ function judge(path: string): ReturnType<typeof namespaceKind> {
   try {
     return namespaceKind(path);
   } catch (error) {
-    if (error instanceof libc.SystemError) throw new CniError(Code.InvalidEnvironment, `CNI_NETNS cannot be looked at: ${error.message}`, "", { cause: error });
+    if (error instanceof linux.SystemError) {
+      throw new CniError(Code.InvalidEnvironment, `CNI_NETNS cannot be looked at: ${error.message}`, "", {
+        cause: error,
+      });
+    }
     throw error;
   }
 }
 
 function refuseOwn(kind: string, path: string, allowOwn: boolean): void {
   if (kind === "own" && !allowOwn) {
-    throw new CniError(Code.InvalidNetns, `CNI_NETNS ${JSON.stringify(path)} is the network namespace podwire itself runs in: it would wire the host to itself`);
+    throw new CniError(
+      Code.InvalidNetns,
+      `CNI_NETNS ${JSON.stringify(path)} is the network namespace podwire itself runs in: ` +
+        `it would wire the host to itself`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import type { NetlinkSocket } from "../kernel/netlink.ts";
-import { decodeAddress, getAddresses } from "../kernel/rtnetlink/address.ts";
-import type { Link } from "../kernel/rtnetlink/link.ts";
+import { decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
+import type { Link } from "../netlink/rtnetlink/link.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { removeLink } from "./apply.ts";
 import type { Owner } from "./attachment.ts";
@@ -36,15 +36,26 @@ export function removeVeth(owner: Owner, host: NetlinkSocket, traces: Traces): "
  * somebody else never is.
  */
 function isEvidentlyOf(link: Link, host: NetlinkSocket, { pod, addresses, mac }: Traces): boolean {
-  const peer = link.peer === undefined ? undefined : listLinks(host).find(({ index, kind, peer: other }) => index === link.peer && kind === "veth" && other === link.index);
+  const peer =
+    link.peer === undefined
+      ? undefined
+      : listLinks(host).find(
+          ({ index, kind, peer: other }) => index === link.peer && kind === "veth" && other === link.index,
+        );
   if (peer?.alias.startsWith("podwire ")) return false;
   if (mac !== undefined && link.mac === mac) return true;
   const present = pod!.socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
   return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
 }
 
-/** GC: deletes the host veths podwire made for attachments of the network that are not in `valid`; returns their names. */
-export function collectVeths(network: string, valid: { containerId: string; ifname: string }[], host: NetlinkSocket): string[] {
+/**
+ * GC: deletes the host veths podwire made for attachments of the network that are not in `valid`; returns their names.
+ */
+export function collectVeths(
+  network: string,
+  valid: { containerId: string; ifname: string }[],
+  host: NetlinkSocket,
+): string[] {
   const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
   const prefix = `podwire ${networkLabel(network, ALIAS_BYTES)} `;
   const lost = listLinks(host).filter(({ name, alias }) => alias.startsWith(prefix) && !kept.has(name));

@@ -6,17 +6,23 @@ const knownToOthers = ["IP", "MAC"];
 const booleans: Record<string, boolean> = { 1: true, true: true, 0: false, false: false };
 
 /** `CNI_ARGS` taken apart: values of the keys the caller knows, and everything that is wrong with the rest. */
-function parse<K extends string>(args: string, known: readonly K[]): { values: Partial<Record<K, string>>; problems: string[] } {
+function parse<K extends string>(
+  args: string,
+  known: readonly K[],
+): { values: Partial<Record<K, string>>; problems: string[] } {
   const values: Partial<Record<string, string>> = {};
   const problems: string[] = [];
   const unknown: string[] = [];
   let ignoreUnknown = false;
   for (const pair of args === "" ? [] : args.split(";")) {
     const [key = "", value, ...more] = pair.split("=");
-    if (value === undefined || more.length > 0) problems.push(`ARGS: invalid pair ${JSON.stringify(pair)}, must be KEY=VALUE`);
-    else if (key === "IgnoreUnknown") {
+    if (value === undefined || more.length > 0) {
+      problems.push(`ARGS: invalid pair ${JSON.stringify(pair)}, must be KEY=VALUE`);
+    } else if (key === "IgnoreUnknown") {
       const said = booleans[value.toLowerCase()];
-      if (said === undefined) problems.push(`ARGS: error parsing value of pair ${JSON.stringify(pair)}, must be 1, true, 0 or false`);
+      if (said === undefined) {
+        problems.push(`ARGS: error parsing value of pair ${JSON.stringify(pair)}, must be 1, true, 0 or false`);
+      }
       ignoreUnknown = said ?? ignoreUnknown;
     } else if (known.includes(key as K)) values[key] = value;
     else if (!knownToOthers.includes(key)) unknown.push(JSON.stringify(pair));
@@ -30,7 +36,10 @@ function parse<K extends string>(args: string, known: readonly K[]): { values: P
  * Throws CniError 4 naming everything wrong, unknown keys too unless `IgnoreUnknown=1` stands anywhere; DEL and GC take
  * what can be read.
  */
-export function readArguments<K extends string>(call: Pick<Invocation, "verb" | "args">, known: readonly K[]): Partial<Record<K, string>> {
+export function readArguments<K extends string>(
+  call: Pick<Invocation, "verb" | "args">,
+  known: readonly K[],
+): Partial<Record<K, string>> {
   const { values, problems } = parse(call.args, known);
   if (problems.length > 0 && call.verb !== "DEL" && call.verb !== "GC") {
     throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: ${problems.join("; ")}`);

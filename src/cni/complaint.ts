@@ -1,4 +1,9 @@
-/** A value that is not what it must be: where it stands, what was written there (undefined: nothing), and what it must be ("must ..."). */
+import { isStackOverflow } from "./json.ts";
+
+/**
+ * A value that is not what it must be: where it stands, what was written there (undefined: nothing), and what it must
+ * be ("must ...").
+ */
 export interface Wrong {
   path: readonly PropertyKey[];
   input: unknown;
@@ -31,10 +36,11 @@ export function show(value: unknown): string {
 
 function stringify(value: unknown): string {
   try {
-    return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value)); // 1e400 is Infinity, no null
+    // a number by itself: 1e400 is Infinity, no null
+    return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   } catch (error) {
     // JSON.parse reads what JSON.stringify has no stack for
-    if (error instanceof RangeError) return `${Array.isArray(value) ? "a list" : "an object"} nested too deeply to show`;
+    if (isStackOverflow(error)) return `${Array.isArray(value) ? "a list" : "an object"} nested too deeply to show`;
     throw error;
   }
 }

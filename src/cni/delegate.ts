@@ -1,8 +1,13 @@
+import { monotonicMs } from "../kernel/clock.ts";
 import { findStat } from "../kernel/file.ts";
-import { S_IFREG, SystemError } from "../kernel/libc.ts";
+import { S_IFREG, sleep, SystemError } from "../kernel/linux.ts";
+import { type Outcome, runProgram } from "../kernel/program.ts";
+import { environmentEntries } from "../kernel/process.ts";
 import { complain } from "../kernel/stderr.ts";
-import { Code, CniError } from "./error.ts";
+import { decodeUtf8 } from "../net/bytes.ts";
+import { Code, CniError, codeFor } from "./error.ts";
 import type { Invocation, Verb } from "./invocation.ts";
+import { tryJson } from "./json.ts";
 import type { Result } from "./result.ts";
 import { decodeDelegateResult } from "./result-shapes.ts";
 import { integer, optional, orElse, parseLeniently, shape, text } from "./schema.ts";
@@ -12,9 +17,9 @@ import { parseVersion } from "./versions.ts";
 const DEADLINE_MS = 5 * 60_000;
 /** How long an executable may be "busy": somebody is writing it, as an installer does (ETXTBSY). */
 const BUSY_MS = 6_000;
-const BUSY_PAUSE_MS = 50;
+const BUSY_PAUSE_US = 50_000;
 
-type Call = Pick<Invocation, "verb" | "path" | "environment" | "stdin" | "cniVersion" | "log">;
+type Call = Pick<Invocation, "verb" | "path" | "stdin" | "cniVersion" | "log">;
 
 /**
  * ADD by another plugin of CNI_PATH: its result with the interfaces dropped, whatever version it spoke. The caller runs
@@ -31,16 +36,28 @@ export function delegateVerb(call: Call, type: string, verb: Verb = call.verb, d
   execute(call, { type, file: getPluginFile(call, type), verb, deadlineMs });
 }
 
-/** The file of a plugin: the first directory of CNI_PATH with a regular file of that name. Throws code 7 naming `ipam.type`. */
+/**
+ * The file of a plugin: the first directory of CNI_PATH with a regular file of that name. Throws code 7 naming
+ * `ipam.type`.
+ */
 export function getPluginFile({ path }: Pick<Invocation, "path">, type: string): string {
   if (type === "" || type === "." || type === ".." || type.includes("/")) {
-    throw new CniError(Code.InvalidConfig, `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be the name of a plugin's executable`);
+    throw new CniError(
+      Code.InvalidConfig,
+      `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be the name of a plugin's executable`,
+    );
   }
   const directories = path.split(":").filter(Boolean);
   const file = directories.map((directory) => `${directory}/${type}`).find(isRegularFile);
   if (file) return file;
-  const where = directories.length > 0 ? `is not in CNI_PATH [${directories.join(" ")}]` : "cannot be looked for: CNI_PATH is not set";
-  throw new CniError(Code.InvalidConfig, `failed to find plugin "${type}": the executable that ipam.type names ${where}`);
+  const where =
+    directories.length > 0
+      ? `is not in CNI_PATH [${directories.join(" ")}]`
+      : "cannot be looked for: CNI_PATH is not set";
+  throw new CniError(
+    Code.InvalidConfig,
+    `failed to find plugin "${type}": the executable that ipam.type names ${where}`,
+  );
 }
 
 function isRegularFile(file: string): boolean {
@@ -59,59 +76,71 @@ interface Execution {
   deadlineMs: number;
 }
 
-/** Runs the plugin with our environment and configuration; what it wrote to stdout. Its stderr is ours when it succeeds. */
-function execute(call: Call, execution: Execution): Buffer {
+/**
+ * Runs the plugin with our environment and configuration; what it wrote to stdout. Its stderr is ours when it succeeds.
+ */
+function execute(call: Call, execution: Execution): string {
   const { type, verb } = execution;
-  const run = call.log.step(`${type} ${verb}`, () => spawn(call, execution));
-  const stderr = run.stderr.toString();
-  if (run.exitedDueToTimeout && run.exitCode === null) {
-    throw new CniError(Code.TryAgainLater, `plugin "${type}" did not finish ${verb} within ${execution.deadlineMs / 1000} s and was killed`, stderr.trim());
+  const ended = call.log.step(`${type} ${verb}`, () => start(call, execution));
+  const { exitCode, signal, timedOut } = ended;
+  const [stdout, stderr] = [decodeUtf8(ended.stdout), decodeUtf8(ended.stderr)];
+  if (timedOut && exitCode === undefined) {
+    throw new CniError(
+      Code.TryAgainLater,
+      `plugin "${type}" did not finish ${verb} within ${execution.deadlineMs / 1000} s and was killed`,
+      stderr.trim(),
+    );
   }
-  if (run.exitCode !== 0) throw failure(type, run.stdout.toString(), stderr, run.signalCode ? `killed by ${run.signalCode}` : `exit status ${run.exitCode}`);
+  if (exitCode !== 0) throw failure(type, stdout, stderr, signal ? `killed by ${signal}` : `exit status ${exitCode}`);
   if (stderr) complain(stderr);
-  return run.stdout;
+  return stdout;
 }
 
-function spawn(call: Call, { type, file, verb, deadlineMs }: Execution) {
-  for (const giveUp = performance.now() + BUSY_MS; ; Bun.sleepSync(BUSY_PAUSE_MS)) {
+function start(call: Call, { type, file, verb, deadlineMs }: Execution): Outcome {
+  const environment = environmentEntries({ CNI_COMMAND: verb });
+  for (const giveUp = monotonicMs() + BUSY_MS; ; sleep(BUSY_PAUSE_US)) {
     try {
-      return Bun.spawnSync({
-        cmd: [file],
-        env: { ...call.environment, CNI_COMMAND: verb },
-        stdin: call.stdin,
-        stdout: "pipe",
-        stderr: "pipe",
-        timeout: deadlineMs,
-        killSignal: "SIGKILL",
-      });
+      return runProgram(file, { args: [], environment, input: call.stdin, deadlineMs });
     } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      if (code === "ETXTBSY" && performance.now() < giveUp) continue;
-      const busy = code === "ETXTBSY";
-      throw new CniError(busy ? Code.TryAgainLater : Code.InvalidConfig, `cannot run plugin "${type}" (${file})`, (error as Error).message, { cause: error });
+      if (!(error instanceof SystemError)) throw error;
+      if (error.code === "ETXTBSY" && monotonicMs() < giveUp) continue;
+      if (error.code === "EFBIG") {
+        throw new CniError(Code.Decode, `plugin "${type}" (${file}) wrote more than any result has`, error.message, {
+          cause: error,
+        });
+      }
+      throw new CniError(
+        codeFor(error, Code.InvalidConfig),
+        `cannot run plugin "${type}" (${file})`,
+        error.message,
+        { cause: error },
+      );
     }
   }
 }
 
 /** The plugin's own error, code and all; where it printed none, 999 with what it left on stdout and stderr. */
 function failure(type: string, stdout: string, stderr: string, how: string): CniError {
-  const said = parseLeniently(shape({ code: optional(integer()), msg: orElse(text(), ""), details: orElse(text(), "") }), tryJson(stdout)).value;
+  const said = parseLeniently(
+    shape({ code: optional(integer()), msg: orElse(text(), ""), details: orElse(text(), "") }),
+    tryJson(stdout),
+  ).value;
   if (said.code !== undefined) return new CniError(said.code, said.msg, said.details);
-  const details = [stdout, stderr].map((output) => output.trim()).filter(Boolean).join("\n");
+  const details = [stdout, stderr]
+    .map((output) => output.trim())
+    .filter(Boolean)
+    .join("\n");
   return new CniError(Code.Internal, `plugin "${type}" failed without an error in JSON: ${how}`, details);
 }
 
-function parseAnswer(stdout: Buffer, type: string): unknown {
-  const json = tryJson(stdout.toString());
-  if (json === undefined) throw new CniError(Code.Decode, `plugin "${type}" succeeded but what it printed is not JSON`, stdout.toString().slice(0, 1000));
-  return json ?? {};
-}
-
-function tryJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
+function parseAnswer(stdout: string, type: string): unknown {
+  const json = tryJson(stdout);
+  if (json === undefined) {
+    throw new CniError(
+      Code.Decode,
+      `plugin "${type}" succeeded but what it printed is not JSON`,
+      stdout.slice(0, 1000),
+    );
   }
+  return json ?? {};
 }

@@ -4,7 +4,10 @@ import type { Invocation, Verb } from "./invocation.ts";
 import { show } from "./complaint.ts";
 
 export type Environment = Record<string, string | undefined>;
-export type EnvironmentPart = Pick<Invocation, "verb" | "containerId" | "netns" | "ifname" | "args" | "path" | "netnsOverride">;
+export type EnvironmentPart = Pick<
+  Invocation,
+  "verb" | "containerId" | "netns" | "ifname" | "args" | "path" | "netnsOverride"
+>;
 
 const required: Record<Verb, readonly string[]> = {
   ADD: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
@@ -25,25 +28,35 @@ const linkNameRule = "1 to 15 bytes without / : and white space, and not . or ..
 
 /**
  * What a runtime says through CNI_* variables, checked for the verb; an empty variable counts as one that is not set.
- * Throws one CniError 4 that names everything that is missing or wrong. CNI_PATH is asked for when something is delegated.
+ * Throws one CniError 4 that names everything that is missing or wrong. CNI_PATH is asked for when something is
+ * delegated.
  */
 export function parseEnvironment(environment: Environment): EnvironmentPart {
   const verb = environment.CNI_COMMAND ?? "";
   if (!isVerb(verb)) {
     const known = Object.keys(required).join(", ");
-    throw new CniError(Code.InvalidEnvironment, verb ? `unknown CNI_COMMAND: ${verb}` : "required env variables [CNI_COMMAND] missing", `known: ${known}`);
+    throw new CniError(
+      Code.InvalidEnvironment,
+      verb ? `unknown CNI_COMMAND: ${verb}` : "required env variables [CNI_COMMAND] missing",
+      `known: ${known}`,
+    );
   }
   const needed = required[verb];
-  const read = (name: string): string => (needed.includes(name) || name === "CNI_NETNS" ? (environment[name] ?? "") : "");
+  const read = (name: string): string =>
+    needed.includes(name) || name === "CNI_NETNS" ? (environment[name] ?? "") : "";
   const part = { containerId: read("CNI_CONTAINERID"), netns: read("CNI_NETNS"), ifname: read("CNI_IFNAME") };
 
   const missing = needed.filter((name) => !environment[name]);
   const problems = missing.length > 0 ? [`required env variables [${missing.join(",")}] missing`] : [];
   const { containerId, ifname } = part;
   if (containerId && !isIdentifier(containerId)) {
-    problems.push(`invalid characters in containerID: CNI_CONTAINERID is ${show(containerId)}, must be ${identifierRule}`);
+    problems.push(
+      `invalid characters in containerID: CNI_CONTAINERID is ${show(containerId)}, must be ${identifierRule}`,
+    );
   }
-  if (ifname && !isLinkName(ifname)) problems.push(`invalid interface name: CNI_IFNAME is ${show(ifname)}, must be ${linkNameRule}`);
+  if (ifname && !isLinkName(ifname)) {
+    problems.push(`invalid interface name: CNI_IFNAME is ${show(ifname)}, must be ${linkNameRule}`);
+  }
   if (problems.length > 0) throw new CniError(Code.InvalidEnvironment, problems.join("; "));
 
   return {

@@ -11,7 +11,10 @@ const fromText =
 /** An address; `optionalOrEmpty(ip)` for gateways, whose empty string means that there is none. */
 export const ip = decoded<Ip>(fromText(parseIp), "an IP address");
 /** An address with its prefix length; host bits are kept. */
-export const prefix = decoded<Prefix>(fromText(parsePrefix), "an address with a prefix length, such as 10.1.0.0/16 or fd00::/64");
+export const prefix = decoded<Prefix>(
+  fromText(parsePrefix),
+  "an address with a prefix length, such as 10.1.0.0/16 or fd00::/64",
+);
 /** A MAC address in any notation Go parses, as canonical text. */
 export const mac = decoded<string>(fromText(parseMac), "a MAC address, such as 0a:58:0a:01:00:02");
 
@@ -32,9 +35,18 @@ const texts = optional(list(text()));
 export const dns = shape({ nameservers: texts, domain: optional(text()), search: texts, options: texts });
 
 /** The `dns` object with what is absent filled in. */
-export const toDns = (written: Infer<typeof dns> = {}): Dns => ({ nameservers: [], domain: "", search: [], options: [], ...written });
+export const toDns = (written: Infer<typeof dns> = {}): Dns => ({
+  nameservers: [],
+  domain: "",
+  search: [],
+  options: [],
+  ...written,
+});
 
-/** The DNS a configuration puts in place of IPAM's, or undefined where it says nothing; an empty list does say something. */
+/**
+ * The DNS a configuration puts in place of IPAM's, or undefined where it says nothing; an empty list does say
+ * something.
+ */
 export function overridingDns(written: Infer<typeof dns> | undefined): Dns | undefined {
   const says = written && (written.nameservers || written.search || written.options || written.domain);
   return says ? toDns(written) : undefined;

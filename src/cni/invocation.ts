@@ -18,10 +18,8 @@ export interface Invocation {
   path: string;
   /** CNI_NETNS_OVERRIDE: the plugin's own namespace is allowed */
   netnsOverride: boolean;
-  /** the whole environment, for a delegate */
-  environment: Record<string, string | undefined>;
   /** standard input, byte for byte, for a delegate */
-  stdin: Buffer;
+  stdin: Uint8Array;
   /** keys as they were written; plugins read it through their schema (schema.ts) */
   config: JsonObject;
   network: string;

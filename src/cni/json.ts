@@ -1,4 +1,9 @@
-/** What Go's encoder escapes inside strings beyond what JSON asks for, so that the text is safe inside HTML and JavaScript. */
+import { JsonFault, scanJson } from "./json-scanner.ts";
+
+/**
+ * What Go's encoder escapes inside strings beyond what JSON asks for, so that the text is safe inside HTML and
+ * JavaScript.
+ */
 const escaped = /[<>&\u2028\u2029]/g;
 const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
@@ -7,3 +12,50 @@ export const printJson = (value: unknown): string => JSON.stringify(value, null,
 
 /** The value on one line, with Go's escapes. */
 export const printCompactJson = (value: unknown): string => JSON.stringify(value).replace(escaped, escape);
+
+/**
+ * The engine reads and prints JSON by calling itself: what is nested deeper than its stack allows is no failure of
+ * podwire's.
+ */
+export const isStackOverflow = (error: unknown): boolean =>
+  error instanceof Error && !(error instanceof SyntaxError) && /stack/i.test(error.message);
+
+/** The value a text is, undefined where it is no JSON, or nested too deeply to be read. */
+export function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError || isStackOverflow(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Where a text stops being JSON, and why: `line 3, column 7: expected "," or "}", found "x"`; "" for one that is JSON.
+ */
+export function explainJson(text: string): string {
+  try {
+    scanJson(text);
+    return "";
+  } catch (error) {
+    if (!(error instanceof JsonFault)) throw error;
+    const { line, column } = placeOf(text, error.at);
+    return `line ${line}, column ${column}: ${error.message}`;
+  }
+}
+
+/** Lines and characters are counted from 1. */
+function placeOf(text: string, at: number): { line: number; column: number } {
+  let line = 1;
+  let start = 0;
+  for (let end = text.indexOf("\n"); end >= 0 && end < at; end = text.indexOf("\n", start)) {
+    line++;
+    start = end + 1;
+  }
+  let column = 1;
+  for (let each = start; each < at; each++) if (!isLowSurrogate(text.charCodeAt(each))) column++;
+  return { line, column };
+}
+
+/** The second half of a character beyond U+FFFF. */
+const isLowSurrogate = (code: number): boolean => code >= 0xdc00 && code < 0xe000;

@@ -33,9 +33,17 @@ export const quietLog = (complain: (message: string) => void = () => undefined):
   finish: () => undefined,
 });
 
-/** A log that hands JSON lines, each with its newline, to `write`. */
-export function lineLog(subject: LogSubject, level: LogLevel, write: (line: string) => void): Log {
-  const started = performance.now();
+/** What a log needs of the world. */
+export interface LogEdges {
+  /** takes a line of JSON, with its newline */
+  write(line: string): void;
+  /** milliseconds of a clock that only goes forward */
+  now(): number;
+}
+
+/** A log that writes JSON lines. */
+export function lineLog(subject: LogSubject, level: LogLevel, { write, now }: LogEdges): Log {
+  const started = now();
   const steps: { name: string; ms: number; failed?: boolean }[] = [];
   const facts: LogFacts = {};
   const about = Object.fromEntries(Object.entries(subject).filter(([, value]) => value !== ""));
@@ -45,14 +53,14 @@ export function lineLog(subject: LogSubject, level: LogLevel, write: (line: stri
   };
   return {
     step(name, work) {
-      const from = performance.now();
+      const from = now();
       let failed = true;
       try {
         const result = work();
         failed = false;
         return result;
       } finally {
-        const step = { name, ms: round(performance.now() - from), ...(failed && { failed }) };
+        const step = { name, ms: round(now() - from), ...(failed && { failed }) };
         steps.push(step);
         line("debug", { step });
       }
@@ -60,7 +68,7 @@ export function lineLog(subject: LogSubject, level: LogLevel, write: (line: stri
     warn: (message) => line("warn", { message }),
     note: (key, value) => void (facts[key] = value),
     finish(outcome) {
-      const rest = { ms: round(performance.now() - started), steps, ...(Object.keys(facts).length > 0 && { facts }) };
+      const rest = { ms: round(now() - started), steps, ...(Object.keys(facts).length > 0 && { facts }) };
       if (outcome === "ok") line("info", { outcome, ...rest });
       else line("error", { outcome: "failed", ...outcome, ...rest });
     },

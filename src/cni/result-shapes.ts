@@ -13,7 +13,12 @@ const listOrAbsent = <T>(items: T[]): T[] | undefined => (items.length > 0 ? ite
 /** The result as text in the form of `version`; 0.1.0 and 0.2.0 need at least one address. */
 export function encodeResult(result: Result, version: Version): string {
   const family = resultFamily(version);
-  const body = family === "current" ? current(result, version) : family === "versioned-ips" ? versionedIps(result) : ip4Ip6(result, version);
+  const body =
+    family === "current"
+      ? current(result, version)
+      : family === "versioned-ips"
+        ? versionedIps(result)
+        : ip4Ip6(result, version);
   return printJson({ cniVersion: version, ...body });
 }
 
@@ -21,21 +26,37 @@ export function encodeResult(result: Result, version: Version): string {
 const current = (result: Result, version: Version) => ({
   dns: Object.values(dnsParts(result.dns)).some(Boolean) ? sortKeys(dnsParts(result.dns)) : undefined,
   interfaces: listOrAbsent(
-    result.interfaces.map(({ name, mac, mtu, pciID, sandbox, socketPath }) =>
-      ({ mac: orAbsent(mac), mtu: version === "1.0.0" ? undefined : orAbsent(mtu), name, pciID: orAbsent(pciID), sandbox: orAbsent(sandbox), socketPath: orAbsent(socketPath) }),
-    ),
+    result.interfaces.map(({ name, mac, mtu, pciID, sandbox, socketPath }) => ({
+      mac: orAbsent(mac),
+      mtu: version === "1.0.0" ? undefined : orAbsent(mtu),
+      name,
+      pciID: orAbsent(pciID),
+      sandbox: orAbsent(sandbox),
+      socketPath: orAbsent(socketPath),
+    })),
   ),
-  ips: listOrAbsent(result.ips.map((one) => ({ address: formatPrefix(one.address), gateway: one.gateway && formatIp(one.gateway), interface: one.interface }))),
+  ips: listOrAbsent(
+    result.ips.map((one) => ({
+      address: formatPrefix(one.address),
+      gateway: one.gateway && formatIp(one.gateway),
+      interface: one.interface,
+    })),
+  ),
   routes: listOrAbsent(result.routes.map((one) => sortKeys(routeParts(one)))),
 });
 
 /** 0.3.0 to 0.4.0: each address says its family, `dns` is always there. */
 const versionedIps = (result: Result) => ({
-  interfaces: listOrAbsent(result.interfaces.map(({ name, mac, sandbox }) => ({ name, mac: orAbsent(mac), sandbox: orAbsent(sandbox) }))),
+  interfaces: listOrAbsent(
+    result.interfaces.map(({ name, mac, sandbox }) => ({ name, mac: orAbsent(mac), sandbox: orAbsent(sandbox) })),
+  ),
   ips: listOrAbsent(
-    result.ips.map(({ address, gateway, interface: index }) =>
-      ({ version: String(address.ip.family), interface: index, address: formatPrefix(address), gateway: gateway && formatIp(gateway) }),
-    ),
+    result.ips.map(({ address, gateway, interface: index }) => ({
+      version: String(address.ip.family),
+      interface: index,
+      address: formatPrefix(address),
+      gateway: gateway && formatIp(gateway),
+    })),
   ),
   routes: listOrAbsent(result.routes.map(routeParts)),
   dns: dnsParts(result.dns),
@@ -47,19 +68,37 @@ function ip4Ip6(result: Result, version: Version) {
   const entry = (family: Family) => {
     const first = result.ips.find(({ address }) => address.ip.family === family);
     if (!first) return undefined;
-    const routes = result.routes.filter(({ dst }) => dst.ip.family === family).map(({ dst, gw }) => ({ dst: formatPrefix(dst), gw: gw && formatIp(gw) }));
-    return { ip: formatPrefix(first.address), gateway: first.gateway && formatIp(first.gateway), routes: listOrAbsent(routes) };
+    const routes = result.routes
+      .filter(({ dst }) => dst.ip.family === family)
+      .map(({ dst, gw }) => ({ dst: formatPrefix(dst), gw: gw && formatIp(gw) }));
+    return {
+      ip: formatPrefix(first.address),
+      gateway: first.gateway && formatIp(first.gateway),
+      routes: listOrAbsent(routes),
+    };
   };
   return { ip4: entry(4), ip6: entry(6), dns: dnsParts(result.dns) };
 }
 
-const routeParts = ({ dst, gw, mtu, advmss, priority, table, scope }: ResultRoute) =>
-  ({ dst: formatPrefix(dst), gw: gw && formatIp(gw), mtu: orAbsent(mtu), advmss: orAbsent(advmss), priority: orAbsent(priority), table, scope });
+const routeParts = ({ dst, gw, mtu, advmss, priority, table, scope }: ResultRoute) => ({
+  dst: formatPrefix(dst),
+  gw: gw && formatIp(gw),
+  mtu: orAbsent(mtu),
+  advmss: orAbsent(advmss),
+  priority: orAbsent(priority),
+  table,
+  scope,
+});
 
-const dnsParts = ({ nameservers, domain, search, options }: Dns) =>
-  ({ nameservers: listOrAbsent(nameservers), domain: orAbsent(domain), search: listOrAbsent(search), options: listOrAbsent(options) });
+const dnsParts = ({ nameservers, domain, search, options }: Dns) => ({
+  nameservers: listOrAbsent(nameservers),
+  domain: orAbsent(domain),
+  search: listOrAbsent(search),
+  options: listOrAbsent(options),
+});
 
-const sortKeys = (value: object): object => Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+const sortKeys = (value: object): object =>
+  Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /**
  * The `prevResult` of a configuration of the given version. What it says of its own version must be of the same family:
@@ -71,7 +110,11 @@ export function decodePrevResult(json: unknown, version: Version): Result {
   const family = versions.filter((one) => resultFamily(one) === resultFamily(version));
   if (!family.includes(written as Version)) {
     const allowed = family.map((one) => `"${one}"`).join(", ");
-    throw new CniError(Code.InvalidConfig, `invalid configuration: prevResult.cniVersion is ${JSON.stringify(written)}, must be one of ${allowed}, as the configuration's is "${version}"`);
+    throw new CniError(
+      Code.InvalidConfig,
+      `invalid configuration: prevResult.cniVersion is ${JSON.stringify(written)}, ` +
+        `must be one of ${allowed}, as the configuration's is "${version}"`,
+    );
   }
   return decode(json, version, prevResult);
 }
@@ -80,13 +123,19 @@ export function decodePrevResult(json: unknown, version: Version): Result {
 export function decodeDelegateResult(json: unknown, version: Version, plugin: string): Result {
   const subject = { code: Code.Decode, what: `result of plugin "${plugin}"`, root: "" };
   const written = ownVersion(json, subject) || version;
-  if (!isSupported(written)) throw new CniError(Code.Decode, `unsupported CNI result version ${JSON.stringify(written)} from plugin "${plugin}"`);
+  if (!isSupported(written)) {
+    throw new CniError(
+      Code.Decode,
+      `unsupported CNI result version ${JSON.stringify(written)} from plugin "${plugin}"`,
+    );
+  }
   return decode(json, written, subject);
 }
 
 const prevResult: Subject = { code: Code.InvalidConfig, what: "configuration", root: "prevResult" };
 
-const ownVersion = (json: unknown, subject: Subject): string | undefined => parseAs(shape({ cniVersion: optional(text()) }), json, subject).cniVersion;
+const ownVersion = (json: unknown, subject: Subject): string | undefined =>
+  parseAs(shape({ cniVersion: optional(text()) }), json, subject).cniVersion;
 
 const decode = (json: unknown, version: Version, subject: Subject): Result =>
   resultFamily(version) === "ip4-ip6" ? decodeOld(json, subject) : decodeNew(json, subject);
@@ -95,7 +144,19 @@ const decode = (json: unknown, version: Version, subject: Subject): Result =>
 function decodeNew(json: unknown, subject: Subject): Result {
   const word = optionalOrEmpty(text());
   const schema = shape({
-    interfaces: orElse(list(shape({ name: orElse(text(), ""), mac: word, mtu: optional(integer()), sandbox: word, socketPath: word, pciID: word })), []),
+    interfaces: orElse(
+      list(
+        shape({
+          name: orElse(text(), ""),
+          mac: word,
+          mtu: optional(integer()),
+          sandbox: word,
+          socketPath: word,
+          pciID: word,
+        }),
+      ),
+      [],
+    ),
     ips: orElse(list(shape({ address: prefix, gateway: optionalOrEmpty(ip), interface: optional(integer()) })), []),
     routes: orElse(list(route), []),
     dns: optional(dns),

@@ -44,14 +44,14 @@ export interface Complaint {
 
 /** An object; `rules` look at it once its keys are valid by themselves. */
 export function shape<F extends Fields>(fields: F, rules: (value: Flat<Shape<F>>) => Complaint[] = () => []): Schema<Flat<Shape<F>>> {
-  let names: Map<string, string> | undefined;
+  const names = new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]));
   return {
     read(json, path, wrong) {
       const value: JsonObject = {};
       const before = wrong.length;
       if (!isObject(json)) wrong.push({ path, input: json, must: "must be an object" });
       else {
-        const written = respell(json, fields, (names ??= new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]))));
+        const written = respell(json, fields, names);
         for (const name of Object.keys(fields)) {
           const field = fields[name]!.read(written[name], [...path, name], wrong);
           if (field !== undefined) value[name] = field;
@@ -192,8 +192,10 @@ export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root 
 export const parseConfig = <T>(schema: Schema<T>, json: unknown, root = ""): T =>
   parseAs(schema, json, { code: Code.InvalidConfig, what: "configuration", root });
 
-/** After this many wrong keys a whole top-level key goes with each, so that a hostile configuration does not take for ever. */
+// Every drop reads the configuration again, so that a hostile one must not take for ever: after this many a whole
+// top-level key goes with each, and at once where one key has more wrong ones in it than anybody would write.
 const SINGLE_DROPS = 30;
+const CROWD = 1000;
 
 /**
  * The typed value of what is valid, for verbs that must go on with a configuration that is not: a wrong key is dropped,
@@ -205,8 +207,9 @@ export function parseLeniently<T>(schema: Schema<T>, json: unknown, root = ""): 
     const outcome = attempt(schema, rest);
     if ("value" in outcome) return { value: outcome.value, dropped };
     const [wrong] = outcome.wrong;
+    const isCrowd = outcome.wrong.length > CROWD && outcome.wrong[CROWD]!.path[0] === wrong.path[0];
     if (wrong.path.length === 0 || dropped.length > 2 * SINGLE_DROPS) rest = {};
-    else rest = without(rest, dropped.length < SINGLE_DROPS ? wrong.path : wrong.path.slice(0, 1));
+    else rest = without(rest, dropped.length < SINGLE_DROPS && !isCrowd ? wrong.path : wrong.path.slice(0, 1));
     dropped.push(describe(wrong, root));
   }
 }

@@ -39,7 +39,12 @@ const BLIND_TRIES = 64;
  * The first candidate that `claim` gets. A set that is nearly full would cost one claim per lease, so after a while
  * `readTaken` is asked, once, for the addresses (as numbers, of the set's family) that have a file.
  */
-export function claimFirst(set: RangeSet, last: Ip | undefined, claim: (ip: Ip) => boolean, readTaken: () => Set<bigint>): Candidate | undefined {
+export function claimFirst(
+  set: RangeSet,
+  last: Ip | undefined,
+  claim: (ip: Ip) => boolean,
+  readTaken: () => Set<bigint>,
+): Candidate | undefined {
   let taken: Set<bigint> | undefined;
   let tries = 0;
   for (const candidate of candidates(set, last)) {

@@ -1,22 +1,25 @@
-import { Code, CniError } from "../cni/error.ts";
-import { findStat } from "../kernel/file.ts";
-import * as libc from "../kernel/libc.ts";
+import { Code, CniError, messageOf } from "../cni/error.ts";
+import { findStat, namesIn, removeFile } from "../kernel/file.ts";
+import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
-import { asidePath, folderPath, type Holder, leasedAddresses, type LeaseFolder, type LeaseOwner, namesIn, readLease, removeFile } from "./folder.ts";
+import { leasedAddresses, readLease } from "./folder.ts";
 import { pruneRecords } from "./knowledge.ts";
+import { asidePath, folderPath, type Holder, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
 import { explaining } from "./leases.ts";
 import { type LeaseStore, withStore } from "./store.ts";
 
 /**
- * GC: frees the addresses of every attachment that is not valid and returns them. A file with the container id alone stays
- * while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as one error.
+ * GC: frees the addresses of every attachment that is not valid and returns them. A file with the container id alone
+ * stays while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as
+ * one error.
  */
 export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[]): Ip[] {
-  if (!libc.exists(folderPath(folder))) return [];
+  if (!linux.exists(folderPath(folder))) return [];
   // The beginning of a valid id counts as well: such a file may be a lease that was cut short
   const isContainer = (id: string): boolean => valid.some(({ containerId }) => containerId.startsWith(id));
   const attachments = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
-  const isValid = ({ containerId, ifname }: Holder): boolean => (ifname === undefined ? isContainer(containerId) : attachments.has(`${containerId}:${ifname}`));
+  const isValid = ({ containerId, ifname }: Holder): boolean =>
+    ifname === undefined ? isContainer(containerId) : attachments.has(`${containerId}:${ifname}`);
   return explaining(`cannot collect the leases in ${folderPath(folder)}`, () => {
     const { released, failures } = withStore(folder, (store) => {
       const outcome = releaseInvalid(store, isValid);
@@ -30,7 +33,10 @@ export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[])
   });
 }
 
-function releaseInvalid(store: LeaseStore, isValid: (holder: Holder) => boolean): { released: Ip[]; failures: string[] } {
+function releaseInvalid(
+  store: LeaseStore,
+  isValid: (holder: Holder) => boolean,
+): { released: Ip[]; failures: string[] } {
   const released: Ip[] = [];
   const failures: string[] = [];
   for (const ip of leasedAddresses(store.folder)) {
@@ -39,7 +45,7 @@ function releaseInvalid(store: LeaseStore, isValid: (holder: Holder) => boolean)
     try {
       if (store.release(ip, holder)) released.push(ip);
     } catch (error) {
-      failures.push(`${formatIp(ip)}: ${(error as Error).message}`);
+      failures.push(`${formatIp(ip)}: ${messageOf(error)}`);
     }
   }
   return { released, failures };

@@ -3,9 +3,21 @@ import { Code, CniError } from "../cni/error.ts";
 import { ip, prefix, route } from "../cni/fields.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { ResultRoute } from "../cni/result.ts";
-import { type Complaint, decoded, type Infer, list, optional, optionalOrEmpty, orElse, parseConfig, parseLeniently, shape, text } from "../cni/schema.ts";
+import {
+  type Complaint,
+  decoded,
+  type Infer,
+  list,
+  optional,
+  optionalOrEmpty,
+  orElse,
+  parseConfig,
+  parseLeniently,
+  shape,
+  text,
+} from "../cni/schema.ts";
 import { type Ip, parseIp, parsePrefix } from "../net/ip.ts";
-import type { LeaseFolder } from "./folder.ts";
+import type { LeaseFolder } from "./lease-folder.ts";
 import { rangeComplaints, type RangeSet, setComplaints, toRange } from "./range.ts";
 import type { Request } from "./requests.ts";
 
@@ -27,7 +39,10 @@ const rangeSets = list(list(shape({ subnet: prefix, ...bounds }, rangeComplaints
 
 /** `10.1.0.5` or `10.1.0.5/16`: the length says nothing, the subnet's counts. */
 const parseRequested = (value: string): Ip | undefined => parsePrefix(value)?.ip ?? parseIp(value);
-const requested = orElse(list(decoded<Ip>((value) => (typeof value === "string" ? parseRequested(value) : undefined), "an IP address")), []);
+const requested = orElse(
+  list(decoded<Ip>((value) => (typeof value === "string" ? parseRequested(value) : undefined), "an IP address")),
+  [],
+);
 
 const path = text("a path (no NUL in it)", (value) => !value.includes("\0"));
 
@@ -53,15 +68,23 @@ type Keys = Infer<ReturnType<typeof shape<typeof keys>>>;
 /** The runtime's sets come first, then the one of the old keys beside `ranges`, then `ranges`. */
 function setsOf({ ipam, runtimeConfig }: Pick<Keys, "ipam" | "runtimeConfig">): RangeSet[] {
   const { subnet, ...others } = ipam;
-  return [...runtimeConfig.ipRanges, ...(subnet ? [[{ subnet, ...others }]] : []), ...ipam.ranges].map((set) => set.map(toRange));
+  return [...runtimeConfig.ipRanges, ...(subnet ? [[{ subnet, ...others }]] : []), ...ipam.ranges].map((set) =>
+    set.map(toRange),
+  );
 }
 
 /** Versions 0.1.0 and 0.2.0, and their default "", have one place for an address of each family in their results. */
 const oneAddressVersions = ["", "0.1.0", "0.2.0"];
 
-function wholeComplaints({ ipam, runtimeConfig, cniVersion }: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">): Complaint[] {
+function wholeComplaints({
+  ipam,
+  runtimeConfig,
+  cniVersion,
+}: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">): Complaint[] {
   const sets = setsOf({ ipam, runtimeConfig });
-  if (sets.length === 0) return [{ at: "ipam", must: "must have address ranges: no IP ranges specified (`ranges` or `subnet`)" }];
+  if (sets.length === 0) {
+    return [{ at: "ipam", must: "must have address ranges: no IP ranges specified (`ranges` or `subnet`)" }];
+  }
   const complaints = setComplaints(sets);
   const families = sets.map((set) => set[0]?.subnet.ip.family);
   if (oneAddressVersions.includes(cniVersion) && new Set(families).size < families.length) {
@@ -75,7 +98,9 @@ export function parseIpamConfig(call: Invocation): HostLocalConfig {
   const config = parseConfig(shape(keys, wholeComplaints), call.config);
   const { IP: argument = "" } = readArguments(call, ["IP"]);
   const fromArguments = argument === "" ? undefined : parseRequested(argument);
-  if (argument !== "" && !fromArguments) throw new CniError(Code.InvalidEnvironment, `CNI_ARGS IP is ${JSON.stringify(argument)}, must be an IP address`);
+  if (argument !== "" && !fromArguments) {
+    throw new CniError(Code.InvalidEnvironment, `CNI_ARGS IP is ${JSON.stringify(argument)}, must be an IP address`);
+  }
   return {
     folder: folderOf(config.ipam.dataDir, call.network),
     sets: setsOf(config),
@@ -91,8 +116,14 @@ export function parseIpamConfig(call: Invocation): HostLocalConfig {
 
 /** Where the leases are, from a configuration that need not be valid otherwise: all that DEL and GC need. */
 export function parseLeaseFolder(call: Pick<Invocation, "config" | "network">): LeaseFolder {
-  const { value } = parseLeniently(shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) }), call.config);
+  const { value } = parseLeniently(
+    shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) }),
+    call.config,
+  );
   return folderOf(value.ipam.dataDir, call.network);
 }
 
-const folderOf = (dataDir: string, network: string): LeaseFolder => ({ dataDir: dataDir.replace(/(?<=.)\/+$/, "") || DEFAULT_DATA_DIR, network });
+const folderOf = (dataDir: string, network: string): LeaseFolder => ({
+  dataDir: dataDir.replace(/(?<=.)\/+$/, "") || DEFAULT_DATA_DIR,
+  network,
+});

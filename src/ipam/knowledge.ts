@@ -1,7 +1,11 @@
-import { writeFile } from "../kernel/file.ts";
-import { exists } from "../kernel/libc.ts";
+import { tryJson } from "../cni/json.ts";
+import { isObject } from "../cni/schema.ts";
+import { ensureDirectory, findText, namesIn, removeFile, writeFile } from "../kernel/file.ts";
+import { sha512 } from "../kernel/hash.ts";
+import { exists } from "../kernel/linux.ts";
+import { utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
-import { asidePath, ensureDirectory, findText, type LeaseFolder, type LeaseOwner, namesIn, removeFile } from "./folder.ts";
+import { asidePath, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
 
 /** What a main plugin knows of the pod that gets the lease: enough to tell later whether the pod is gone. */
 export interface Knowledge {
@@ -27,22 +31,29 @@ export interface LeaseRecord {
 /** Longest file name that is made of the owner's own words; ext4 and most others allow 255 bytes. */
 const READABLE_BYTES = 200;
 
-/** `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed one. */
+/**
+ * `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed
+ * one.
+ */
 function recordName({ containerId, ifname }: LeaseOwner): string {
   const readable = `${containerId}:${ifname}`;
-  const hashed = (): string => `sha512:${new Bun.CryptoHasher("sha512").update(readable).digest("hex").slice(0, 64)}`;
-  return Buffer.byteLength(readable) <= READABLE_BYTES ? readable : hashed();
+  return utf8Length(readable) <= READABLE_BYTES ? readable : `sha512:${sha512(readable).slice(0, 64)}`;
 }
 
 const recordPath = (folder: LeaseFolder, owner: LeaseOwner): string => `${asidePath(folder)}/${recordName(owner)}`;
 
-/** Where an ADD prepares its lease file: the owner's own place, so that the DEL after an ADD that was killed finds it. */
-export const draftPath = (folder: LeaseFolder, owner: LeaseOwner): string => `${asidePath(folder)}/.new-${recordName(owner)}`;
+/**
+ * Where an ADD prepares its lease file: the owner's own place, so that the DEL after an ADD that was killed finds it.
+ */
+export const draftPath = (folder: LeaseFolder, owner: LeaseOwner): string =>
+  `${asidePath(folder)}/.new-${recordName(owner)}`;
 
 /** The owner's record; undefined when there is none, or when it was cut short. */
 export function findRecord(folder: LeaseFolder, owner: LeaseOwner): LeaseRecord | undefined {
   const record = decodeRecord(findText(recordPath(folder, owner)));
-  return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname ? record : undefined;
+  return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname
+    ? record
+    : undefined;
 }
 
 /** True when there is a record, readable or not. */
@@ -51,7 +62,17 @@ export const hasRecord = (folder: LeaseFolder, owner: LeaseOwner): boolean => ex
 /** Not flushed to disk: a record that is lost is made up for by reading all leases. */
 export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {
   const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
-  const json = { ...owner, ips: ips.map(formatIp), marker, ...(knowledge && { hostVeth: knowledge.hostVeth, netns: knowledge.netns, ...cookie, ...(knowledge.firewall && { firewall: true }) }) };
+  const json = {
+    ...owner,
+    ips: ips.map(formatIp),
+    marker,
+    ...(knowledge && {
+      hostVeth: knowledge.hostVeth,
+      netns: knowledge.netns,
+      ...cookie,
+      ...(knowledge.firewall && { firewall: true }),
+    }),
+  };
   writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
 }
 
@@ -70,22 +91,27 @@ export function pruneRecords(folder: LeaseFolder, isWanted: (owner: LeaseOwner) 
 export const ensureAside = (folder: LeaseFolder): void => ensureDirectory(asidePath(folder));
 
 function decodeRecord(text: string | undefined): LeaseRecord | undefined {
-  const json = parseObject(text);
+  const parsed = tryJson(text ?? "");
+  const json = isObject(parsed) ? parsed : undefined;
   const string = (key: string): string => (typeof json?.[key] === "string" ? (json[key] as string) : "");
   if (!json || !Array.isArray(json["ips"]) || !string("containerId") || !string("ifname")) return undefined;
   const ips = json["ips"].map((ip) => parseIp(String(ip)));
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
-  const knowledge = string("hostVeth") ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...(json["firewall"] === true && { firewall: true }) } } : {};
-  return { owner: { containerId: string("containerId"), ifname: string("ifname") }, ips, marker: string("marker"), ...knowledge };
-}
-
-function parseObject(text: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const json: unknown = JSON.parse(text ?? "null");
-    return typeof json === "object" && json !== null ? (json as Record<string, unknown>) : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const knowledge = string("hostVeth")
+    ? {
+        knowledge: {
+          hostVeth: string("hostVeth"),
+          netns: string("netns"),
+          ...cookie,
+          ...(json["firewall"] === true && { firewall: true }),
+        },
+      }
+    : {};
+  return {
+    owner: { containerId: string("containerId"), ifname: string("ifname") },
+    ips,
+    marker: string("marker"),
+    ...knowledge,
+  };
 }

@@ -1,12 +1,13 @@
-import { Code, CniError } from "../cni/error.ts";
+import { Code, CniError, codeFor } from "../cni/error.ts";
 import { type Dns, noDns, type ResultIp, type ResultRoute } from "../cni/result.ts";
-import { readFile } from "../kernel/file.ts";
-import * as libc from "../kernel/libc.ts";
+import { readText, removeFile } from "../kernel/file.ts";
+import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
 import type { HostLocalConfig } from "./config.ts";
-import { folderPath, isHeldBy, type LeaseFolder, leasedAddresses, type LeaseOwner, readCursor, readLease, removeFile, writeCursor } from "./folder.ts";
+import { isHeldBy, leasedAddresses, readCursor, readLease, writeCursor } from "./folder.ts";
 import { draftPath, findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
+import { folderPath, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
 import type { Lease, Liveness } from "./liveness.ts";
 import { findRange, formatSet, type RangeSet } from "./range.ts";
 import { exhausted, listLeases, takeBack } from "./reclaim.ts";
@@ -27,7 +28,12 @@ export interface Leased {
  * Leases one address of each range set to the owner, under one lock; a failure leaves nothing. An owner that has an
  * address in one of the sets already gets an error, and keeps it. `knowledge` is what the main plugin knows of the pod.
  */
-export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: Liveness, knowledge?: Knowledge): Leased {
+export function addLease(
+  config: HostLocalConfig,
+  owner: LeaseOwner,
+  liveness: Liveness,
+  knowledge?: Knowledge,
+): Leased {
   const { folder, sets, routes } = config;
   const dns = readDns(config.resolvConf);
   const requested = planRequests(sets, config.requests);
@@ -36,7 +42,7 @@ export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: L
     try {
       return withStore(folder, (store) => {
         const before = findRecord(folder, owner);
-        const { ips: held, holder } = store.owned(owner);
+        const { ips: held, holder } = store.owned(owner, before);
         for (const ip of held) refuseDuplicate(sets, owner, ip);
         const kept = holder.ifname === undefined ? [] : held; // of range sets that are not in this configuration
         const taking = new Taking(store, draft, liveness);
@@ -44,8 +50,17 @@ export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: L
           remember: (ips) => store.remember(newRecord(owner, [...kept, ...ips], liveness, knowledge)),
           undo: (some) => giveBack(store, owner, some, before),
         });
-        const ips = taken.map(({ ip, range }) => ({ address: { ip, length: range.subnet.length }, gateway: range.gateway }));
-        return { ips, routes, dns, takenBack: taking.takenBack, undo: () => withStore(folder, (again) => giveBack(again, owner, taken, before)) };
+        const ips = taken.map(({ ip, range }) => ({
+          address: { ip, length: range.subnet.length },
+          gateway: range.gateway,
+        }));
+        return {
+          ips,
+          routes,
+          dns,
+          takenBack: taking.takenBack,
+          undo: () => withStore(folder, (again) => giveBack(again, owner, taken, before)),
+        };
       });
     } finally {
       discardDraft(draft);
@@ -56,20 +71,31 @@ export function addLease(config: HostLocalConfig, owner: LeaseOwner, liveness: L
 function readDns(resolvConf: string): Dns {
   if (resolvConf === "") return noDns();
   try {
-    return parseResolvConf(readFile(resolvConf).toString());
+    return parseResolvConf(readText(resolvConf));
   } catch (error) {
-    if (error instanceof libc.SystemError) throw new CniError(Code.Io, `ipam.resolvConf: cannot read the file: ${error.message}`, "", { cause: error });
+    if (error instanceof linux.SystemError) {
+      const what = `ipam.resolvConf: cannot read the file: ${error.message}`;
+      throw new CniError(codeFor(error, Code.Io), what, "", { cause: error });
+    }
     throw error;
   }
 }
 
 function refuseDuplicate(sets: RangeSet[], { containerId, ifname }: LeaseOwner, ip: Ip): void {
   if (!sets.some((set) => findRange(set, ip))) return;
-  throw new CniError(Code.Internal, `${formatIp(ip)} has been allocated to ${containerId} (interface ${ifname}), duplicate allocation is not allowed: DEL comes before another ADD`);
+  throw new CniError(
+    Code.Internal,
+    `${formatIp(ip)} has been allocated to ${containerId} (interface ${ifname}), ` +
+      `duplicate allocation is not allowed: DEL comes before another ADD`,
+  );
 }
 
-const newRecord = (owner: LeaseOwner, ips: Ip[], liveness: Liveness, knowledge: Knowledge | undefined): LeaseRecord =>
-  ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
+const newRecord = (
+  owner: LeaseOwner,
+  ips: Ip[],
+  liveness: Liveness,
+  knowledge: Knowledge | undefined,
+): LeaseRecord => ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
 
 function giveBack(store: LeaseStore, owner: LeaseOwner, taken: Candidate[], before: LeaseRecord | undefined): void {
   for (const { ip } of taken) store.release(ip, owner);
@@ -88,7 +114,11 @@ class Taking {
   ) {}
 
   /** One address of each set, with cursors and whatever `remember` writes; a failure leaves nothing of it. */
-  run(sets: RangeSet[], requested: (Ip | undefined)[], { remember, undo }: { remember(ips: Ip[]): void; undo(taken: Candidate[]): void }): Candidate[] {
+  run(
+    sets: RangeSet[],
+    requested: (Ip | undefined)[],
+    { remember, undo }: { remember(ips: Ip[]): void; undo(taken: Candidate[]): void },
+  ): Candidate[] {
     const taken: Candidate[] = [];
     try {
       sets.forEach((set, n) => taken.push(requested[n] ? this.takeThis(n, set, requested[n]) : this.takeAny(n, set)));
@@ -105,15 +135,27 @@ class Taking {
   private takeThis(n: number, set: RangeSet, ip: Ip): Candidate {
     if (this.store.claim(ip, this.draft)) return { ip, range: findRange(set, ip)! };
     const holder = readLease(this.store.folder, ip);
-    const who = holder === undefined || holder === "torn" ? "a file that is no lease" : `container ${holder.containerId}${holder.ifname ? ` (interface ${holder.ifname})` : ""}`;
-    throw new CniError(Code.TryAgainLater, `requested IP address ${formatIp(ip)} is not available in range set ${n} (${formatSet(set)}): ${who} has it`);
+    const who =
+      holder === undefined || holder === "torn"
+        ? "a file that is no lease"
+        : `container ${holder.containerId}${holder.ifname ? ` (interface ${holder.ifname})` : ""}`;
+    throw new CniError(
+      Code.TryAgainLater,
+      `requested IP address ${formatIp(ip)} is not available in range set ${n} (${formatSet(set)}): ${who} has it`,
+    );
   }
 
   private takeAny(n: number, set: RangeSet): Candidate {
     const { folder } = this.store;
     const family = set[0]!.subnet.ip.family;
-    const readTaken = (): Set<bigint> => new Set(leasedAddresses(folder).filter((ip) => ip.family === family).map(({ value }) => value));
-    const attempt = (): Candidate | undefined => claimFirst(set, readCursor(folder, n), (ip) => this.store.claim(ip, this.draft), readTaken);
+    const readTaken = (): Set<bigint> =>
+      new Set(
+        leasedAddresses(folder)
+          .filter((ip) => ip.family === family)
+          .map(({ value }) => value),
+      );
+    const attempt = (): Candidate | undefined =>
+      claimFirst(set, readCursor(folder, n), (ip) => this.store.claim(ip, this.draft), readTaken);
     const free = attempt();
     if (free) return free;
     const leases = listLeases(folder, this.liveness, set);
@@ -130,19 +172,24 @@ export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   const recorded = findRecord(folder, owner)?.ips ?? [];
   // Files change whole, so a record that agrees with them needs no lock
   if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
-  if (!libc.exists(folderPath(folder))) return [];
-  return explaining(`cannot look for leases in ${folderPath(folder)}`, () => withStore(folder, (store) => store.owned(owner).ips));
+  if (!linux.exists(folderPath(folder))) return [];
+  return explaining(`cannot look for leases in ${folderPath(folder)}`, () =>
+    withStore(folder, (store) => store.owned(owner).ips),
+  );
 }
 
 /** Throws unless the owner holds an address, whichever. */
 export function checkLease({ folder }: Pick<HostLocalConfig, "folder">, owner: LeaseOwner): void {
   if (findLease(folder, owner).length > 0) return;
-  throw new CniError(Code.Internal, `failed to find an address of container ${owner.containerId} (interface ${owner.ifname}) in ${folderPath(folder)}`);
+  throw new CniError(
+    Code.Internal,
+    `failed to find an address of container ${owner.containerId} (interface ${owner.ifname}) in ${folderPath(folder)}`,
+  );
 }
 
 /** Frees all addresses of an owner and returns them; none is success. */
 export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
-  if (!libc.exists(folderPath(folder))) {
+  if (!linux.exists(folderPath(folder))) {
     removeFile(draftPath(folder, owner)); // of an ADD that was killed at the very start
     return [];
   }
@@ -156,12 +203,17 @@ export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   );
 }
 
-/** Runs `work`; an error of the system, which names a call and a file, becomes CniError 5 that says what could not be done. */
+/**
+ * Runs `work`; an error of the system, which names a call and a file, becomes CniError 5 that says what could not be
+ * done.
+ */
 export function explaining<T>(what: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof libc.SystemError) throw new CniError(Code.Io, `${what}: ${error.message}`, "", { cause: error });
+    if (error instanceof linux.SystemError) {
+      throw new CniError(codeFor(error, Code.Io), `${what}: ${error.message}`, "", { cause: error });
+    }
     throw error;
   }
 }

@@ -1,8 +1,10 @@
-import { findStat, writeFile } from "../kernel/file.ts";
-import * as libc from "../kernel/libc.ts";
+import { ensureDirectory, findStat, findText, removeFile, writeFile } from "../kernel/file.ts";
+import * as linux from "../kernel/linux.ts";
+import { randomUuid } from "../kernel/random.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
-import { findText, type Holder, type LeaseFolder, leasePath, ensureDirectory, readLease, removeFile } from "./folder.ts";
+import { readLease } from "./folder.ts";
 import { findRecord, type LeaseRecord } from "./knowledge.ts";
+import { type Holder, type LeaseFolder, leasePath } from "./lease-folder.ts";
 
 /** What the judgement whether a pod still exists asks of the machine. */
 export interface Liveness {
@@ -14,7 +16,10 @@ export interface Liveness {
   addressInUse(ip: Ip): boolean;
   /** when the machine was started, in nanoseconds since 1970 */
   bootTime(): bigint;
-  /** text of the marker that dies with the boot, or the restart of the container the node runs in; "" when there can be none */
+  /**
+   * text of the marker that dies with the boot, or the restart of the container the node runs in; "" when there can be
+   * none
+   */
   marker(): string;
 }
 
@@ -37,14 +42,20 @@ export function judgeLease(folder: LeaseFolder, ip: Ip, liveness: Liveness): Lea
   const modified = findStat(leasePath(folder, ip))?.mtime;
   if (holder === undefined || modified === undefined) return undefined;
   if (holder === "torn") return { ip, modified, state: "torn", namespaceGone: false };
-  const record = holder.ifname === undefined ? undefined : findRecord(folder, { containerId: holder.containerId, ifname: holder.ifname });
+  const record =
+    holder.ifname === undefined
+      ? undefined
+      : findRecord(folder, { containerId: holder.containerId, ifname: holder.ifname });
   const known = record?.knowledge && record.ips.some((own) => formatIp(own) === formatIp(ip)) ? record : undefined;
   const namespaceGone = known !== undefined && hasLeft(known, liveness);
   const state = known ? judgeKnown(known, namespaceGone, liveness) : judgeUnknown(ip, modified, liveness);
   return { ip, holder, modified, state, namespaceGone };
 }
 
-/** True when the pod's namespace is provably not the one at its path any more. Inode numbers are used again at once, cookies never. */
+/**
+ * True when the pod's namespace is provably not the one at its path any more. Inode numbers are used again at once,
+ * cookies never.
+ */
 const hasLeft = ({ knowledge, marker }: LeaseRecord, liveness: Liveness): boolean =>
   (knowledge?.cookie !== undefined && liveness.namespaceCookie(knowledge.netns) !== knowledge.cookie) ||
   (marker !== "" && liveness.marker() !== "" && marker !== liveness.marker());
@@ -70,13 +81,13 @@ export function runMarker(directory = MARKER_FOLDER): string {
   const path = `${directory}/marker`;
   const found = findText(path);
   if (found) return found;
-  const draft = `${directory}/.marker-${crypto.randomUUID()}`;
+  const draft = `${directory}/.marker-${randomUuid()}`;
   try {
     ensureDirectory(directory);
-    writeFile(draft, crypto.randomUUID(), 0o600);
-    libc.link(draft, path); // of several processes one wins, and all read the same
+    writeFile(draft, randomUuid(), 0o600);
+    linux.link(draft, path); // of several processes one wins, and all read the same
   } catch (error) {
-    if (!(error instanceof libc.SystemError)) throw error;
+    if (!(error instanceof linux.SystemError)) throw error;
   }
   removeFile(draft);
   return findText(path) ?? "";

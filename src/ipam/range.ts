@@ -1,5 +1,18 @@
 import type { Complaint } from "../cni/schema.ts";
-import { addToIp, bits, broadcastOf, compareIps, contains, formatIp, formatPrefix, type Ip, networkOf, type Prefix, sameIp, samePrefix } from "../net/ip.ts";
+import {
+  addToIp,
+  bits,
+  broadcastOf,
+  compareIps,
+  contains,
+  formatIp,
+  formatPrefix,
+  type Ip,
+  networkOf,
+  type Prefix,
+  sameIp,
+  samePrefix,
+} from "../net/ip.ts";
 
 /** Addresses to hand out: from `start` to `end`, both included, but for gateways. */
 export interface Range {
@@ -23,26 +36,46 @@ export interface RangeKeys {
 /** What is wrong with a range, key by key; none means that `toRange` can be used. */
 export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): Complaint[] {
   const network = networkOf(subnet);
-  if (!samePrefix(network, subnet)) return [{ at: "subnet", must: `must not have host bits set: the network is ${formatPrefix(network)}` }];
+  if (!samePrefix(network, subnet)) {
+    return [{ at: "subnet", must: `must not have host bits set: the network is ${formatPrefix(network)}` }];
+  }
   // A smaller network has no address besides the network's, the gateway's and the broadcast address
   const longest = bits(subnet.ip.family) - 2;
-  if (subnet.length > longest) return [{ at: "subnet", must: `must be large enough to allocate from: its prefix length at most ${longest}` }];
+  if (subnet.length > longest) {
+    return [{ at: "subnet", must: `must be large enough to allocate from: its prefix length at most ${longest}` }];
+  }
   const inside = (at: string, ip: Ip | undefined): Complaint[] =>
     ip && !contains(subnet, ip) ? [{ at, must: `must be inside the subnet ${formatPrefix(subnet)}` }] : [];
-  const complaints = [...inside("gateway", gateway), ...bound("rangeStart", rangeStart), ...bound("rangeEnd", rangeEnd)];
+  const complaints = [
+    ...inside("gateway", gateway),
+    ...bound("rangeStart", rangeStart),
+    ...bound("rangeEnd", rangeEnd),
+  ];
   const { start, end } = toRange({ subnet, rangeStart, rangeEnd });
   if (complaints.length > 0 || start.value <= end.value) return complaints;
-  return [{ at: rangeStart ? "rangeStart" : "rangeEnd", must: `must leave a range: it would go from ${formatIp(start)} to ${formatIp(end)}` }];
+  return [
+    {
+      at: rangeStart ? "rangeStart" : "rangeEnd",
+      must: `must leave a range: it would go from ${formatIp(start)} to ${formatIp(end)}`,
+    },
+  ];
 
   function bound(at: string, ip: Ip | undefined): Complaint[] {
     if (!ip) return [];
-    if (sameIp(ip, subnet.ip)) return [{ at, must: `must not be the address of the network ${formatPrefix(subnet)} itself` }];
-    if (ip.family === 4 && sameIp(ip, broadcastOf(subnet))) return [{ at, must: `must not be the broadcast address of ${formatPrefix(subnet)}` }];
+    if (sameIp(ip, subnet.ip)) {
+      return [{ at, must: `must not be the address of the network ${formatPrefix(subnet)} itself` }];
+    }
+    if (ip.family === 4 && sameIp(ip, broadcastOf(subnet))) {
+      return [{ at, must: `must not be the broadcast address of ${formatPrefix(subnet)}` }];
+    }
     return inside(at, ip);
   }
 }
 
-/** The range with what its keys leave out: the first address as gateway and start, the last one (IPv4: before the broadcast address) as end. */
+/**
+ * The range with what its keys leave out: the first address as gateway and start, the last one (IPv4: before the
+ * broadcast address) as end.
+ */
 export function toRange({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): Range {
   const first = addToIp(subnet.ip, 1);
   const last = broadcastOf(subnet);
@@ -54,7 +87,8 @@ export function toRange({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): R
   };
 }
 
-const between = ({ start, end }: Range, ip: Ip): boolean => start.family === ip.family && start.value <= ip.value && ip.value <= end.value;
+const between = ({ start, end }: Range, ip: Ip): boolean =>
+  start.family === ip.family && start.value <= ip.value && ip.value <= end.value;
 
 /** The range of the set that an address lies in, whether or not it is a gateway. */
 export const findRange = (set: RangeSet, ip: Ip): Range | undefined => set.find((range) => between(range, ip));
@@ -64,7 +98,12 @@ export const isGateway = (set: RangeSet, ip: Ip): boolean => set.some(({ gateway
 
 /** How many addresses the set can hand out. */
 export function sizeOf(set: RangeSet): bigint {
-  const gateways = new Set(set.map(({ gateway }) => gateway).filter((gateway) => findRange(set, gateway)).map(({ value }) => value));
+  const gateways = new Set(
+    set
+      .map(({ gateway }) => gateway)
+      .filter((gateway) => findRange(set, gateway))
+      .map(({ value }) => value),
+  );
   return set.reduce((sum, { start, end }) => sum + end.value - start.value + 1n, 0n) - BigInt(gateways.size);
 }
 
@@ -80,7 +119,10 @@ export function setComplaints(sets: RangeSet[]): string[] {
   return [...sets.flatMap((set, n) => withinSet(set).map((text) => `range set ${n} ${text}`)), ...overlaps(sets)];
 }
 
-/** Ranges that overlap, each with one that starts before it: sorted, so that a configuration of thousands takes no time to speak of. */
+/**
+ * Ranges that overlap, each with one that starts before it: sorted, so that a configuration of thousands takes no time
+ * to speak of.
+ */
 function overlaps(sets: RangeSet[]): string[] {
   const ranges = sets.flatMap((set, n) => set.map((range) => ({ range, n })));
   ranges.sort((a, b) => compareIps(a.range.start, b.range.start));
@@ -88,7 +130,8 @@ function overlaps(sets: RangeSet[]): string[] {
   let widest = ranges[0];
   for (const next of ranges.slice(1)) {
     if (overlap(widest!.range, next.range)) complaints.add(describeOverlap(widest!, next));
-    const reachesFurther = next.range.start.family !== widest!.range.start.family || next.range.end.value > widest!.range.end.value;
+    const reachesFurther =
+      next.range.start.family !== widest!.range.start.family || next.range.end.value > widest!.range.end.value;
     if (reachesFurther) widest = next;
   }
   return [...complaints];
@@ -97,7 +140,9 @@ function overlaps(sets: RangeSet[]): string[] {
 type Numbered = { range: Range; n: number };
 
 function describeOverlap(a: Numbered, b: Numbered): string {
-  if (a.n === b.n) return `range set ${a.n} has ranges ${formatRange(a.range)} and ${formatRange(b.range)} that overlap`;
+  if (a.n === b.n) {
+    return `range set ${a.n} has ranges ${formatRange(a.range)} and ${formatRange(b.range)} that overlap`;
+  }
   return `range set ${Math.min(a.n, b.n)} overlaps with range set ${Math.max(a.n, b.n)}`;
 }
 

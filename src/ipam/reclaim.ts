@@ -1,6 +1,7 @@
 import { Code, CniError } from "../cni/error.ts";
 import { compareIps } from "../net/ip.ts";
-import { leasedAddresses, type LeaseFolder, type LeaseOwner } from "./folder.ts";
+import { leasedAddresses } from "./folder.ts";
+import type { LeaseFolder, LeaseOwner } from "./lease-folder.ts";
 import { findRecord } from "./knowledge.ts";
 import { judgeLease, type Lease, type Liveness } from "./liveness.ts";
 import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
@@ -36,8 +37,10 @@ export function exhausted(folder: LeaseFolder, n: number, set: RangeSet, leases:
   const code = leases.length > torn ? Code.TryAgainLater : Code.Internal;
   return new CniError(
     code,
-    `no IP addresses available in range set ${n} (${formatSet(set)}) of network ${folder.network}: it has ${sizeOf(set)} addresses, ${leases.length} are used, ` +
-      `${count(({ namespaceGone }) => namespaceGone)} of them by pods whose namespace is gone${torn ? `, ${torn} are blocked by files that are no lease` : ""}; ` +
+    `no IP addresses available in range set ${n} (${formatSet(set)}) of network ${folder.network}: ` +
+      `it has ${sizeOf(set)} addresses, ${leases.length} are used, ` +
+      `${count(({ namespaceGone }) => namespaceGone)} of them by pods whose namespace is gone` +
+      `${torn ? `, ${torn} are blocked by files that are no lease` : ""}; ` +
       `see who has them: podwire leases --data-dir ${folder.dataDir} --network ${folder.network}`,
   );
 }

@@ -18,11 +18,24 @@ export function planRequests(sets: RangeSet[], requests: Request[]): (Ip | undef
   const plan = sets.map((set) => distinct.find(({ ip }) => findRange(set, ip)));
   const wrong = distinct.flatMap((request) => {
     const set = sets.find((one) => findRange(one, request.ip));
-    if (!set) return { ...request, why: `is in no range of the network (${sets.slice(0, NAMED).map(formatSet).join("; ")})` };
+    if (!set) {
+      return { ...request, why: `is in no range of the network (${sets.slice(0, NAMED).map(formatSet).join("; ")})` };
+    }
     if (isGateway(set, request.ip)) return { ...request, why: "is the subnet's gateway" };
-    return plan.includes(request) ? [] : { ...request, why: `is asked for besides another one of range set ${sets.indexOf(set)}, which gives one address` };
+    return plan.includes(request)
+      ? []
+      : {
+          ...request,
+          why: `is asked for besides another one of range set ${sets.indexOf(set)}, which gives one address`,
+        };
   });
   if (wrong.length === 0) return plan.map((request) => request?.ip);
   const code = wrong.every(({ from }) => from.startsWith("CNI_ARGS")) ? Code.InvalidEnvironment : Code.InvalidConfig;
-  throw new CniError(code, `cannot give all requested addresses: ${wrong.slice(0, NAMED).map(({ ip, from, why }) => `${from}: ${formatIp(ip)} ${why}`).join("; ")}`);
+  throw new CniError(
+    code,
+    `cannot give all requested addresses: ${wrong
+      .slice(0, NAMED)
+      .map(({ ip, from, why }) => `${from}: ${formatIp(ip)} ${why}`)
+      .join("; ")}`,
+  );
 }

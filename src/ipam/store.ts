@@ -1,9 +1,19 @@
-import { withFile } from "../kernel/file.ts";
-import * as libc from "../kernel/libc.ts";
+import { removeFile, withFile } from "../kernel/file.ts";
+import * as linux from "../kernel/linux.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
-import { findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
-import { encodeLease, folderPath, isHeldBy, type Holder, type LeaseFolder, type LeaseOwner, leasePath, removeFile } from "./folder.ts";
-import { draftPath, ensureAside, findRecord, hasRecord, type LeaseRecord, removeRecord, writeRecord } from "./knowledge.ts";
+import { bootId, type Counted, findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
+import { isHeldBy } from "./folder.ts";
+import {
+  draftPath,
+  ensureAside,
+  findRecord,
+  hasRecord,
+  type LeaseRecord,
+  removeRecord,
+  writeRecord,
+} from "./knowledge.ts";
+import { encodeLease, folderPath, type Holder, type LeaseFolder, type LeaseOwner, leasePath } from "./lease-folder.ts";
 import { withFolderLock } from "./lock.ts";
 
 /** A lease file written and flushed to disk, to be linked to the address it will be for. */
@@ -12,13 +22,15 @@ export interface Draft {
   content: string;
 }
 
-/** Writes the lease file before the lock is taken: its content does not depend on the address. The caller removes it. */
+/**
+ * Writes the lease file before the lock is taken: its content does not depend on the address. The caller removes it.
+ */
 export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
   const draft = { path: draftPath(folder, owner), content: encodeLease(owner) };
   try {
     writeDurably(draft, 0);
   } catch (error) {
-    if (!libc.isErrno(error, "ENOENT")) throw error;
+    if (!linux.isErrno(error, "ENOENT")) throw error;
     ensureAside(folder);
     writeDurably(draft, 0);
   }
@@ -35,19 +47,19 @@ function tolerant(work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (!(error instanceof libc.SystemError)) throw error;
+    if (!(error instanceof linux.SystemError)) throw error;
   }
 }
 
 /**
- * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is written
- * over, not emptied first: it says the same, and a lease may be linked to it.
+ * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is
+ * written over, not emptied first: it says the same, and a lease may be linked to it.
  */
 function writeDurably({ path, content }: Draft, flags: number): void {
-  withFile(path, libc.O.WRONLY | libc.O.CREAT | flags, 0o600, (fd) => {
+  withFile(path, linux.O.WRONLY | linux.O.CREAT | flags, 0o600, (fd) => {
     try {
-      libc.writeAll(fd, Buffer.from(content));
-      libc.fsync(fd);
+      linux.writeAll(fd, encodeUtf8(content));
+      linux.fsync(fd);
     } catch (error) {
       removeFile(path);
       throw error;
@@ -70,39 +82,42 @@ export class LeaseStore {
   /** census and records together know every lease */
   private complete: boolean;
   private changed = false;
+  private readonly boot = bootId();
 
   constructor(readonly folder: LeaseFolder) {
-    this.complete = isStamped(folder);
+    this.complete = isStamped(folder, this.boot);
   }
 
   /**
-   * The addresses an owner holds, by what their files say: those in its record, and, when the record is missing or
-   * outdated, those in the census. Files of old versions, with the container id alone, count when there are no others.
+   * The addresses an owner holds, by what their files say: those in its record (the one the caller has read, if any),
+   * and, when the record is missing or outdated, those in the census. Files of old versions, with the container id
+   * alone, count when there are no others.
    */
-  owned(owner: LeaseOwner): { ips: Ip[]; holder: Holder } {
-    const record = findRecord(this.folder, owner);
+  owned(owner: LeaseOwner, record = findRecord(this.folder, owner)): { ips: Ip[]; holder: Holder } {
     if (!record && hasRecord(this.folder, owner)) this.complete = false; // unreadable, or cut short
     const recorded = record?.ips ?? [];
     const ips = recorded.filter((ip) => isHeldBy(this.folder, ip, owner));
     if (ips.length > 0 && ips.length === recorded.length) return { ips, holder: owner };
     if (!this.complete) this.takeCensus();
-    for (const ip of this.inCensus(owner)) if (!ips.some((other) => sameIp(ip, other))) ips.push(ip);
-    const oneLine = { containerId: owner.containerId };
-    return ips.length > 0 ? { ips, holder: owner } : { ips: this.inCensus(oneLine), holder: oneLine };
-  }
-
-  private inCensus(holder: Holder): Ip[] {
-    return this.findInCensus(holder).filter((ip) => isHeldBy(this.folder, ip, holder));
+    const counted = this.findInCensus(owner.containerId);
+    const of = (ifname: string | undefined): Ip[] =>
+      counted.flatMap(({ holder, ip }) =>
+        holder.ifname === ifname && isHeldBy(this.folder, ip, holder) ? [ip] : [],
+      );
+    for (const ip of of(owner.ifname)) if (!ips.some((other) => sameIp(ip, other))) ips.push(ip);
+    return ips.length > 0
+      ? { ips, holder: owner }
+      : { ips: of(undefined), holder: { containerId: owner.containerId } };
   }
 
   /** A census that cannot be read is taken again. */
-  private findInCensus(holder: Holder): Ip[] {
+  private findInCensus(containerId: string): Counted[] {
     try {
-      return findInCensus(this.folder, holder);
+      return findInCensus(this.folder, containerId);
     } catch (error) {
-      if (!(error instanceof libc.SystemError)) throw error;
+      if (!(error instanceof linux.SystemError)) throw error;
       this.takeCensus();
-      return findInCensus(this.folder, holder);
+      return findInCensus(this.folder, containerId);
     }
   }
 
@@ -119,7 +134,7 @@ export class LeaseStore {
     try {
       link(draft, leasePath(this.folder, ip));
     } catch (error) {
-      if (libc.isErrno(error, "EEXIST")) return false;
+      if (linux.isErrno(error, "EEXIST")) return false;
       throw error;
     }
     this.changed = true;
@@ -146,21 +161,27 @@ export class LeaseStore {
 
   /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */
   flush(): void {
-    withFile(folderPath(this.folder), libc.O.RDONLY, 0, libc.fsync);
+    withFile(folderPath(this.folder), linux.O.RDONLY, 0, linux.fsync);
   }
 
-  /** Ends an operation: says on disk that census and records are complete, if they are; unsaid, the next one reads all leases. */
+  /**
+   * Ends an operation: says on disk that census and records are complete, if they are; unsaid, the next one reads all
+   * leases.
+   */
   seal(): void {
-    if (this.complete && this.changed) tolerant(() => stampFolder(this.folder));
+    if (this.complete && this.changed) tolerant(() => stampFolder(this.folder, this.boot));
   }
 }
 
-/** A link appears whole or not at all; where there are none between the two folders, an exclusive file serves, as in the reference. */
+/**
+ * A link appears whole or not at all; where there are none between the two folders, an exclusive file serves, as in the
+ * reference.
+ */
 function link(draft: Draft, path: string): void {
   try {
-    libc.link(draft.path, path);
+    linux.link(draft.path, path);
   } catch (error) {
-    if (!libc.isErrno(error, "EXDEV", "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) throw error;
-    writeDurably({ path, content: draft.content }, libc.O.EXCL);
+    if (!linux.isErrno(error, "EXDEV", "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) throw error;
+    writeDurably({ path, content: draft.content }, linux.O.EXCL);
   }
 }

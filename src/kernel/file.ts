@@ -1,5 +1,21 @@
-import { close, getdents, O, open, readAll, stat, type Stat, truncate, utf8, writeAll } from "./libc.ts";
-import { isErrno } from "./system-error.ts";
+import { decodeUtf8, encodeUtf8, viewOf } from "../net/bytes.ts";
+import { host } from "./host.ts";
+import {
+  check,
+  close,
+  getdents,
+  lstat,
+  mkdir,
+  O,
+  open,
+  readAll,
+  stat,
+  type Stat,
+  truncate,
+  unlink,
+  writeAll,
+} from "./linux.ts";
+import { isErrno, SystemError } from "./system-error.ts";
 
 /** Opens, runs `use`, closes whatever happens. */
 export function withFile<T>(path: string, flags: number, mode: number, use: (fd: number) => T): T {
@@ -11,46 +27,115 @@ export function withFile<T>(path: string, flags: number, mode: number, use: (fd:
   }
 }
 
-export const readFile = (path: string): Buffer => withFile(path, O.RDONLY, 0, (fd) => readAll(fd));
+export const readFile = (path: string, limit?: number): Uint8Array =>
+  withFile(path, O.RDONLY, 0, (fd) => readAll(fd, limit));
+
+/** A file's content as text; what is no UTF-8 becomes U+FFFD. */
+export const readText = (path: string): string => decodeUtf8(readFile(path));
+
+/** As `readText`, but undefined when the file is missing, unreadable or no file. */
+export function findText(path: string): string | undefined {
+  try {
+    return readText(path);
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}
 
 /** Creates or truncates `path` and writes `text`; not atomic, not flushed to disk. */
 export const writeFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, utf8(text)));
+  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, encodeUtf8(text)));
 
 /**
- * As `writeFile`, over the old content: ext4 sends a file that was emptied and written again to the disk as it is closed
- * (its auto_da_alloc), which takes ten times as long.
+ * As `writeFile`, over the old content: ext4 sends a file that was emptied and written again to the disk as it is
+ * closed (its auto_da_alloc), which takes ten times as long.
  */
 export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
   withFile(path, O.WRONLY | O.CREAT, mode, (fd) => {
-    const bytes = utf8(text);
+    const bytes = encodeUtf8(text);
     writeAll(fd, bytes);
     truncate(fd, bytes.length);
   });
 
+/** Adds text to the end of a file, which is made when it is missing. */
+export const appendFile = (path: string, text: string, mode: number): void =>
+  withFile(path, O.WRONLY | O.CREAT | O.APPEND, mode, (fd) => writeAll(fd, encodeUtf8(text)));
+
 /** As `stat`, but undefined when nothing is there. */
-export function findStat(path: string): Stat | undefined {
+export const findStat = (path: string): Stat | undefined => whereThere(() => stat(path));
+/** As `findStat`, but of a link itself. */
+export const findLstat = (path: string): Stat | undefined => whereThere(() => lstat(path));
+
+function whereThere<T>(look: () => T): T | undefined {
   try {
-    return stat(path);
+    return look();
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
 }
 
+/** limits.h: the longest path there is, and so the longest text of a link. */
+const PATH_MAX = 4096;
+
+/** Where a symbolic link points. */
+export function readLink(path: string): string {
+  const text = new Uint8Array(PATH_MAX);
+  return decodeUtf8(text.subarray(0, check(host.readlink(path, text), "readlink", path)));
+}
+
 /** Names in a directory, without `.` and `..`, in the order the file system gives them. */
 export function readDirectory(path: string): string[] {
   return withFile(path, O.RDONLY, 0, (fd) => {
     const names: string[] = [];
-    const buffer = Buffer.allocUnsafe(64 << 10);
+    const buffer = new Uint8Array(64 << 10);
+    const view = viewOf(buffer);
     for (;;) {
       const count = getdents(fd, buffer);
       if (count === 0) return names;
       // struct linux_dirent64 { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[]; }
-      for (let at = 0; at < count; at += buffer.readUInt16LE(at + 16)) {
-        const name = buffer.toString("utf8", at + 19, buffer.indexOf(0, at + 19));
+      for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
+        const name = decodeUtf8(buffer.subarray(at + 19, buffer.indexOf(0, at + 19)));
         if (name !== "." && name !== "..") names.push(name);
       }
     }
   });
+}
+
+/** As `readDirectory`, none when there is no such directory. */
+export const namesIn = (path: string): string[] => whereThere(() => readDirectory(path)) ?? [];
+
+/** Creates a directory and those above it, as far as they are missing. */
+export function ensureDirectory(path: string): void {
+  const missing: string[] = [];
+  for (let at = path; at !== "" && !makeDirectory(at); at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) {
+    missing.push(at);
+  }
+  for (const at of missing.reverse()) {
+    // removed meanwhile, or /proc, which makes none
+    if (!makeDirectory(at)) throw new SystemError("mkdir", 2 /* ENOENT */, at);
+  }
+}
+
+/** True when the directory is there now, false when the one above it is missing. */
+function makeDirectory(path: string): boolean {
+  try {
+    mkdir(path, 0o755);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+  return true;
+}
+
+/** Removes a file; true when it was there. */
+export function removeFile(path: string): boolean {
+  try {
+    unlink(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return false;
+    throw error;
+  }
 }

@@ -1,8 +1,10 @@
+import { concatBytes, viewOf } from "../net/bytes.ts";
+import { decodeAttributes, NLM_F, word } from "../netlink/codec.ts";
+import { decodeMessages, encodeMessage, type Message, type Received, type Reply } from "../netlink/message.ts";
 import { errnoText } from "./errno.ts";
-import * as libc from "./libc.ts";
-import { decodeAttributes, decodeMessages, decodeText, encodeMessage, littleEndian, type Message, NLM_F, type Received, type Reply } from "./netlink-codec.ts";
-
-export * from "./netlink-codec.ts";
+import { close, waitReadable } from "./linux.ts";
+import { bind, receiveNow, send, setsockopt, socket } from "./socket.ts";
+import { isErrno, SystemError } from "./system-error.ts";
 
 /** linux/netlink.h */
 export const NETLINK_ROUTE = 0;
@@ -20,7 +22,7 @@ const NETLINK_GET_STRICT_CHK = 12;
 const SOL_NETLINK = 270;
 const AF_NETLINK = 16;
 /** struct sockaddr_nl: family, and zeros for "any port" and no groups */
-const SOCKADDR_NL = new Uint8Array(new Uint16Array([AF_NETLINK, 0, 0, 0, 0, 0]).buffer);
+const SOCKADDR_NL = Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -34,43 +36,53 @@ const DUMP_ATTEMPTS = 10;
 const REPLY_DEADLINE_MS = 10_000;
 
 /** The kernel refused a request: errno as in SystemError, and the kernel's own sentence where it gave one. */
-export class NetlinkError extends libc.SystemError {
-  constructor(readonly what: string, errno: number, readonly kernelMessage: string) {
+export class NetlinkError extends SystemError {
+  constructor(
+    readonly what: string,
+    errno: number,
+    readonly kernelMessage: string,
+  ) {
     super(what, errno);
     this.message = `cannot ${what}: ${errnoText(errno)} (${this.code})${kernelMessage && `: ${kernelMessage}`}`;
   }
 }
 
+/**
+ * Where datagrams arrive; what is received is copied from there at once. One for all sockets: making it costs more than
+ * a request.
+ */
+const arrivals = new Uint8Array(64 << 10);
+
 /** A netlink socket of the namespace the thread was in when it was opened. */
 export class NetlinkSocket {
   private seq = 1;
-  private readonly buffer = Buffer.allocUnsafe(64 << 10);
 
   private constructor(readonly fd: number) {}
 
   static open(protocol: number): NetlinkSocket {
-    const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-    const one = littleEndian(1, 4);
-    libc.setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, one);
-    libc.setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, one);
-    libc.setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one); // a dump honours the filter in its header
+    const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    const one = word(1);
+    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, one);
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, one);
+    setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one); // a dump honours the filter in its header
     return new NetlinkSocket(fd);
   }
 
   close(): void {
-    libc.close(this.fd);
+    close(this.fd);
   }
 
   /** Joins a multicast group (RTNLGRP_...) on a socket nothing was sent with yet; its messages come by `receive`. */
   join(group: number): void {
-    // A socket without a port of its own has number 0, the kernel's, and is passed over as the sender of what the kernel says.
-    libc.bind(this.fd, SOCKADDR_NL);
-    libc.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, littleEndian(group, 4));
+    // A socket without a port of its own has number 0, the kernel's, and is passed over as the sender of what the
+    // kernel says.
+    bind(this.fd, SOCKADDR_NL);
+    setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, word(group));
   }
 
   /** Lets a dump of any size queue up, where the process may (CAP_NET_ADMIN). */
   widen(bytes: number): void {
-    libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, littleEndian(bytes, 4));
+    setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, word(bytes));
   }
 
   /**
@@ -99,7 +111,7 @@ export class NetlinkSocket {
     try {
       return this.request([message])[0];
     } catch (error) {
-      if (libc.isErrno(error, "ENODEV", "ENOENT")) return undefined;
+      if (isErrno(error, "ENODEV", "ENOENT")) return undefined;
       throw error;
     }
   }
@@ -109,7 +121,13 @@ export class NetlinkSocket {
     for (let attempt = 1; ; attempt++) {
       const replies = this.dumpOnce(message);
       if (replies) return replies;
-      if (attempt === DUMP_ATTEMPTS) throw new NetlinkError(message.what, 4 /* EINTR */, `the list changed while it was read, ${DUMP_ATTEMPTS} times`);
+      if (attempt === DUMP_ATTEMPTS) {
+        throw new NetlinkError(
+          message.what,
+          4 /* EINTR */,
+          `the list changed while it was read, ${DUMP_ATTEMPTS} times`,
+        );
+      }
     }
   }
 
@@ -134,26 +152,32 @@ export class NetlinkSocket {
 
   private send(messages: readonly Message[]): number {
     const first = this.seq;
-    const pieces = messages.flatMap((message) => encodeMessage(message, this.seq++));
-    const bytes = Buffer.concat(pieces);
-    if (bytes.length > USUAL_BYTES) libc.setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, littleEndian(bytes.length, 4)); // else EMSGSIZE: one batch is one datagram
-    libc.send(this.fd, bytes);
+    const bytes = concatBytes(messages.flatMap((message) => encodeMessage(message, this.seq++)));
+    // else EMSGSIZE: one batch is one datagram
+    if (bytes.length > USUAL_BYTES) setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, word(bytes.length));
+    send(this.fd, bytes);
     return first;
   }
 
   /** One datagram's messages, or undefined when none came within `timeoutMs`. */
   receive(timeoutMs: number): Received[] | undefined {
-    if (timeoutMs > 0 && !libc.waitReadable(this.fd, timeoutMs)) return undefined;
-    const length = libc.receiveNow(this.fd, this.buffer);
-    return length < 0 ? undefined : decodeMessages(Buffer.from(this.buffer.subarray(0, length)));
+    if (timeoutMs > 0 && !waitReadable(this.fd, timeoutMs)) return undefined;
+    const length = receiveNow(this.fd, arrivals);
+    return length < 0 ? undefined : decodeMessages(arrivals.slice(0, length));
   }
 }
 
-/** struct nlmsgerr { int error; struct nlmsghdr msg; } and, when flagged, attributes; undefined for an acknowledgement. */
-function decodeError(data: Buffer, flags: number, what: string): NetlinkError | undefined {
-  const errno = -data.readInt32LE(0);
+/**
+ * struct nlmsgerr { int error; struct nlmsghdr msg; } and, when flagged, attributes; undefined for an acknowledgement.
+ */
+function decodeError(data: Uint8Array, flags: number, what: string): NetlinkError | undefined {
+  const view = viewOf(data);
+  const errno = -view.getInt32(0, true);
   if (errno === 0) return undefined;
-  const skip = flags & NLM_F_CAPPED ? 20 : 4 + data.readUInt32LE(4);
-  const message = flags & NLM_F_ACK_TLVS ? decodeAttributes(data.subarray((skip + 3) & ~3)).get(NLMSGERR_ATTR_MSG) : undefined;
-  return new NetlinkError(what, errno, message ? decodeText(message) : "");
+  const skip = flags & NLM_F_CAPPED ? 20 : 4 + view.getUint32(4, true);
+  return new NetlinkError(
+    what,
+    errno,
+    flags & NLM_F_ACK_TLVS ? decodeAttributes(data.subarray((skip + 3) & ~3)).text(NLMSGERR_ATTR_MSG) : "",
+  );
 }

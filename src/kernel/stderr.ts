@@ -1,9 +1,13 @@
-import { SystemError, utf8, writeAll } from "./libc.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
+import { SystemError, writeAll } from "./linux.ts";
 
-/** Says something to whoever reads standard error; where nobody can (closed, full), it stays unsaid: no operation fails for that. */
+/**
+ * Says something to whoever reads standard error; where nobody can (closed, full), it stays unsaid: no operation fails
+ * for that.
+ */
 export function complain(text: string): void {
   try {
-    writeAll(2, utf8(text));
+    writeAll(2, encodeUtf8(text));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
   }

@@ -1,25 +1,33 @@
-import { readFile, withFile } from "./file.ts";
-import * as libc from "./libc.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
+import { readText, withFile } from "./file.ts";
+import * as linux from "./linux.ts";
 
 const file = (path: string): string => `/proc/sys/${path}`;
 
-/** The value of a sysctl (path below /proc/sys) in the current network namespace, or undefined where the kernel has no such one. */
+/**
+ * The value of a sysctl (path below /proc/sys) in the current network namespace, or undefined where the kernel has no
+ * such one.
+ */
 export function findSysctl(path: string): string | undefined {
   try {
-    return readFile(file(path)).toString().trim();
+    return readText(file(path)).trim();
   } catch (error) {
-    if (libc.isErrno(error, "ENOENT")) return undefined;
+    if (linux.isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
 
-/** Writes a sysctl in the current network namespace unless it already reads so (a read-only /proc/sys that is right is no error). */
+/**
+ * Writes a sysctl in the current network namespace unless it already reads so (a read-only /proc/sys that is right is
+ * no error).
+ */
 export function ensureSysctl(path: string, value: string): void {
   if (findSysctl(path) !== value) writeSysctl(path, value);
 }
 
 /** Writes a sysctl in the current network namespace. */
-export const writeSysctl = (path: string, value: string): void => withFile(file(path), libc.O.WRONLY, 0, (fd) => libc.writeAll(fd, libc.utf8(value)));
+export const writeSysctl = (path: string, value: string): void =>
+  withFile(file(path), linux.O.WRONLY, 0, (fd) => linux.writeAll(fd, encodeUtf8(value)));
 
 /** As `writeSysctl`; false where this kernel has no such sysctl (built without IPv6, or older than it). */
 export function writeSysctlIfKnown(path: string, value: string): boolean {
@@ -27,7 +35,7 @@ export function writeSysctlIfKnown(path: string, value: string): boolean {
     writeSysctl(path, value);
     return true;
   } catch (error) {
-    if (libc.isErrno(error, "ENOENT")) return false;
+    if (linux.isErrno(error, "ENOENT")) return false;
     throw error;
   }
 }

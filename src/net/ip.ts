@@ -1,3 +1,5 @@
+import { decodeHex, encodeHex } from "./bytes.ts";
+
 export type Family = 4 | 6;
 
 /** An address as a number: 32 bits for family 4, 128 for family 6. Two equal addresses have equal fields. */
@@ -39,7 +41,8 @@ function parseV4(text: string): bigint | undefined {
   let value = 0;
   for (const digits of octets) {
     const octet = Number(digits);
-    // Not in its one plain spelling: "010" above all, which other programs read as eight (Go's net.ParseIP refuses it too).
+    // Not in its one plain spelling: "010" above all, which other programs read as eight (Go's net.ParseIP refuses it
+    // too).
     if (String(octet) !== digits || !(octet >= 0 && octet <= 255) || octet % 1 !== 0) return undefined;
     value = value * 256 + octet;
   }
@@ -63,18 +66,22 @@ function dottedTailAsHex(text: string): string | undefined {
   const at = text.lastIndexOf(":") + 1;
   if (!text.includes(".", at)) return text;
   const value = parseV4(text.slice(at));
-  return value === undefined ? undefined : `${text.slice(0, at)}${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
+  return value === undefined
+    ? undefined
+    : `${text.slice(0, at)}${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
 }
 
 /** The one canonical text of an address: dotted decimal, or RFC 5952 in lower case. */
 export function formatIp(ip: Ip): string {
   const bytes = ipBytes(ip);
   if (ip.family === 4) return bytes.join(".");
-  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2));
+  const groups = Array.from({ length: 8 }, (_, i) => (bytes[i * 2]! << 8) | bytes[i * 2 + 1]!);
   const zeros = longestZeroRun(groups);
   const hex = (list: number[]): string => list.map((n) => n.toString(16)).join(":");
   // RFC 5952, 4.2: the longest run of zero groups, the first of several, and never a single one
-  return zeros.length < 2 ? hex(groups) : `${hex(groups.slice(0, zeros.at))}::${hex(groups.slice(zeros.at + zeros.length))}`;
+  return zeros.length < 2
+    ? hex(groups)
+    : `${hex(groups.slice(0, zeros.at))}::${hex(groups.slice(zeros.at + zeros.length))}`;
 }
 
 function longestZeroRun(groups: number[]): { at: number; length: number } {
@@ -88,20 +95,26 @@ function longestZeroRun(groups: number[]): { at: number; length: number } {
 }
 
 /** The address in network byte order: 4 or 16 bytes. */
-export function ipBytes(ip: Ip): Buffer {
-  return Buffer.from(ip.value.toString(16).padStart(bits(ip.family) / 4, "0"), "hex");
+export function ipBytes(ip: Ip): Uint8Array {
+  if (ip.family === 6) return decodeHex(ip.value.toString(16).padStart(32, "0"));
+  const value = Number(ip.value);
+  return Uint8Array.of(value >>> 24, value >> 16, value >> 8, value);
 }
 
 /** The address whose 4 or 16 bytes, in network byte order, these are. */
 export function ipFromBytes(bytes: Uint8Array): Ip {
-  if (bytes.length !== 4 && bytes.length !== 16) throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
-  return { family: bytes.length === 4 ? 4 : 6, value: BigInt(`0x${Buffer.from(bytes).toString("hex")}`) };
+  if (bytes.length !== 4 && bytes.length !== 16) {
+    throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
+  }
+  return { family: bytes.length === 4 ? 4 : 6, value: BigInt(`0x${encodeHex(bytes)}`) };
 }
 
 /** The address `count` after (or, negative, before) this one; leaving the family's space is a RangeError. */
 export function addToIp(ip: Ip, count: number | bigint): Ip {
   const value = ip.value + BigInt(count);
-  if (value < 0n || value >> BigInt(bits(ip.family)) !== 0n) throw new RangeError(`${formatIp(ip)} + ${count} is no address`);
+  if (value < 0n || value >> BigInt(bits(ip.family)) !== 0n) {
+    throw new RangeError(`${formatIp(ip)} + ${count} is no address`);
+  }
   return { family: ip.family, value };
 }
 
@@ -114,11 +127,12 @@ export function compareIps(a: Ip, b: Ip): number {
 export const sameIp = (a: Ip, b: Ip): boolean => a.family === b.family && a.value === b.value;
 
 /** 169.254.0.0/16 or fe80::/10. */
-export const isLinkLocal = (ip: Ip): boolean => (ip.family === 4 ? ip.value >> 16n === 0xa9fen : ip.value >> 118n === 0x3fan);
+export const isLinkLocal = (ip: Ip): boolean =>
+  ip.family === 4 ? ip.value >> 16n === 0xa9fen : ip.value >> 118n === 0x3fan;
 
 /**
- * `address/length` as Go's net.ParseCIDR reads it, host bits kept, or undefined. An IPv4-mapped IPv6 address is refused:
- * its length would count bits of the other family.
+ * `address/length` as Go's net.ParseCIDR reads it, host bits kept, or undefined. An IPv4-mapped IPv6 address is
+ * refused: its length would count bits of the other family.
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf("/");
@@ -127,7 +141,14 @@ export function parsePrefix(text: string): Prefix | undefined {
   const ip = address === undefined ? undefined : parseIp(address);
   const length = Number(digits);
   // the plain spelling first: compiling a pattern takes longer than the rest
-  if (!ip || (String(length) !== digits && !/^\d+$/.test(digits)) || !(length >= 0 && length <= bits(ip.family)) || length % 1 !== 0) return undefined;
+  if (
+    !ip ||
+    (String(length) !== digits && !/^\d+$/.test(digits)) ||
+    !(length >= 0 && length <= bits(ip.family)) ||
+    length % 1 !== 0
+  ) {
+    return undefined;
+  }
   return ip.family === 4 && address!.includes(":") ? undefined : { ip, length };
 }
 
@@ -148,7 +169,10 @@ export const networkOf = (prefix: Prefix): Prefix => ({
 });
 
 /** The last address of the prefix's network: for IPv4 the broadcast address. */
-export const broadcastOf = (prefix: Prefix): Ip => ({ family: prefix.ip.family, value: prefix.ip.value | hostMask(prefix) });
+export const broadcastOf = (prefix: Prefix): Ip => ({
+  family: prefix.ip.family,
+  value: prefix.ip.value | hostMask(prefix),
+});
 
 /** True when the address is in the prefix's network. */
 export const contains = (prefix: Prefix, ip: Ip): boolean =>

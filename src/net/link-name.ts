@@ -1,5 +1,14 @@
-/** True for a name the kernel takes for a link (dev_valid_name, net/core/dev.c): 1 to 15 bytes, not `.` or `..`, without `/`, `:` or white space. */
-export const isLinkName = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[/:\s\0]/u.test(name) && Buffer.byteLength(name) <= 15;
+import { utf8Length } from "./bytes.ts";
 
-/** As `isLinkName`, for a link that is to be made: there the kernel takes `%` for a pattern, and "br%d" becomes "br0" (__dev_alloc_name). */
+/**
+ * True for a name the kernel takes for a link (dev_valid_name, net/core/dev.c): 1 to 15 bytes, not `.` or `..`, without
+ * `/`, `:` or white space.
+ */
+export const isLinkName = (name: string): boolean =>
+  name !== "" && name !== "." && name !== ".." && !/[/:\s\0]/u.test(name) && utf8Length(name) <= 15;
+
+/**
+ * As `isLinkName`, for a link that is to be made: there the kernel takes `%` for a pattern, and "br%d" becomes "br0"
+ * (__dev_alloc_name).
+ */
 export const isNewLinkName = (name: string): boolean => isLinkName(name) && !name.includes("%");

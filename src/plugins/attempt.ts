@@ -1,6 +1,9 @@
-import { CniError, Code } from "../cni/error.ts";
+import { CniError, Code, messageOf } from "../cni/error.ts";
 
-/** DEL and GC do as much as they can: every step is tried, and what failed is thrown at the end as one error (with the first one's code). */
+/**
+ * DEL and GC do as much as they can: every step is tried, and what failed is thrown at the end as one error (with the
+ * first one's code).
+ */
 export function attempt(verb: string) {
   const failures: unknown[] = [];
   return {
@@ -17,7 +20,7 @@ export function attempt(verb: string) {
       if (first === undefined) return;
       if (others.length === 0) throw first;
       const code = first instanceof CniError ? first.code : Code.Internal;
-      throw new CniError(code, `${verb}: ${failures.length} steps failed: ${failures.map((error) => (error instanceof Error ? error.message : String(error))).join("; ")}`);
+      throw new CniError(code, `${verb}: ${failures.length} steps failed: ${failures.map(messageOf).join("; ")}`);
     },
   };
 }

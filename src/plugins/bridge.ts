@@ -1,22 +1,43 @@
-import type { PortVlans } from "../attachment/attachment.ts";
-import type { Applied } from "../attachment/apply.ts";
+import type { Applied, PortVlans } from "../attachment/attachment.ts";
 import { readArguments } from "../cni/arguments.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { mac } from "../cni/fields.ts";
-import type { Invocation, Plugin } from "../cni/invocation.ts";
+import type { Invocation } from "../cni/invocation.ts";
 import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
-import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, readConfig, shape, text } from "../cni/schema.ts";
+import {
+  flag,
+  type Infer,
+  integer,
+  list,
+  optional,
+  optionalOrEmpty,
+  orElse,
+  readConfig,
+  shape,
+  text,
+} from "../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../net/ip.ts";
 import { isLinkName, isNewLinkName } from "../net/link-name.ts";
 import { parseMac } from "../net/mac.ts";
-import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes, planVeth } from "./container-plan.ts";
+import {
+  containerFields,
+  familiesOf,
+  hostVethSysctls,
+  planAddresses,
+  planFirewall,
+  planPodSysctls,
+  planRoutes,
+  planVeth,
+} from "./container-plan.ts";
+import type { Lease, Plan, Subject, Wiring } from "./plan.ts";
 import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
-import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
 const trunk = shape(
   { id: optional(integer(1, 4094)), minID: optional(integer(1, 4094)), maxID: optional(integer(1, 4094)) },
   ({ minID, maxID }) => {
-    if ((minID === undefined) !== (maxID === undefined)) return [{ at: minID === undefined ? "minID" : "maxID", must: "must be there: minID and maxID come together" }];
+    if ((minID === undefined) !== (maxID === undefined)) {
+      return [{ at: minID === undefined ? "minID" : "maxID", must: "must be there: minID and maxID come together" }];
+    }
     return minID !== undefined && maxID! < minID ? [{ at: "maxID", must: `must not be below minID (${minID})` }] : [];
   },
 );
@@ -41,10 +62,27 @@ const bridgeConfig = shape(
   },
   (config) => [
     ...portMappingComplaints(config),
-    ...(config.hairpinMode && config.promiscMode ? [{ at: "promiscMode", must: "must not be true together with hairpinMode" }] : []),
-    ...(config.disableContainerInterface && config.ipam?.type ? [{ at: "disableContainerInterface", must: "must not be true together with ipam: an interface that is down carries no addresses" }] : []),
-    ...(config.vlan && config.ipam?.type && (config.isGateway || config.isDefaultGateway) && !isLinkName(`${config.bridge}.${config.vlan}`)
-      ? [{ at: "bridge", must: `must be shorter: the VLAN interface "${config.bridge}.${config.vlan}" would have more than 15 bytes` }]
+    ...(config.hairpinMode && config.promiscMode
+      ? [{ at: "promiscMode", must: "must not be true together with hairpinMode" }]
+      : []),
+    ...(config.disableContainerInterface && config.ipam?.type
+      ? [
+          {
+            at: "disableContainerInterface",
+            must: "must not be true together with ipam: an interface that is down carries no addresses",
+          },
+        ]
+      : []),
+    ...(config.vlan &&
+    config.ipam?.type &&
+    (config.isGateway || config.isDefaultGateway) &&
+    !isLinkName(`${config.bridge}.${config.vlan}`)
+      ? [
+          {
+            at: "bridge",
+            must: `must be shorter: the VLAN interface "${config.bridge}.${config.vlan}" would have more than 15 bytes`,
+          },
+        ]
       : []),
   ],
 );
@@ -60,17 +98,27 @@ function argumentMac(call: Invocation): { argumentMac?: string } {
   const { MAC = "" } = readArguments(call, ["MAC"]);
   if (MAC === "") return {};
   const parsed = parseMac(MAC);
-  if (!parsed && call.verb !== "DEL" && call.verb !== "GC") throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: MAC=${MAC} must be a MAC address, such as 0a:58:0a:01:00:02`);
+  if (!parsed && call.verb !== "DEL" && call.verb !== "GC") {
+    throw new CniError(
+      Code.InvalidEnvironment,
+      `invalid CNI_ARGS: MAC=${MAC} must be a MAC address, such as 0a:58:0a:01:00:02`,
+    );
+  }
   return parsed ? { argumentMac: parsed } : {};
 }
 
 /** runtimeConfig beats args.cni beats CNI_ARGS. */
-const wantedMac = ({ runtimeConfig, args, argumentMac }: BridgeConfig): string | undefined => runtimeConfig?.mac ?? args?.cni?.mac ?? argumentMac;
+const wantedMac = ({ runtimeConfig, args, argumentMac }: BridgeConfig): string | undefined =>
+  runtimeConfig?.mac ?? args?.cni?.mac ?? argumentMac;
 
 /** A bridge attachment as data: bridge, its port, the container's end, addresses and routes. */
 export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease): Plan {
   const isGateway = (config.isGateway || config.isDefaultGateway) && lease.ips.length > 0;
-  const ips = lease.ips.map((ip) => ({ ...ip, interface: 2, ...(isGateway && { gateway: ip.gateway ?? addToIp(networkOf(ip.address).ip, 1) }) }));
+  const ips = lease.ips.map((ip) => ({
+    ...ip,
+    interface: 2,
+    ...(isGateway && { gateway: ip.gateway ?? addToIp(networkOf(ip.address).ip, 1) }),
+  }));
   const routes = [...lease.routes, ...(config.isDefaultGateway ? missingDefaults(ips, lease.routes) : [])];
   const hasIps = ips.length > 0;
   const vlans = planVlans(config);
@@ -88,7 +136,10 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease)
         promisc: config.promiscMode,
         addresses: isGateway ? ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })) : [],
         forceAddress: config.forceAddress,
-        ...(isGateway && config.vlan && { vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: subject.vlanMac, vlans: vlans! } }),
+        ...(isGateway &&
+          config.vlan && {
+            vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: subject.vlanMac, vlans: vlans! },
+          }),
         port: { hairpin: config.hairpinMode, isolated: config.portIsolation, ...(vlans && { vlans }) },
       },
       pod: {
@@ -98,17 +149,28 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Lease)
         routes: planRoutes(routes, ips),
         neighbours: [],
       },
-      host: { forwarding: isGateway ? familiesOf(ips) : [], sysctls: hostVethSysctls(hostVeth), addresses: [], routes: [] },
+      host: {
+        forwarding: isGateway ? familiesOf(ips) : [],
+        sysctls: hostVethSysctls(hostVeth),
+        addresses: [],
+        routes: [],
+      },
       firewall: { ...planFirewall(config, ips), ...(config.macspoofchk && { spoofCheck: { mac: subject.podMac } }) },
     },
   };
 }
 
-/** A default route per family through its first gateway, unless IPAM brought one; one without a `gw` gets the gateway filled in. */
+/**
+ * A default route per family through its first gateway, unless IPAM brought one; one without a `gw` gets the gateway
+ * filled in.
+ */
 const missingDefaults = (ips: ResultIp[], routes: ResultRoute[]): ResultRoute[] =>
   familiesOf(ips)
     .filter((family) => !routes.some(({ dst }) => dst.ip.family === family && isDefault(dst)))
-    .map((family) => ({ dst: defaultPrefix(family), gw: ips.find(({ address }) => address.ip.family === family)!.gateway as Ip }));
+    .map((family) => ({
+      dst: defaultPrefix(family),
+      gw: ips.find(({ address }) => address.ip.family === family)!.gateway as Ip,
+    }));
 
 /** VLANs of the port: the configured one untagged, the trunk's tagged; a trunk alone keeps VLAN 1 untagged. */
 function planVlans({ vlan, vlanTrunk, preserveDefaultVlan }: BridgeConfig): PortVlans | undefined {
@@ -120,7 +182,10 @@ function planVlans({ vlan, vlanTrunk, preserveDefaultVlan }: BridgeConfig): Port
   return { dropDefault: !preserveDefaultVlan, untagged: vlan || 1, tagged: [...new Set(ids)].sort((a, b) => a - b) };
 }
 
-function interfaces({ attachment: { veth, netns, bridge } }: Plan, { host, bridge: link, vlanInterface }: Applied): ResultInterface[] {
+function interfaces(
+  { attachment: { veth, netns, bridge } }: Plan,
+  { host, bridge: link, vlanInterface }: Applied,
+): ResultInterface[] {
   return [
     { name: bridge!.name, mac: link!.mac, mtu: link!.mtu },
     { name: veth.host.name, mac: veth.host.mac, mtu: host.mtu },
@@ -129,4 +194,11 @@ function interfaces({ attachment: { veth, netns, bridge } }: Plan, { host, bridg
   ];
 }
 
-export const bridge: Plugin = wiringPlugin<BridgeConfig>({ name: "bridge", needsIpam: false, read, mac: wantedMac, plan: planBridge, interfaces });
+export const bridge: Wiring<BridgeConfig> = {
+  name: "bridge",
+  needsIpam: false,
+  read,
+  mac: wantedMac,
+  plan: planBridge,
+  interfaces,
+};

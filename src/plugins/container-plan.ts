@@ -2,13 +2,16 @@ import type { Attachment, LinkAddress, Route, Sysctl } from "../attachment/attac
 import { dns } from "../cni/fields.ts";
 import type { ResultIp, ResultRoute } from "../cni/result.ts";
 import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../cni/schema.ts";
-import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
+import { RT_SCOPE } from "../netlink/rtnetlink/route.ts";
 import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../net/ip.ts";
-import type { Subject } from "./wiring.ts";
+import type { Subject } from "./plan.ts";
 import { planPortMappings, type PortMappingConfig, portMappingFields } from "./port-mappings.ts";
 
 /** Whose attachment it is, and its veth pair. */
-export const planVeth = ({ mtu }: { mtu: number }, { owner, netns, hostVeth, hostMac, podMac }: Subject): Pick<Attachment, "owner" | "netns" | "veth"> => ({
+export const planVeth = (
+  { mtu }: { mtu: number },
+  { owner, netns, hostVeth, hostMac, podMac }: Subject,
+): Pick<Attachment, "owner" | "netns" | "veth"> => ({
   owner,
   netns,
   veth: { host: { name: hostVeth, mac: hostMac }, pod: { name: owner.ifname, mac: podMac }, ...(mtu && { mtu }) },
@@ -21,7 +24,10 @@ export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ 
 export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
   ips.find(({ address, gateway }) => address.ip.family === family && gateway)?.gateway;
 
-/** Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there is none; equal ones once. */
+/**
+ * Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there
+ * is none; equal ones once.
+ */
 export function planRoutes(routes: ResultRoute[], ips: ResultIp[]): Route[] {
   const planned = routes.map(({ dst, gw, ...rest }): Route => {
     const direct = rest.scope === RT_SCOPE.LINK || rest.scope === RT_SCOPE.HOST;
@@ -32,14 +38,19 @@ export function planRoutes(routes: ResultRoute[], ips: ResultIp[]): Route[] {
 }
 
 const sameRoute = (a: Route, b: Route): boolean =>
-  samePrefix(a.dst, b.dst) && a.table === b.table && a.priority === b.priority && (a.gw && b.gw ? sameIp(a.gw, b.gw) : a.gw === b.gw);
+  samePrefix(a.dst, b.dst) &&
+  a.table === b.table &&
+  a.priority === b.priority &&
+  (a.gw && b.gw ? sameIp(a.gw, b.gw) : a.gw === b.gw);
 
 /** Addresses as the container gets them. */
-export const planAddresses = (ips: ResultIp[], options: Omit<LinkAddress, "prefix">): LinkAddress[] => ips.map(({ address }) => ({ prefix: address, ...options }));
+export const planAddresses = (ips: ResultIp[], options: Omit<LinkAddress, "prefix">): LinkAddress[] =>
+  ips.map(({ address }) => ({ prefix: address, ...options }));
 
 /**
- * Sysctls of a container's interface that has addresses: it takes no router's word (the routes are the configuration's),
- * keeps its IPv6 addresses when it is set down, and announces its addresses when told to (see `settle`).
+ * Sysctls of a container's interface that has addresses: it takes no router's word (the routes are the
+ * configuration's), keeps its IPv6 addresses when it is set down, and announces its addresses when told to (see
+ * `settle`).
  */
 export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): Sysctl[] {
   const v6 = `net/ipv6/conf/${ifname}`;
@@ -61,7 +72,9 @@ export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): S
 }
 
 /** A host veth takes no router's word either: the pod behind it must not configure the host. */
-export const hostVethSysctls = (name: string): Sysctl[] => [{ path: `net/ipv6/conf/${name}/accept_ra`, value: "0", optional: true }];
+export const hostVethSysctls = (name: string): Sysctl[] => [
+  { path: `net/ipv6/conf/${name}/accept_ra`, value: "0", optional: true },
+];
 
 /** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
 export const containerFields = {
@@ -78,14 +91,16 @@ export const containerFields = {
 export type ContainerConfig = Infer<ReturnType<typeof shape<typeof containerFields>>> & PortMappingConfig;
 
 /** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
-export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean => capabilities?.["portMappings"] === true;
+export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
+  capabilities?.["portMappings"] === true;
 
 /** What the host's firewall holds for these addresses: masquerading and port mappings, as far as they are asked for. */
 export function planFirewall(config: ContainerConfig, ips: ResultIp[]): Attachment["firewall"] {
   const addresses = ips.map(({ address }) => address);
   const portMappings = mapsPorts(config) ? planPortMappings(config, addresses) : undefined;
   return {
-    ...(config.ipMasq && addresses.length > 0 && { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses } }),
+    ...(config.ipMasq &&
+      addresses.length > 0 && { masquerade: { backend: config.ipMasqBackend ?? "nftables", addresses } }),
     ...(portMappings && { portMappings }),
   };
 }

@@ -3,10 +3,10 @@ import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { collectLeases } from "../ipam/collect.ts";
 import { parseIpamConfig, parseLeaseFolder } from "../ipam/config.ts";
 import { addLease, checkLease, removeLease } from "../ipam/leases.ts";
-import { type Liveness, runMarker } from "../ipam/liveness.ts";
 import { statusOfLeases } from "../ipam/status.ts";
 import { isOwnNamespace } from "../kernel/namespace.ts";
 import { formatIp } from "../net/ip.ts";
+import { hostLiveness } from "./liveness.ts";
 
 /** The IPAM plugin by itself, for main plugins that run one: addresses of the configured ranges, kept as files. */
 export const hostLocal: Plugin = {
@@ -14,8 +14,10 @@ export const hostLocal: Plugin = {
 
   add(call) {
     refuseOwnNamespace(call);
-    const { ips, routes, dns, takenBack } = addLease(parseIpamConfig(call), call, lazyLiveness());
-    for (const { ip, holder } of takenBack) call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+    const { ips, routes, dns, takenBack } = addLease(parseIpamConfig(call), call, hostLiveness());
+    for (const { ip, holder } of takenBack) {
+      call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+    }
     return { interfaces: [], ips, routes, dns };
   },
 
@@ -33,20 +35,12 @@ export const hostLocal: Plugin = {
   status: (call) => statusOfLeases(parseIpamConfig(call), call.log),
 };
 
-/** A runtime that gives podwire's own namespace as the container's would have the host's addresses changed by the next plugin. */
+/**
+ * A runtime that gives podwire's own namespace as the container's would have the host's addresses changed by the next
+ * plugin.
+ */
 function refuseOwnNamespace({ netns, netnsOverride }: Invocation): void {
-  if (!netnsOverride && isOwnNamespace(netns)) throw new CniError(Code.InvalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
-}
-
-/** `hostLiveness`, loaded (netlink and all) when a range runs short, and not for every lease. */
-function lazyLiveness(): Liveness {
-  let loaded: Liveness | undefined;
-  const host = (): Liveness => (loaded ??= (require("./liveness.ts") as typeof import("./liveness.ts")).hostLiveness());
-  return {
-    linkExists: (name) => host().linkExists(name),
-    namespaceCookie: (path) => host().namespaceCookie(path),
-    addressInUse: (ip) => host().addressInUse(ip),
-    bootTime: () => host().bootTime(),
-    marker: () => runMarker(),
-  };
+  if (!netnsOverride && isOwnNamespace(netns)) {
+    throw new CniError(Code.InvalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same");
+  }
 }

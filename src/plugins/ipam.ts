@@ -13,7 +13,7 @@ import { findRange } from "../ipam/range.ts";
 import { statusOfLeases } from "../ipam/status.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { hostLiveness } from "./liveness.ts";
-import type { Lease } from "./wiring.ts";
+import type { Lease } from "./plan.ts";
 
 /** Address management as a wiring plugin sees it, whoever does it. */
 export interface Ipam {
@@ -33,7 +33,8 @@ export interface Ipam {
 }
 
 /** host-local is part of this process (`podwire` is another name for it); any other type is executed from CNI_PATH. */
-export const chooseIpam = (call: Invocation, type: string): Ipam => (type === "host-local" || type === "podwire" ? hostLocalIpam(call) : delegatedIpam(call, type));
+export const chooseIpam = (call: Invocation, type: string): Ipam =>
+  type === "host-local" || type === "podwire" ? hostLocalIpam(call) : delegatedIpam(call, type);
 
 function hostLocalIpam(call: Invocation): Ipam {
   const removes = call.verb === "DEL" || call.verb === "GC";
@@ -43,16 +44,27 @@ function hostLocalIpam(call: Invocation): Ipam {
   return {
     add(owner, { hostVeth, pod, firewall }, undo) {
       const cookie = pod.cookie;
-      const lease = addLease(config!, owner, hostLiveness(), { hostVeth, netns: pod.path, ...(cookie !== undefined && { cookie }), firewall });
+      const lease = addLease(config!, owner, hostLiveness(), {
+        hostVeth,
+        netns: pod.path,
+        ...(cookie !== undefined && { cookie }),
+        firewall,
+      });
       undo.push("release the lease", () => lease.undo());
-      for (const { ip, holder } of lease.takenBack) call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+      for (const { ip, holder } of lease.takenBack) {
+        call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+      }
       return lease;
     },
     check: (owner) => checkLease(config!, owner),
     traces(owner) {
       const knowledge = findRecord(folder, owner)?.knowledge;
       const addresses = findLease(folder, owner);
-      return { addresses, firewall: knowledge === undefined || knowledge.firewall === true, foreign: addresses.length > 0 && knowledge === undefined };
+      return {
+        addresses,
+        firewall: knowledge === undefined || knowledge.firewall === true,
+        foreign: addresses.length > 0 && knowledge === undefined,
+      };
     },
     del: (owner) => void removeLease(folder, owner),
     gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),

@@ -3,8 +3,8 @@ import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { noDns, type Result } from "../cni/result.ts";
-import { decodeAddress, getAddresses } from "../kernel/rtnetlink/address.ts";
-import { type Link, setLink } from "../kernel/rtnetlink/link.ts";
+import { decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
+import { type Link, setLink } from "../netlink/rtnetlink/link.ts";
 import { contains, formatPrefix, parsePrefix, type Prefix } from "../net/ip.ts";
 
 const loopbackNetworks = [parsePrefix("127.0.0.0/8")!, parsePrefix("::1/128")!];
@@ -17,7 +17,12 @@ export const loopback: Plugin = {
     return withLo(call, (lo, pod) => {
       const addresses = addressesOf(lo, pod);
       const strange = addresses.find((prefix) => !isLoopback(prefix));
-      if (strange) throw new CniError(Code.Internal, `the container's lo has an address that is not loopback: ${formatPrefix(strange)}`);
+      if (strange) {
+        throw new CniError(
+          Code.Internal,
+          `the container's lo has an address that is not loopback: ${formatPrefix(strange)}`,
+        );
+      }
       pod.socket.request([setLink(lo, { up: true })]);
       return call.prevResult ?? resultOf(call, lo, addressesOf(lo, pod));
     });
@@ -52,9 +57,11 @@ function withLo<T>(call: Invocation, use: (lo: Link, pod: PodNamespace) => T): T
   }
 }
 
-const addressesOf = (lo: Link, pod: PodNamespace): Prefix[] => pod.socket.dump(getAddresses(lo.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
+const addressesOf = (lo: Link, pod: PodNamespace): Prefix[] =>
+  pod.socket.dump(getAddresses(lo.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
 
-const isLoopback = ({ ip }: Prefix): boolean => loopbackNetworks.some((network) => network.ip.family === ip.family && contains(network, ip));
+const isLoopback = ({ ip }: Prefix): boolean =>
+  loopbackNetworks.some((network) => network.ip.family === ip.family && contains(network, ip));
 
 /** The first address of each family, as the reference reports them. */
 function resultOf({ netns }: Invocation, lo: Link, addresses: Prefix[]): Result {

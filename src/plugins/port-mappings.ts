@@ -1,14 +1,32 @@
 import type { PortMapping, PortMappings } from "../attachment/attachment.ts";
 import { ip } from "../cni/fields.ts";
-import { choice, type Complaint, decoded, flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../cni/schema.ts";
+import {
+  choice,
+  type Complaint,
+  decoded,
+  flag,
+  type Infer,
+  integer,
+  list,
+  optional,
+  optionalOrEmpty,
+  orElse,
+  shape,
+  text,
+} from "../cni/schema.ts";
 import { type Family, type Prefix, sameIp } from "../net/ip.ts";
 
 const protocols = ["tcp", "udp", "sctp"] as const;
 /** containerd and CRI-O write it in lower case, Kubernetes itself in upper case. */
-const protocol = decoded((value) => protocols.find((name) => typeof value === "string" && name === value.toLowerCase()), "tcp, udp or sctp");
+const protocol = decoded(
+  (value) => protocols.find((name) => typeof value === "string" && name === value.toLowerCase()),
+  "tcp, udp or sctp",
+);
 
 /** `runtimeConfig.portMappings`, the capability of that name. */
-export const portMappingList = list(shape({ hostPort: integer(1, 65535), containerPort: integer(1, 65535), protocol, hostIP: optionalOrEmpty(ip) }));
+export const portMappingList = list(
+  shape({ hostPort: integer(1, 65535), containerPort: integer(1, 65535), protocol, hostIP: optionalOrEmpty(ip) }),
+);
 
 // Conditions and chain names end up in lines that iptables-restore or nft read.
 const isWord = (word: string): boolean => !/[\0\r\n;]/.test(word);
@@ -17,7 +35,10 @@ const conditions = orElse(list(text("text on one line, without ;", isWord)), [])
 /** The keys of portmap's configuration, but for runtimeConfig. */
 export const portMappingFields = {
   backend: optional(choice("nftables", "iptables")),
-  snat: orElse(decoded((value) => (typeof value === "boolean" ? value : undefined), "true or false"), true),
+  snat: orElse(
+    decoded((value) => (typeof value === "boolean" ? value : undefined), "true or false"),
+    true,
+  ),
   masqAll: flag(),
   markMasqBit: optional(integer(0, 31)),
   externalSetMarkChain: optional(text("the name of an iptables chain", (name) => /^[^\s"\\-]\S{0,27}$/.test(name))),
@@ -34,28 +55,51 @@ const kindOf = ([first = ""]: readonly string[] = []): "iptables" | "nftables" |
   first === "" ? undefined : /^[-!]/.test(first) ? "iptables" : "nftables";
 
 /** The backend asked for, else the one that can do what the keys ask for, else nftables. */
-export function chooseBackend({ backend, externalSetMarkChain, conditionsV4, conditionsV6 }: Partial<Policy>): PortMappings["backend"] {
-  const needsIptables = externalSetMarkChain !== undefined || [conditionsV4, conditionsV6].some((list) => kindOf(list) === "iptables");
+export function chooseBackend({
+  backend,
+  externalSetMarkChain,
+  conditionsV4,
+  conditionsV6,
+}: Partial<Policy>): PortMappings["backend"] {
+  const needsIptables =
+    externalSetMarkChain !== undefined || [conditionsV4, conditionsV6].some((list) => kindOf(list) === "iptables");
   return backend ?? (needsIptables ? "iptables" : "nftables");
 }
 
 /** What does not go together: for `shape`'s rules. */
 export function portMappingComplaints(config: Partial<Policy>): Complaint[] {
   const backend = chooseBackend(config);
-  const wrongKind = (["conditionsV4", "conditionsV6"] as const).filter((key) => ![undefined, backend].includes(kindOf(config[key])));
+  const wrongKind = (["conditionsV4", "conditionsV6"] as const).filter(
+    (key) => ![undefined, backend].includes(kindOf(config[key])),
+  );
   return [
-    ...(config.externalSetMarkChain !== undefined && config.markMasqBit !== undefined ? [{ at: "markMasqBit", must: "must not come together with externalSetMarkChain" }] : []),
-    ...(config.externalSetMarkChain !== undefined && backend === "nftables" ? [{ at: "externalSetMarkChain", must: 'must not be there with "backend": "nftables"' }] : []),
-    ...wrongKind.map((at) => ({ at, must: backend === "nftables" ? 'must be text in nft\'s language with "backend": "nftables"' : "must be arguments of iptables, the first of which begins with - or !" })),
+    ...(config.externalSetMarkChain !== undefined && config.markMasqBit !== undefined
+      ? [{ at: "markMasqBit", must: "must not come together with externalSetMarkChain" }]
+      : []),
+    ...(config.externalSetMarkChain !== undefined && backend === "nftables"
+      ? [{ at: "externalSetMarkChain", must: 'must not be there with "backend": "nftables"' }]
+      : []),
+    ...wrongKind.map((at) => ({
+      at,
+      must:
+        backend === "nftables"
+          ? 'must be text in nft\'s language with "backend": "nftables"'
+          : "must be arguments of iptables, the first of which begins with - or !",
+    })),
   ];
 }
 
-/** The pod's mappings as data, or undefined when there is nothing to map; `addresses` are the pod's, of which the first of each family counts. */
+/**
+ * The pod's mappings as data, or undefined when there is nothing to map; `addresses` are the pod's, of which the first
+ * of each family counts.
+ */
 export function planPortMappings(config: PortMappingConfig, addresses: readonly Prefix[]): PortMappings | undefined {
   const written = config.runtimeConfig?.portMappings;
   if (!written?.length) return undefined; // most pods: nothing below has to run
   const mappings = written.map(({ hostIP, ...rest }): PortMapping => ({ ...rest, ...(hostIP && { hostIp: hostIP }) }));
-  const usable = ([4, 6] as const).flatMap((family) => addresses.find(({ ip: { family: own } }) => own === family) ?? []);
+  const usable = ([4, 6] as const).flatMap(
+    (family) => addresses.find(({ ip: { family: own } }) => own === family) ?? [],
+  );
   const concerns = (family: Family) => mappings.some(({ hostIp }) => !hostIp || hostIp.family === family);
   const concerned = usable.filter(({ ip: { family } }) => concerns(family));
   if (concerned.length === 0) return undefined;
@@ -72,7 +116,10 @@ export function planPortMappings(config: PortMappingConfig, addresses: readonly 
 }
 
 /** One host port leads to one port of the pod: of several mappings of the same one, the first counts. */
-const unique = (mappings: PortMapping[]): PortMapping[] => mappings.filter((mapping, at) => mappings.findIndex((other) => sameHostPort(mapping, other)) === at);
+const unique = (mappings: PortMapping[]): PortMapping[] =>
+  mappings.filter((mapping, at) => mappings.findIndex((other) => sameHostPort(mapping, other)) === at);
 
 const sameHostPort = (a: PortMapping, b: PortMapping): boolean =>
-  a.hostPort === b.hostPort && a.protocol === b.protocol && (a.hostIp && b.hostIp ? sameIp(a.hostIp, b.hostIp) : a.hostIp === b.hostIp);
+  a.hostPort === b.hostPort &&
+  a.protocol === b.protocol &&
+  (a.hostIp && b.hostIp ? sameIp(a.hostIp, b.hostIp) : a.hostIp === b.hostIp);

@@ -1,18 +1,39 @@
-import type { Applied } from "../attachment/apply.ts";
-import type { Attachment, Route } from "../attachment/attachment.ts";
+import type { Applied, Attachment, Route } from "../attachment/attachment.ts";
 import { CniError, Code } from "../cni/error.ts";
-import type { Plugin } from "../cni/invocation.ts";
 import type { ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
 import { choice, type Infer, optional, orElse, readConfig, shape } from "../cni/schema.ts";
-import { RT_SCOPE } from "../kernel/rtnetlink/route.ts";
-import { defaultPrefix, type Family, formatPrefix, hostPrefix, type Ip, isDefault, networkOf, parseIp, sameIp } from "../net/ip.ts";
+import { RT_SCOPE } from "../netlink/rtnetlink/route.ts";
+import {
+  defaultPrefix,
+  type Family,
+  formatPrefix,
+  hostPrefix,
+  type Ip,
+  isDefault,
+  networkOf,
+  parseIp,
+  sameIp,
+} from "../net/ip.ts";
 import { eui64LinkLocal } from "../net/mac.ts";
-import { containerFields, familiesOf, hostVethSysctls, planAddresses, planFirewall, planPodSysctls, planRoutes, planVeth } from "./container-plan.ts";
+import {
+  containerFields,
+  familiesOf,
+  hostVethSysctls,
+  planAddresses,
+  planFirewall,
+  planPodSysctls,
+  planRoutes,
+  planVeth,
+} from "./container-plan.ts";
+import type { Lease, Plan, Subject, Wiring } from "./plan.ts";
 import { portMappingComplaints, portMappingList } from "./port-mappings.ts";
-import { type Lease, type Plan, type Subject, wiringPlugin } from "./wiring.ts";
 
 const ptpConfig = shape(
-  { ...containerFields, gatewayMode: orElse(choice("subnet", "link-local"), "subnet"), runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) },
+  {
+    ...containerFields,
+    gatewayMode: orElse(choice("subnet", "link-local"), "subnet"),
+    runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })),
+  },
   portMappingComplaints,
 );
 
@@ -23,7 +44,9 @@ type Sides = Pick<Attachment, "host"> & { pod: Pick<Attachment["pod"], "addresse
 /** A point-to-point attachment as data: one veth pair, the host's end is the gateway. */
 export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan {
   const linkLocal = config.gatewayMode === "link-local";
-  const { ips, routes } = linkLocal ? viaLinkLocal(lease, subject.hostMac) : { ips: lease.ips.map((ip) => ({ ...ip, interface: 1 })), routes: lease.routes };
+  const { ips, routes } = linkLocal
+    ? viaLinkLocal(lease, subject.hostMac)
+    : { ips: lease.ips.map((ip) => ({ ...ip, interface: 1 })), routes: lease.routes };
   const { owner, hostVeth } = subject;
   const { host, pod } = linkLocal ? linkLocalSides(ips, routes, subject) : subnetSides(ips, routes, config, subject);
   return {
@@ -38,14 +61,35 @@ export function planPtp(config: PtpConfig, subject: Subject, lease: Lease): Plan
   };
 }
 
-/** The reference's form: the host veth carries the subnet's gateway address, and everything, neighbours included, goes through it. */
-function subnetSides(ips: ResultIp[], routes: ResultRoute[], { enabledad }: PtpConfig, { hostVeth, hostMac }: Subject): Sides {
+/**
+ * The reference's form: the host veth carries the subnet's gateway address, and everything, neighbours included, goes
+ * through it.
+ */
+function subnetSides(
+  ips: ResultIp[],
+  routes: ResultRoute[],
+  { enabledad }: PtpConfig,
+  { hostVeth, hostMac }: Subject,
+): Sides {
   const missing = ips.find(({ gateway }) => !gateway);
-  if (missing) throw new CniError(Code.InvalidConfig, `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`);
+  if (missing) {
+    throw new CniError(
+      Code.InvalidConfig,
+      `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`,
+    );
+  }
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!));
   // the kernel must not add the connected route, which would look for neighbours on the link
-  const toGateways = gateways.map((gateway): Route => ({ dst: hostPrefix(gateway), scope: scopeOfLink(gateway), src: ips.find((ip) => sameIp(ip.gateway!, gateway))!.address.ip }));
-  const toSubnets = ips.map(({ address, gateway }): Route => ({ dst: networkOf(address), gw: gateway!, src: address.ip }));
+  const toGateways = gateways.map((gateway): Route => ({
+    dst: hostPrefix(gateway),
+    scope: scopeOfLink(gateway),
+    src: ips.find((ip) => sameIp(ip.gateway!, gateway))!.address.ip,
+  }));
+  const toSubnets = ips.map(({ address, gateway }): Route => ({
+    dst: networkOf(address),
+    gw: gateway!,
+    src: address.ip,
+  }));
   return {
     pod: {
       addresses: planAddresses(ips, { dad: enabledad, noPrefixRoute: true }),
@@ -57,7 +101,10 @@ function subnetSides(ips: ResultIp[], routes: ResultRoute[], { enabledad }: PtpC
       forwarding: [],
       sysctls: [{ path: `net/ipv6/conf/${hostVeth}/accept_dad`, value: "0", optional: true }],
       addresses: gateways.map((gateway) => ({ prefix: hostPrefix(gateway) })),
-      routes: ips.map(({ address }) => ({ dst: hostPrefix(address.ip), ...(address.ip.family === 4 && { scope: RT_SCOPE.HOST }) })),
+      routes: ips.map(({ address }) => ({
+        dst: hostPrefix(address.ip),
+        ...(address.ip.family === 4 && { scope: RT_SCOPE.HOST }),
+      })),
     },
   };
 }
@@ -70,12 +117,20 @@ const uniqueIps = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((oth
 /** The next hop every pod has in link-local mode: nobody has this address, the host veth answers for it. */
 const LINK_LOCAL_GATEWAY = parseIp("169.254.1.1")!;
 
-const linkLocalGateway = (family: Family, hostMac: string): Ip => (family === 4 ? LINK_LOCAL_GATEWAY : eui64LinkLocal(hostMac));
+const linkLocalGateway = (family: Family, hostMac: string): Ip =>
+  family === 4 ? LINK_LOCAL_GATEWAY : eui64LinkLocal(hostMac);
 
 /** The lease as a link-local pod has it: single addresses, and a default route per family through the host veth. */
 function viaLinkLocal({ ips, routes }: Lease, hostMac: string): Pick<Plan, "ips" | "routes"> {
-  const single = ips.map(({ address }) => ({ address: hostPrefix(address.ip), gateway: linkLocalGateway(address.ip.family, hostMac), interface: 1 }));
-  const defaults = familiesOf(ips).map((family) => ({ dst: defaultPrefix(family), gw: linkLocalGateway(family, hostMac) }));
+  const single = ips.map(({ address }) => ({
+    address: hostPrefix(address.ip),
+    gateway: linkLocalGateway(address.ip.family, hostMac),
+    interface: 1,
+  }));
+  const defaults = familiesOf(ips).map((family) => ({
+    dst: defaultPrefix(family),
+    gw: linkLocalGateway(family, hostMac),
+  }));
   const others = routes.filter(({ dst, table }) => !isDefault(dst) || table !== undefined);
   return { ips: single, routes: [...defaults, ...others] };
 }
@@ -84,11 +139,19 @@ function viaLinkLocal({ ips, routes }: Lease, hostMac: string): Pick<Plan, "ips"
 function linkLocalSides(ips: ResultIp[], routes: ResultRoute[], { hostVeth, hostMac }: Subject): Sides {
   const families = familiesOf(ips);
   const v6 = families.includes(6);
-  const toGateway: Route[] = families.includes(4) ? [{ dst: hostPrefix(LINK_LOCAL_GATEWAY), scope: RT_SCOPE.LINK }] : [];
+  const toGateway: Route[] = families.includes(4)
+    ? [{ dst: hostPrefix(LINK_LOCAL_GATEWAY), scope: RT_SCOPE.LINK }]
+    : [];
   return {
     pod: {
       addresses: planAddresses(ips, {}),
-      routes: [...toGateway, ...planRoutes(routes, ips).map((route) => ({ ...route, ...(route.gw && !isGateway(route.gw, hostMac) && { onlink: true }) }))],
+      routes: [
+        ...toGateway,
+        ...planRoutes(routes, ips).map((route) => ({
+          ...route,
+          ...(route.gw && !isGateway(route.gw, hostMac) && { onlink: true }),
+        })),
+      ],
       // no first packet waits for an answer, which proxy_arp only gives while the host has a route to 169.254.1.1
       neighbours: families.map((family) => ({ ip: linkLocalGateway(family, hostMac), mac: hostMac })),
     },
@@ -97,7 +160,12 @@ function linkLocalSides(ips: ResultIp[], routes: ResultRoute[], { hostVeth, host
       sysctls: [
         { path: `net/ipv4/conf/${hostVeth}/proxy_arp`, value: "1" },
         { path: `net/ipv4/neigh/${hostVeth}/proxy_delay`, value: "0" },
-        ...(v6 ? [{ path: `net/ipv6/conf/${hostVeth}/addr_gen_mode`, value: "1" }, { path: `net/ipv6/conf/${hostVeth}/accept_dad`, value: "0", optional: true }] : []),
+        ...(v6
+          ? [
+              { path: `net/ipv6/conf/${hostVeth}/addr_gen_mode`, value: "1" },
+              { path: `net/ipv6/conf/${hostVeth}/accept_dad`, value: "0", optional: true },
+            ]
+          : []),
       ],
       addresses: v6 ? [{ prefix: { ip: eui64LinkLocal(hostMac), length: 64 } }] : [],
       routes: ips.map(({ address }) => ({ dst: address, ...(address.ip.family === 4 && { scope: RT_SCOPE.LINK }) })),
@@ -114,4 +182,10 @@ function interfaces({ attachment: { veth, netns } }: Plan, { host }: Applied): R
   ];
 }
 
-export const ptp: Plugin = wiringPlugin<PtpConfig>({ name: "ptp", needsIpam: true, read: (call) => readConfig(ptpConfig, call), plan: planPtp, interfaces });
+export const ptp: Wiring<PtpConfig> = {
+  name: "ptp",
+  needsIpam: true,
+  read: (call) => readConfig(ptpConfig, call),
+  plan: planPtp,
+  interfaces,
+};

@@ -6,15 +6,16 @@ import type { Verb } from "../harness/invoke.ts";
 import { reference, requireIsolation } from "../harness/paths.ts";
 import { callFor, cases, type Case } from "./cases.ts";
 import { mappings } from "./mappings.ts";
-import { fullStores, memory, start, together } from "./more.ts";
-import { bothSides, enter, time, type Side } from "./sides.ts";
-import { format, median, type Row } from "./table.ts";
+import { fullStores, processor, size, start, together } from "./more.ts";
+import { bothSides, enter, measure, type Side } from "./sides.ts";
+import { brief, format, median, type Row } from "./table.ts";
 
 requireIsolation();
 const rounds = Number(process.env.BENCH_ROUNDS ?? 40);
 const only = process.argv[2];
 
-type Times = Record<string, Record<string, number[]>>;
+/** By verb, then by side. */
+type Times = Record<string, Record<Side["name"], number[]>>;
 
 /** One ADD, CHECK, DEL through a case's chain on one side; the times of a chain's processes are added up. */
 function cycle(side: Side, each: Case, container: { id: string; netns: string }, times: Times): void {
@@ -24,18 +25,19 @@ function cycle(side: Side, each: Case, container: { id: string; netns: string },
   const run = (verb: Verb, plugins: Record<string, unknown>[]): void => {
     let sum = 0;
     for (const plugin of plugins) {
-      const { ms, stdout } = time(side, { verb, call: callFor({ ...plugin, ...(prevResult ? { prevResult } : {}) }, version, container) });
+      const config = { ...plugin, ...(prevResult ? { prevResult } : {}) };
+      const { ms, stdout } = measure(side, { verb, call: callFor(config, version, container) });
       sum += ms;
       if (verb === "ADD") prevResult = JSON.parse(stdout);
     }
-    ((times[verb] ??= {})[side.name] ??= []).push(sum);
+    (times[verb] ??= { podwire: [], reference: [] })[side.name].push(sum);
   };
   run("ADD", chain);
   run("CHECK", chain);
   run("DEL", chain.toReversed());
 }
 
-async function measure(each: Case): Promise<Row[]> {
+async function measureCase(each: Case): Promise<Row[]> {
   const sides = await bothSides();
   const pods = new Map<Side, string>();
   for (const side of sides) pods.set(side, (await side.node.pod()).path);
@@ -52,23 +54,25 @@ async function measure(each: Case): Promise<Row[]> {
   for (const side of sides) await side.node.remove();
   return Object.entries(times).map(([verb, by]) => {
     const target = each.targets?.[verb as Verb];
-    return { what: `${each.name}: ${verb}`, podwire: median(by.podwire!), reference: median(by.reference!), runs: count, ...(target !== undefined && { target }) };
+    const figures = { podwire: median(by.podwire), reference: median(by.reference), runs: count };
+    return { what: `${each.name}: ${verb}`, ...figures, ...(target !== undefined && { target }) };
   });
 }
 
 const rows: Row[] = [];
 const add = (more: Row[]): void => {
   rows.push(...more);
-  for (const row of more) console.error(`${row.what}: ${row.podwire.toFixed(1)} ${row.reference?.toFixed(1) ?? ""}`);
+  for (const row of more) console.error(brief(row));
 };
 
 console.error(`reference: ${reference.folder}; ${cpus().length} processors, Linux ${release()}`);
 if (only === undefined || only === "start") add(await start());
-for (const each of cases) if (only === undefined || each.name.includes(only)) add(await measure(each));
+for (const each of cases) if (only === undefined || each.name.includes(only)) add(await measureCase(each));
+if (only === undefined || only === "processor") add(await processor());
 if (only === undefined || only === "host-local") add(await fullStores());
 if (only === undefined || only === "parallel") add(await together());
 if (only === undefined || only === "mappings") add(await mappings());
-if (only === undefined || only === "memory") add(await memory());
+if (only === undefined || only === "size") add(await size());
 
 const table = format(rows);
 const folder = join(import.meta.dirname, "../../.cache");

@@ -1,6 +1,7 @@
 import { execa } from "execa";
-import { bun, reference } from "../harness/paths.ts";
-import { bothSides, enter, time, type Side } from "./sides.ts";
+import type { Namespace } from "../harness/namespace.ts";
+import { reference, root } from "../harness/paths.ts";
+import { bothSides, enter, measure, type Side } from "./sides.ts";
 import { median, type Row } from "./table.ts";
 
 const containers = 200;
@@ -9,18 +10,11 @@ const firstPort = 20_000;
 const seconds = 2;
 const runs = 3;
 
-// Bun runs these by -e. The server closes what it accepts; the client keeps eight connections in the making and counts.
-const server = `Bun.listen({ hostname: "0.0.0.0", port: 80, socket: { open(s) { s.end("x"); }, data() {} } }); console.log("ready");`;
-const client = `
-const { address, port, seconds } = JSON.parse(process.env.OPTIONS);
-let count = 0;
-const end = Bun.nanoseconds() + seconds * 1e9;
-const one = () => new Promise((done, fail) => Bun.connect({ hostname: address, port, socket: { data() {}, end(s) { s.terminate(); }, close: done, connectError: (_, e) => fail(e), error: (_, e) => fail(e) } }).catch(fail));
-const loop = async () => { while (Bun.nanoseconds() < end) { await one(); count++; } };
-await Promise.all(Array.from({ length: 8 }, loop));
-console.log(count / seconds);
-process.exit(0);
-`;
+/** Runs connections.ts in a namespace. */
+const program = (within: Namespace, ...args: (string | number)[]): string[] => {
+  const node = [process.execPath, "--import", "tsx", "test/bench/connections.ts"];
+  return [`--net=${within.path}`, "--", ...node, ...args.map(String)];
+};
 
 /** A thousand mappings of two hundred containers, then new connections a second through the last port mapped. */
 async function rate(side: Side, backend: string): Promise<number> {
@@ -39,15 +33,17 @@ async function rate(side: Side, backend: string): Promise<number> {
   for (let container = 0; container < containers; container++) {
     const portMappings = Array.from({ length: portsEach }, (_, index) => ({ hostPort: firstPort + container * portsEach + index, containerPort: 80, protocol: "tcp" }));
     const config = { cniVersion: "1.0.0", name: "bench", type: "portmap", backend, prevResult, runtimeConfig: { portMappings } };
-    time(side, { verb: "ADD", call: { plugin: "portmap", config, containerId: `mapped-${container}`, netns: pod.path } });
+    const call = { plugin: "portmap", config, containerId: `mapped-${container}`, netns: pod.path };
+    measure(side, { verb: "ADD", call });
   }
 
-  const serving = execa("nsenter", [`--net=${pod.path}`, "--", bun, "-e", server], { reject: false, buffer: false });
+  const serving = execa("nsenter", program(pod, "server", 80), { cwd: root, reject: false, buffer: false });
   await new Promise((resolve) => serving.stdout.once("data", resolve));
-  const options = JSON.stringify({ address: outside.node4, port: firstPort + containers * portsEach - 1, seconds });
+  const lastPort = firstPort + containers * portsEach - 1;
   const rates: number[] = [];
   for (let run = 0; run < runs; run++) {
-    const { stdout } = await execa("nsenter", [`--net=${outside.path}`, "--", bun, "-e", client], { env: { OPTIONS: options } });
+    const args = program(outside, "client", outside.node4, lastPort, seconds);
+    const { stdout } = await execa("nsenter", args, { cwd: root });
     rates.push(Number(stdout));
   }
   serving.kill("SIGKILL");

@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CLONE_NEWNET, setns } from "../../src/kernel/libc.ts";
+import { host } from "../harness/host.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { bun, executable, pluginNames, reference, root } from "../harness/paths.ts";
+import { executable, pluginNames, reference, root } from "../harness/paths.ts";
+import { type Cost, finish, prepare, type Program, run, start } from "./process.ts";
 
 /** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */
 export interface Side {
@@ -42,64 +43,49 @@ export interface Step {
   call: Call;
 }
 
-export interface Measured {
-  ms: number;
-  stdout: string;
-}
+/** sched.h */
+const CLONE_NEWNET = 0x40000000;
 
 /** Moves this thread, and so every process it starts, into a side's node: `nsenter` would add its own start to each figure. */
 export function enter(side: Side): void {
   const fd = openSync(side.node.path, "r");
-  try {
-    setns(fd, CLONE_NEWNET);
-  } finally {
-    closeSync(fd);
-  }
+  const result = host.setns(fd, CLONE_NEWNET);
+  closeSync(fd);
+  if (result < 0) throw new Error(`cannot enter ${side.node.name}: errno ${-result}`);
 }
 
-const command = (side: Side, { verb, call }: Step) => {
-  const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
-  return { cmd: [join(side.folder, call.plugin)], env: environment(side.folder, verb, call), stdin: Buffer.from(input) };
-};
-
-/** An executable that does nothing: what Bun itself costs every podwire process. */
-export function emptyExecutable(): string {
-  const [source, built] = ["empty.js", "empty"].map((name) => join(root, ".cache/bench-bin", name)) as [string, string];
-  writeFileSync(source, "");
-  execFileSync(bun, ["build", source, "--compile", "--minify", "--bytecode", "--outfile", `${built}.new`], { stdio: "ignore" });
-  copyWhole(`${built}.new`, built);
-  execFileSync("sync", [built]); // what is still being written to the disk starts slowly
-  return built;
+function program(side: Side, { verb, call }: Step): Program {
+  const stdin = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
+  return { cmd: [join(side.folder, call.plugin)], env: environment(side.folder, verb, call), stdin };
 }
 
-/** Runs one whole process and times it from before it is started until it has ended; throws unless it exits with 0. */
-export const time = (side: Side, step: Step): Measured => timeProcess(`${side.name} ${step.call.plugin} ${step.verb}`, command(side, step));
+const nameOf = (side: Side, { verb, call }: Step): string => `${side.name} ${call.plugin} ${verb}`;
 
-/** As `time`, for any program. */
-export function timeProcess(what: string, program: { cmd: string[]; env?: Record<string, string>; stdin?: Buffer }): Measured {
-  const start = Bun.nanoseconds();
-  const { exitCode, stdout, stderr } = Bun.spawnSync({ ...program, stdout: "pipe", stderr: "pipe" });
-  const ms = (Bun.nanoseconds() - start) / 1e6;
-  if (exitCode !== 0) throw new Error(`${what}: ${stdout.toString()}${stderr.toString()}`);
-  return { ms, stdout: stdout.toString() };
+/** Runs one whole process and says what it cost; throws unless it exits with 0. */
+export const measure = (side: Side, step: Step): Cost => run(nameOf(side, step), program(side, step));
+
+/** Starts all steps at once; the milliseconds until the last has ended. */
+export function timeTogether(side: Side, steps: Step[]): number {
+  const prepared = steps.map((step, slot) => prepare(program(side, step), slot));
+  const running = prepared.map(start);
+  for (const [at, each] of running.entries()) finish(each, nameOf(side, steps[at]!));
+  return Number(process.hrtime.bigint() - running[0]!.since) / 1e6;
 }
 
-/** Starts all steps at once; the time until the last has ended. */
-export async function timeTogether(side: Side, steps: Step[]): Promise<number> {
-  const commands = steps.map((step) => command(side, step));
-  const start = Bun.nanoseconds();
-  const running = commands.map(({ cmd, env, stdin }) => Bun.spawn({ cmd, env, stdin, stdout: "pipe", stderr: "pipe" }));
-  const codes = await Promise.all(running.map(async (each) => each.exited));
-  const ms = (Bun.nanoseconds() - start) / 1e6;
-  const failed = codes.findIndex((code) => code !== 0);
-  if (failed >= 0) throw new Error(`${side.name}, ${codes.filter((code) => code !== 0).length} failed: ${await new Response(running[failed]!.stdout).text()}`);
-  return ms;
-}
-
-/** Peak memory of one process in MiB, by GNU time: a process started from here would report this one's own size. */
+/**
+ * Peak memory of one process in MB, by GNU time, which needs some 1 MB itself: a process started from here would be
+ * said to need what this one does, as the child of posix_spawn(3) begins with our memory.
+ */
 export function peakMemory(side: Side, step: Step): number {
-  const { cmd, env, stdin } = command(side, step);
-  const { exitCode, stderr } = Bun.spawnSync({ cmd: ["/usr/bin/time", "-f", "%M", ...cmd], env, stdin, stdout: "pipe", stderr: "pipe" });
-  if (exitCode !== 0) throw new Error(`${side.name} under time: ${stderr.toString()}`);
-  return Number(stderr.toString().trim().split("\n").at(-1)) / 1024;
+  const { cmd, ...rest } = program(side, step);
+  const file = join(root, ".cache/bench-bin/memory");
+  run(`${nameOf(side, step)} under time`, { cmd: ["/usr/bin/time", "-f", "%M", "-o", file, ...cmd], ...rest });
+  return (Number(readFileSync(file, "utf8")) * 1024) / 1e6;
+}
+
+/** What all plugins of a side take on disk, in MB; links count once. */
+export function fileSize(side: Side): number {
+  const files = pluginNames.filter((name) => name !== "podwire").map((name) => statSync(join(side.folder, name)));
+  const sizes = new Map(files.map(({ ino, size }) => [ino, size]));
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0) / 1e6;
 }

@@ -21,7 +21,8 @@ const pointsOf = (calls: SystemCall[]): Point[] => [
 ];
 
 /** Somebody else may be faster wherever something is made that must not exist. */
-const creates = ({ name, text }: SystemCall): boolean => /^(link|linkat|mkdir|mkdirat)$/.test(name) || text.includes("O_EXCL");
+const creates = ({ name, text }: SystemCall): boolean =>
+  /^(link|symlink|mkdir)(at)?$/.test(name) || text.includes("O_EXCL");
 
 async function failAt({ node, call }: Stage, verb: Verb, point: Point): Promise<Answer> {
   const answer = await trace(node, verb, call, { fail: point.call, errno: point.errno });

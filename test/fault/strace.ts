@@ -4,7 +4,7 @@ import { environment, type Answer, type Call, type Verb } from "../harness/invok
 import type { Node } from "../harness/node.ts";
 import { podwireFolder, temporaryFolder } from "../harness/paths.ts";
 
-/** One system call of podwire's main thread, which does all of its work: the `nth` call of that name, counted from 1. */
+/** One system call of podwire's only thread: the `nth` call of that name, counted from 1. */
 export interface SystemCall {
   name: string;
   nth: number;
@@ -15,6 +15,10 @@ export interface SystemCall {
 /** What is done to one system call: the process is killed as it enters it, or the call fails without being made. */
 export type Fault = { kill: SystemCall } | { fail: SystemCall; errno: string };
 
+/** Memory, time and signals of the process itself: nothing comes of them. */
+const untraced = [
+  "brk", "mmap", "mremap", "munmap", "mprotect", "madvise", "futex", "clock_gettime", "rt_sigaction", "rt_sigprocmask",
+];
 const traces = temporaryFolder("strace");
 let count = 0;
 
@@ -23,7 +27,8 @@ export async function trace(node: Node, verb: Verb, call: Call, fault?: Fault): 
   count += 1;
   const file = join(traces, `${process.pid}-${count}`);
   const folder = podwireFolder();
-  const options = ["-qq", "-s", "80", "-o", file, "-e", "trace=!futex,madvise,mmap,munmap,mprotect,rt_sigprocmask", ...(fault ? ["-e", injection(fault)] : [])];
+  const which = ["-e", `trace=!${untraced.join(",")}`, ...(fault ? ["-e", injection(fault)] : [])];
+  const options = ["-qq", "-s", "80", "-o", file, ...which];
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   // strace ends by the signal that ended podwire; the shell makes an exit code of it
   const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], { env: environment(folder, verb, call), input });
@@ -48,18 +53,33 @@ export function systemCalls(lines: string[]): SystemCall[] {
     return [{ name, nth, text }];
   });
   const start = calls.findIndex(({ text }) => text.startsWith("read(0, "));
-  return calls.slice(start).filter(({ text }) => !/"\/proc\/self\/(statm|maps)"/.test(text));
+  if (start < 0) throw new Error(`podwire did not read its configuration:\n${lines.join("\n")}`);
+  return calls.slice(start);
 }
+
+/** Calls that only look, wait, or make and close what is the process's own. Whatever is not here counts as a change. */
+const looks = new Set([
+  "read", "pread64", "readlink", "readlinkat", "lseek", "close", "dup", "dup2", "dup3", "fcntl", "ioctl", "pipe2",
+  "access", "faccessat", "faccessat2", "stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs",
+  "getdents64", "getpid", "gettid", "getuid", "getcwd", "getrandom", "prlimit64",
+  "poll", "ppoll", "nanosleep", "clock_nanosleep",
+  "socket", "bind", "getsockopt", "getsockname", "recvfrom", "recvmsg",
+  "pidfd_open", "wait4", "waitid",
+]);
 
 /** Calls that change something outside of the process; the last ones, which print the answer and end it, too. */
 export const changes = ({ name, text }: SystemCall): boolean =>
-  /^(open|openat)$/.test(name)
-    ? /O_CREAT|O_TRUNC/.test(text)
-    : /^(sendto|write|ftruncate|fsync|link|linkat|symlink|unlink|unlinkat|rename|renameat2?|mkdir|mkdirat|utimensat|setns|flock|vfork|clone|clone3|exit_group)$/.test(name);
+  /^open(at)?$/.test(name) ? /O_CREAT|O_TRUNC/.test(text) : !looks.has(name);
 
+const fileCalls = new Set([
+  "open", "openat", "ftruncate", "fsync", "fchmod", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
+  "rmdir", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "utimensat", "flock", "statx", "statfs", "readlinkat",
+  "getdents64", "access", "faccessat",
+]);
 /** Calls on files, that a disk or a permission can make fail. */
 export const onFiles = ({ name, text }: SystemCall): boolean =>
-  /^(open|openat|ftruncate|fsync|link|linkat|unlink|unlinkat|rename|mkdir|mkdirat|utimensat|flock|getdents64)$/.test(name) || (name === "write" && !/^write\([12],/.test(text));
+  fileCalls.has(name) || (name === "write" && !/^write\([12],/.test(text));
 
-/** Calls on netlink sockets. */
-export const onNetlink = ({ name }: SystemCall): boolean => /^(sendto|recvfrom)$/.test(name);
+const netlinkCalls = new Set(["sendto", "recvfrom", "poll", "ppoll", "nanosleep", "clock_nanosleep"]);
+/** Calls on netlink sockets, and waits. */
+export const onNetlink = ({ name }: SystemCall): boolean => netlinkCalls.has(name);

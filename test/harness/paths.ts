@@ -6,8 +6,6 @@ export const root = join(import.meta.dirname, "../..");
 
 /** The executable under test, as `make build` leaves it. */
 export const executable = join(root, "dist/podwire");
-/** Bun, which runs small helper programs in namespaces: it starts in a fifth of Node's time. */
-export const bun = join(root, `node_modules/@oven/bun-linux-${process.arch === "arm64" ? "aarch64" : "x64"}/bin/bun`);
 export const confFolder = join(root, "conf");
 
 /** Names a runtime may execute podwire by. */

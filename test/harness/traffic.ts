@@ -1,5 +1,4 @@
 import { execa } from "execa";
-import { bun } from "./paths.ts";
 
 export interface ListenOptions {
   protocol?: "tcp" | "udp";
@@ -29,7 +28,7 @@ export interface Listener {
   stop(): Promise<void>;
 }
 
-// Both programs are given to Bun by `-e`; they read their one argument, a JSON object, from the environment.
+// Node runs both programs by `-e`; they read their one argument, a JSON object, from the environment.
 const serverProgram = `
 const o = JSON.parse(process.env.OPTIONS);
 const plain = (a) => a.replace(/^::ffff:/, "");
@@ -69,7 +68,7 @@ if (o.protocol === "udp") {
 }
 `;
 
-const inside = (netns: string, program: string): string[] => [`--net=${netns}`, "--", bun, "-e", program];
+const inside = (netns: string, program: string): string[] => [`--net=${netns}`, "--", process.execPath, "-e", program];
 
 /** Starts a server in the namespace; resolves once it listens. */
 export async function listen(netns: string, port: number, options: ListenOptions): Promise<Listener> {

@@ -1,4 +1,4 @@
-// Runs every kind of test, or those named as arguments, and ends with one line that sums them up.
+// Runs every kind of test, or those named as arguments, and ends with one line that sums them up: `make test`.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,13 +7,8 @@ const root = join(import.meta.dirname, "../..");
 const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
-/** One run of vitest: the runtime it needs, and the kinds of test it covers. */
-const runs = [
-  { kinds: ["unit"], command: ["node"] },
-  { kinds: ["kernel"], command: [process.execPath, "--bun"] },
-  { kinds: ["executable"], command: ["node"] },
-  { kinds: ["runtime", "fault"], command: ["node"] },
-];
+/** The kinds of test each run of vitest covers. */
+const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"]];
 
 interface Report {
   numPassedTests: number;
@@ -32,14 +27,16 @@ if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (cnitool is 
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
-for (const run of runs) {
-  const paths = only.filter((path) => run.kinds.some((kind) => path.startsWith(`test/${kind}`)));
+for (const kinds of runs) {
+  const paths = only.filter((path) => kinds.some((kind) => path.startsWith(`test/${kind}`)));
   if (only.length > 0 && paths.length === 0) continue;
-  const file = join(results, `${run.kinds[0]}.json`);
-  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts", "--reporter=default", "--reporter=json"];
-  const projects = run.kinds.flatMap((kind) => ["--project", kind]);
-  const command = [...run.command, ...vitest, `--outputFile.json=${file}`, ...projects, ...leftOut.flatMap((path) => ["--exclude", path]), ...paths];
-  console.log(`\n== ${run.kinds.join(", ")}`);
+  const file = join(results, `${kinds[0]}.json`);
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const projects = kinds.flatMap((kind) => ["--project", kind]);
+  const excluded = leftOut.flatMap((path) => ["--exclude", path]);
+  const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
+  console.log(`\n== ${kinds.join(", ")}`);
   const { status } = spawnSync(join(root, "test/runner/isolated"), command, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   add(file, status ?? 1);
 }

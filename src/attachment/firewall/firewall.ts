@@ -1,15 +1,22 @@
-import { CniError, Code } from "../../cni/error.ts";
+import { CniError, Code, codeFor, messageOf } from "../../cni/error.ts";
 import { compareRulesets } from "../../kernel/nftables/compare.ts";
-import { type FoundElement, Nftables } from "../../kernel/nftables/nftables.ts";
-import { applyRulesets, type Ruleset } from "../../kernel/nftables/ruleset.ts";
+import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { Family, Ip } from "../../net/ip.ts";
+import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Firewall, Owner } from "../attachment.ts";
 import { ownerLabel } from "../owner.ts";
 import { dropUnusedChains, explained, whereUsable } from "./explained.ts";
 import { assertIptables } from "./iptables.ts";
 import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
 import { masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
-import { applyIptablesMasquerade, checkIptablesMasquerade, collectIptablesMasquerade, removeIptablesMasquerade } from "./masquerade-iptables.ts";
+import {
+  applyIptablesMasquerade,
+  checkIptablesMasquerade,
+  collectIptablesMasquerade,
+  removeIptablesMasquerade,
+} from "./masquerade-iptables.ts";
 import { applyPortMappings, checkPortMappings, collectPortMappings, removePortMappings } from "./port-mappings.ts";
 import type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
@@ -22,7 +29,9 @@ export type { Backend, FirewallTraces, RegisterUndo } from "./traces.ts";
 /** What nftables must hold, table by table. */
 function rulesetsOf(owner: Owner, hostVeth: string, { masquerade, spoofCheck }: Firewall): Ruleset[] {
   return [
-    ...(masquerade?.backend === "nftables" && masquerade.addresses.length > 0 ? [masqueradeRuleset(owner, masquerade.addresses)] : []),
+    ...(masquerade?.backend === "nftables" && masquerade.addresses.length > 0
+      ? [masqueradeRuleset(owner, masquerade.addresses)]
+      : []),
     ...(spoofCheck ? [spoofCheckRuleset(owner, hostVeth, spoofCheck.mac)] : []),
   ];
 }
@@ -35,28 +44,47 @@ const ownedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
 
 /** Fails with the name of what is missing (tool, kernel module) before anything is changed. */
 export function assertFirewallTools({ masquerade, spoofCheck, portMappings }: Firewall): void {
-  if (masquerade?.backend === "nftables" || spoofCheck || portMappings?.backend === "nftables") assertNftables(Code.Internal);
+  if (masquerade?.backend === "nftables" || spoofCheck || portMappings?.backend === "nftables") {
+    assertNftables(Code.Internal);
+  }
   if (portMappings?.backend === "iptables") assertIptables(familiesOf(portMappings.addresses.map(({ ip }) => ip)));
   if (masquerade?.backend === "iptables") assertIptables(familiesOf(masquerade.addresses.map(({ ip }) => ip)));
 }
 
 /** IPv4 when nothing is known yet: what every configuration can have. */
-const familiesOf = (ips: readonly Ip[]): Family[] => (ips.length === 0 ? [4] : ([4, 6] as const).filter((family) => ips.some((ip) => ip.family === family)));
+const familiesOf = (ips: readonly Ip[]): Family[] =>
+  ips.length === 0 ? [4] : ([4, 6] as const).filter((family) => ips.some((ip) => ip.family === family));
 
 function assertNftables(code: number): void {
   try {
     Nftables.use((nft) => nft.probe());
   } catch (error) {
-    throw new CniError(code, `nftables cannot be used; the kernel module nf_tables and the capability CAP_NET_ADMIN are needed: ${(error as Error).message}`, "", { cause: error });
+    throw new CniError(
+      codeFor(error, code),
+      "nftables cannot be used; the kernel module nf_tables and the capability CAP_NET_ADMIN are needed: " +
+        messageOf(error),
+      "",
+      { cause: error },
+    );
   }
 }
 
-/** Makes the firewall's part of an attachment: one nftables transaction, and one iptables-restore per family where that is asked for. */
+/**
+ * Makes the firewall's part of an attachment: one nftables transaction, and one iptables-restore per family where that
+ * is asked for.
+ */
 export function applyFirewall(owner: Owner, hostVeth: string, firewall: Firewall, undo: RegisterUndo): void {
   const rulesets = rulesetsOf(owner, hostVeth, firewall);
   if (rulesets.length > 0) {
     // registered before: when the kernel's answer is lost (ENOBUFS), the rules may be there all the same
-    undo(() => Nftables.use((nft) => nft.deleteElements(rulesets.flatMap(({ table, elements }) => elements.map((element) => ({ table, ...element }))), ownedBy(owner))));
+    undo(() =>
+      Nftables.use((nft) =>
+        nft.deleteElements(
+          rulesets.flatMap(({ table, elements }) => elements.map((element) => ({ table, ...element }))),
+          ownedBy(owner),
+        ),
+      ),
+    );
     nftables(`write the nftables rules of ${ownerLabel(owner, COMMENT_BYTES)}`, (nft) => applyRulesets(nft, rulesets));
   }
   const { masquerade } = firewall;
@@ -83,7 +111,14 @@ export function checkFirewall(owner: Owner, hostVeth: string, firewall: Firewall
  * Takes away all the owner has in the firewall; what is not there is success, and nobody else's elements are touched.
  * Best called before the veth is deleted: what the kernel defers then passes in the same time.
  */
-export function removeFirewall({ owner, hostVeth, addresses, backend, masquerade = true, portMappings }: FirewallTraces): void {
+export function removeFirewall({
+  owner,
+  hostVeth,
+  addresses,
+  backend,
+  masquerade = true,
+  portMappings,
+}: FirewallTraces): void {
   const isMine = ownedBy(owner);
   whereUsable("remove nftables elements", (nft) => {
     nft.deleteElements(masqueradeElements(addresses), isMine);
@@ -95,10 +130,17 @@ export function removeFirewall({ owner, hostVeth, addresses, backend, masquerade
   if (portMappings) removePortMappings(owner, { backend: portMappings, addresses });
 }
 
-/** GC: takes away what belongs to attachments of the network that are not valid, and chains of its subnets nobody uses. */
-export function collectFirewall(network: string, valid: readonly { containerId: string; ifname: string }[], backend?: Backend): void {
+/**
+ * GC: takes away what belongs to attachments of the network that are not valid, and chains of its subnets nobody uses.
+ */
+export function collectFirewall(
+  network: string,
+  valid: readonly { containerId: string; ifname: string }[],
+  backend?: Backend,
+): void {
   const kept = valid.map((attachment) => ownerLabel({ network, ...attachment }, COMMENT_BYTES));
-  const isLost = ({ comment }: FoundElement): boolean => isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
+  const isLost = ({ comment }: FoundElement): boolean =>
+    isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
   collectPortMappings(network, valid, backend);
   whereUsable("remove nftables elements", (nft) => {
     nft.deleteFromSets([...masqueradeSets, ...spoofCheckSets], isLost);

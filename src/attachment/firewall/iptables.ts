@@ -1,10 +1,11 @@
 import { CniError, Code } from "../../cni/error.ts";
-import { readFile } from "../../kernel/file.ts";
-import { exists } from "../../kernel/libc.ts";
-import { nfproto } from "../../kernel/nftables/match.ts";
-import type { Table } from "../../kernel/nftables/object.ts";
+import { readText } from "../../kernel/file.ts";
+import { exists } from "../../kernel/linux.ts";
+import { nfproto } from "../../netlink/nftables/match.ts";
+import type { Table } from "../../netlink/nftables/object.ts";
 import type { Family } from "../../net/ip.ts";
 import { withIptablesLock } from "./iptables-lock.ts";
+import { findTool, getTool, runTool, type ToolOutcome } from "./tool.ts";
 
 /** The tools of each family, in the order of use: read everything in one call, change everything in one call. */
 const tools = {
@@ -18,16 +19,11 @@ const ATTEMPTS = 5;
 /** The rules of table nat as iptables-save prints them, by chain; a chain without rules has an empty list. */
 export type NatTable = Map<string, string[]>;
 
-const find = (tool: string): string | null => Bun.which(tool, { PATH: process.env.PATH ?? "" });
-
-const which = (tool: string): string => {
-  const path = find(tool);
-  if (!path) throw new CniError(Code.Internal, `cannot find ${tool} in PATH (${process.env.PATH ?? "not set"}); the iptables backend needs it`);
-  return path;
-};
+const NEEDED_BY = "the iptables backend";
 
 /** True when the family's tools are on this node. */
-export const hasIptables = (family: Family): boolean => Boolean(find(tools[family].save) && find(tools[family].restore));
+export const hasIptables = (family: Family): boolean =>
+  findTool(tools[family].save) !== undefined && findTool(tools[family].restore) !== undefined;
 
 /** Table nat as today's iptables keeps it, where netlink sees it. */
 export const natTable = (family: Family): Table => ({ family: nfproto(family), name: "nat" });
@@ -35,24 +31,24 @@ export const natTable = (family: Family): Table => ({ family: nfproto(family), n
 /** The old iptables keeps its tables where netlink does not see them; a file names those in use. */
 export function hasLegacyNat(family: Family): boolean {
   const path = `/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`;
-  return exists(path) && readFile(path).toString().split("\n").includes("nat");
+  return exists(path) && readText(path).split("\n").includes("nat");
 }
 
-function run(tool: string, args: string[], input = ""): { ok: boolean; output: string; errors: string } {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([which(tool), ...args], { stdin: Buffer.from(input) });
-  return { ok: exitCode === 0, output: stdout.toString(), errors: stderr.toString().trim().replaceAll("\n", "; ") };
-}
+const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(getTool(tool, NEEDED_BY), args, input);
 
-/** Fails, naming the tool, when one of the families' tools is missing or table nat cannot be used with it. Changes nothing. */
+/**
+ * Fails, naming the tool, when one of the families' tools is missing or table nat cannot be used with it. Changes
+ * nothing.
+ */
 export function assertIptables(families: readonly Family[], code: number = Code.Internal): void {
   try {
     for (const family of families) {
-      which(tools[family].save);
+      getTool(tools[family].save, NEEDED_BY);
       const { ok, errors } = run(tools[family].restore, ["--noflush", "--wait", "--test"], "*nat\nCOMMIT\n");
       if (!ok) throw new CniError(code, `${tools[family].restore} cannot use table nat: ${errors}`);
     }
   } catch (error) {
-    throw error instanceof CniError ? new CniError(code, error.message) : error;
+    throw error instanceof CniError && error.code === Code.Internal ? new CniError(code, error.message) : error;
   }
 }
 
@@ -77,8 +73,12 @@ export function tryRestoreNat(family: Family, lines: readonly string[]): string 
   return ok ? "" : errors || "it failed without a word";
 }
 
-/** Plans lines from table nat as it is and runs them; planned again when somebody else changed it in between. No lines, no run. */
-export const changeNat = (family: Family, plan: (nat: NatTable) => string[]): void => withIptablesLock(() => planAndRun(family, plan));
+/**
+ * Plans lines from table nat as it is and runs them; planned again when somebody else changed it in between. No lines,
+ * no run.
+ */
+export const changeNat = (family: Family, plan: (nat: NatTable) => string[]): void =>
+  withIptablesLock(() => planAndRun(family, plan));
 
 function planAndRun(family: Family, plan: (nat: NatTable) => string[]): void {
   for (let attempt = 1; ; attempt++) {
@@ -90,10 +90,14 @@ function planAndRun(family: Family, plan: (nat: NatTable) => string[]): void {
 }
 
 /** A comment match as iptables-save prints it (quotes escaped, at most 255 bytes), so that lines can be compared. */
-export const commentMatch = (comment: string): string => `-m comment --comment "${comment.slice(0, 255).replaceAll(/["'\\]/g, "\\$&")}"`;
+export const commentMatch = (comment: string): string =>
+  `-m comment --comment "${comment.slice(0, 255).replaceAll(/["'\\]/g, "\\$&")}"`;
 
 /** Lines that make `chain` hold exactly these rules: declaring a chain of one's own empties it. */
-export const replaceChain = (chain: string, rules: readonly string[]): string[] => [`:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`)];
+export const replaceChain = (chain: string, rules: readonly string[]): string[] => [
+  `:${chain} - [0:0]`,
+  ...rules.map((rule) => `-A ${chain} ${rule}`),
+];
 
 /** Lines that delete the chain; nothing may jump to it any more. */
 export const dropChain = (chain: string): string[] => [`-F ${chain}`, `-X ${chain}`];

@@ -1,19 +1,46 @@
-import { contains, type Family, formatIp, formatPrefix, hostPrefix, type Ip, networkOf, parsePrefix, type Prefix, sameIp } from "../../net/ip.ts";
+import { sha512 } from "../../kernel/hash.ts";
+import {
+  contains,
+  type Family,
+  formatIp,
+  formatPrefix,
+  hostPrefix,
+  type Ip,
+  networkOf,
+  parsePrefix,
+  type Prefix,
+  sameIp,
+} from "../../net/ip.ts";
 import type { Owner } from "../attachment.ts";
-import { changeNat, commentMatch, dropChain, hasIptables, assertIptables, type NatTable, readNat, replaceChain, tryRestoreNat } from "./iptables.ts";
+import {
+  changeNat,
+  commentMatch,
+  dropChain,
+  hasIptables,
+  assertIptables,
+  type NatTable,
+  readNat,
+  replaceChain,
+  tryRestoreNat,
+} from "./iptables.ts";
 import type { RegisterUndo } from "./traces.ts";
 
-// The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a container
-// and network: two interfaces share it, which is why a rule that decides nothing notes whose address is whose.
+// The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a
+// container and network: two interfaces share it, which is why a rule that decides nothing notes whose address is
+// whose.
 
 const multicast = { 4: "224.0.0.0/4", 6: "ff00::/8" } as const;
 const families: readonly Family[] = [4, 6];
 
-/** The reference's name: `CNI-` and 24 hex digits of SHA-512 over network name and container id, joined without a separator. */
+/**
+ * The reference's name: `CNI-` and 24 hex digits of SHA-512 over network name and container id, joined without a
+ * separator.
+ */
 export const iptablesChain = ({ network, containerId }: Pick<Owner, "network" | "containerId">): string =>
-  `CNI-${new Bun.CryptoHasher("sha512").update(`${network}${containerId}`).digest("hex").slice(0, 24)}`;
+  `CNI-${sha512(`${network}${containerId}`).slice(0, 24)}`;
 
-const commentOf = ({ network, containerId }: Pick<Owner, "network" | "containerId">): string => commentMatch(`name: "${network}" id: "${containerId}"`);
+const commentOf = ({ network, containerId }: Pick<Owner, "network" | "containerId">): string =>
+  commentMatch(`name: "${network}" id: "${containerId}"`);
 
 interface Rules {
   chain: string;
@@ -36,20 +63,33 @@ function rulesOf(owner: Owner): Rules {
   };
 }
 
-const ofFamily = (addresses: readonly Prefix[], family: Family): Prefix[] => addresses.filter(({ ip }) => ip.family === family);
+const ofFamily = (addresses: readonly Prefix[], family: Family): Prefix[] =>
+  addresses.filter(({ ip }) => ip.family === family);
 const unique = (lines: readonly string[]): string[] => [...new Set(lines)];
 
-/** Masquerades by iptables: one iptables-restore per family, and one look at the table where the container has a chain already. */
+/**
+ * Masquerades by iptables: one iptables-restore per family, and one look at the table where the container has a chain
+ * already.
+ */
 export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix[], undo: RegisterUndo): void {
   const used = families.filter((family) => ofFamily(addresses, family).length > 0);
   if (used.includes(6)) assertIptables([6]);
   for (const family of used) {
     const own = ofFamily(addresses, family);
-    undo(() => removeFamily(owner, family, own.map(({ ip }) => ip)));
+    undo(() =>
+      removeFamily(
+        owner,
+        family,
+        own.map(({ ip }) => ip),
+      ),
+    );
     const rules = rulesOf(owner);
     const lines = (chainRules: string[], present: string[]): string[] => {
       const jumps = own.map(({ ip }) => rules.jump(ip)).filter((jump) => !present.includes(jump));
-      return [...chainRules.map((rule) => `-A ${rules.chain} ${rule}`), ...jumps.map((jump) => `-A POSTROUTING ${jump}`)];
+      return [
+        ...chainRules.map((rule) => `-A ${rules.chain} ${rule}`),
+        ...jumps.map((jump) => `-A POSTROUTING ${jump}`),
+      ];
     };
     // -N fails where the chain exists: that of another interface, or a left-over
     if (tryRestoreNat(family, [`-N ${rules.chain}`, ...lines(chainContent(rules, own, []), [])]) === "") continue;
@@ -63,13 +103,18 @@ export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix
 /** All subnets are accepted before the rest is masqueraded; what the chain has for other addresses stays. */
 function chainContent(rules: Rules, own: readonly Prefix[], present: readonly string[]): string[] {
   const family = own[0]!.ip.family;
-  const accepts = [...present.filter((rule) => rule.endsWith("-j ACCEPT")), ...own.map((address) => rules.accept(address))];
+  const accepts = [
+    ...present.filter((rule) => rule.endsWith("-j ACCEPT")),
+    ...own.map((address) => rules.accept(address)),
+  ];
   const notes = [...present.filter(isNote), ...own.map(({ ip }) => rules.note(ip))];
   return unique([...accepts, rules.masquerade(family), ...notes]);
 }
 
-const isNote = (rule: string): boolean => rule.startsWith("-s ") && rule.includes("--comment") && !rule.includes(" -j ");
-const subnetOf = (rule: string, side: "s" | "d"): Prefix | undefined => parsePrefix(new RegExp(`^-${side} (\\S+)`).exec(rule)?.[1] ?? "");
+const isNote = (rule: string): boolean =>
+  rule.startsWith("-s ") && rule.includes("--comment") && !rule.includes(" -j ");
+const subnetOf = (rule: string, side: "s" | "d"): Prefix | undefined =>
+  parsePrefix(new RegExp(`^-${side} (\\S+)`).exec(rule)?.[1] ?? "");
 
 /** What CHECK finds wrong, in words. */
 export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix[]): string[] {
@@ -82,14 +127,24 @@ export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix
     if (!chain) return [`iptables chain ${rules.chain} is missing in table nat (IPv${family})`];
     const wanted = [...own.map((address) => rules.accept(address)), rules.masquerade(family)];
     const order = wanted.map((rule) => chain.indexOf(rule));
-    const missing = wanted.filter((_, index) => order[index]! < 0).map((rule) => `iptables chain ${rules.chain} lacks the rule ${rule}`);
-    const late = missing.length === 0 && Math.max(...order) !== order.at(-1) ? [`iptables chain ${rules.chain} masquerades before it accepts every subnet`] : [];
-    const jumps = own.filter(({ ip }) => !nat.get("POSTROUTING")?.includes(rules.jump(ip))).map(({ ip }) => `iptables chain POSTROUTING lacks the jump for ${formatIp(ip)}`);
+    const missing = wanted
+      .filter((_, index) => order[index]! < 0)
+      .map((rule) => `iptables chain ${rules.chain} lacks the rule ${rule}`);
+    const late =
+      missing.length === 0 && Math.max(...order) !== order.at(-1)
+        ? [`iptables chain ${rules.chain} masquerades before it accepts every subnet`]
+        : [];
+    const jumps = own
+      .filter(({ ip }) => !nat.get("POSTROUTING")?.includes(rules.jump(ip)))
+      .map(({ ip }) => `iptables chain POSTROUTING lacks the jump for ${formatIp(ip)}`);
     return [...missing, ...late, ...jumps];
   });
 }
 
-/** Takes away the jumps of these addresses, or of those the chain notes for the interface, and the chain when nothing leads to it any more. */
+/**
+ * Takes away the jumps of these addresses, or of those the chain notes for the interface, and the chain when nothing
+ * leads to it any more.
+ */
 export function removeIptablesMasquerade(owner: Owner, addresses: readonly Ip[]): void {
   for (const family of families) if (hasIptables(family)) removeFamily(owner, family, addresses);
 }
@@ -99,7 +154,9 @@ function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): v
   changeNat(family, (nat) => {
     const chain = nat.get(rules.chain);
     if (!chain) return [];
-    const noted = chain.filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`))).flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
+    const noted = chain
+      .filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`)))
+      .flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
     return withoutAddresses(nat, rules.chain, (ip) => [...addresses, ...noted].some((own) => sameIp(own, ip)));
   });
 }
@@ -118,19 +175,27 @@ function withoutAddresses(nat: NatTable, chain: string, isGoing: (ip: Ip) => boo
   if (going.length === 0) return [];
   const isNeeded = (rule: string): boolean => {
     const subnet = rule.endsWith("-j ACCEPT") ? subnetOf(rule, "d") : undefined;
-    return subnet ? staying.some((jump) => contains(subnet, subnetOf(jump, "s")?.ip ?? subnet.ip)) : !isNote(rule) || !isOfGoing(rule);
+    return subnet
+      ? staying.some((jump) => contains(subnet, subnetOf(jump, "s")?.ip ?? subnet.ip))
+      : !isNote(rule) || !isOfGoing(rule);
   };
   return [...deletions, ...replaceChain(chain, nat.get(chain)!.filter(isNeeded))];
 }
 
-/** GC: deletes the chains of the network's containers that have no valid attachment, found by the comment of their rules. */
+/**
+ * GC: deletes the chains of the network's containers that have no valid attachment, found by the comment of their
+ * rules.
+ */
 export function collectIptablesMasquerade(network: string, valid: readonly { containerId: string }[]): void {
   const kept = new Set(valid.map(({ containerId }) => iptablesChain({ network, containerId })));
   const ofNetwork = `--comment "name: \\"${network}\\" id: `;
   for (const family of families) {
     if (!hasIptables(family)) continue;
     changeNat(family, (nat) => {
-      const lost = [...nat].filter(([chain, rules]) => /^CNI-[0-9a-f]{24}$/.test(chain) && !kept.has(chain) && rules.some((rule) => rule.includes(ofNetwork)));
+      const lost = [...nat].filter(
+        ([chain, rules]) =>
+          /^CNI-[0-9a-f]{24}$/.test(chain) && !kept.has(chain) && rules.some((rule) => rule.includes(ofNetwork)),
+      );
       return lost.flatMap(([chain]) => withoutAddresses(nat, chain, () => true));
     });
   }

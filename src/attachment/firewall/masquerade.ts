@@ -1,9 +1,17 @@
-import { formatIp, formatPrefix, ipBytes, networkOf, parsePrefix, type Family, type Ip, type Prefix } from "../../net/ip.ts";
-import { masquerade, NFT_JUMP, NFT_RETURN, verdict, verdictFromMap } from "../../kernel/nftables/expression.ts";
-import { addressIn, loadAddress, NFPROTO } from "../../kernel/nftables/match.ts";
-import type { ElementRef } from "../../kernel/nftables/nftables.ts";
-import { NF_INET, type Table } from "../../kernel/nftables/object.ts";
-import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../kernel/nftables/ruleset.ts";
+import {
+  formatIp,
+  formatPrefix,
+  ipBytes,
+  networkOf,
+  parsePrefix,
+  type Family,
+  type Ip,
+  type Prefix,
+} from "../../net/ip.ts";
+import { masquerade, NFT_JUMP, NFT_RETURN, verdict, verdictFromMap } from "../../netlink/nftables/expression.ts";
+import { addressIn, loadAddress, NFPROTO } from "../../netlink/nftables/match.ts";
+import { NF_INET, type Table } from "../../netlink/nftables/object.ts";
+import type { ChainSpec, ElementRef, ElementSpec, RuleSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import { ownerLabel } from "../owner.ts";
 import { chainNetwork, COMMENT_BYTES } from "./label.ts";
@@ -17,7 +25,7 @@ export const masqueradeMap = (family: Family): string => `masquerade${family}`;
 /** NF_IP_PRI_NAT_SRC, where the reference has its rules too. */
 const SRCNAT = 100;
 
-const multicast = (family: Family): Prefix => parsePrefix(family === 4 ? "224.0.0.0/4" : "ff00::/8")!;
+const multicast = { 4: parsePrefix("224.0.0.0/4")!, 6: parsePrefix("ff00::/8")! } as const;
 const word = { 4: "ip", 6: "ip6" } as const;
 
 /** `ip saddr vmap @masquerade4`: whoever sends, one lookup decides, however many pods there are. */
@@ -26,15 +34,19 @@ const lookup = (family: Family): RuleSpec => ({
   expressions: [...loadAddress(family, "saddr"), ...verdictFromMap(masqueradeMap(family))],
 });
 
-// Bytecode is built when it is needed: built on loading, it would cost every call that has no use for it.
-const postrouting = (): ChainSpec => ({
+const postrouting: ChainSpec = {
   name: "postrouting",
   hook: { type: "nat", hook: NF_INET.POST_ROUTING, priority: SRCNAT },
-  // a getter, as in every chain: most calls find the chains there and never encode a rule
-  get rules() {
-    return [lookup(4), lookup(6)];
-  },
+  rules: [lookup(4), lookup(6)],
+};
+
+/** What goes there is not masqueraded. */
+const stay = (prefix: Prefix): RuleSpec => ({
+  line: `${word[prefix.ip.family]} daddr ${formatPrefix(prefix)} return`,
+  expressions: [...addressIn("daddr", prefix), ...verdict(NFT_RETURN)],
 });
+const stayMulticast = { 4: stay(multicast[4]), 6: stay(multicast[6]) } as const;
+const masqueradeRest: RuleSpec = { line: "masquerade", expressions: masquerade() };
 
 /** Names a subnet in a chain's name: nft reads no colon there. */
 const subnetName = (subnet: Prefix): string => formatPrefix(subnet).replaceAll(":", "_");
@@ -45,14 +57,11 @@ export const masqueradeChainPrefix = (network: string): string => `masq-${chainN
 /** The chain of a network and subnet; what it says follows from its name, so pods come and go without touching it. */
 function subnetChain(network: string, subnet: Prefix): ChainSpec {
   const family = subnet.ip.family;
-  const stay = (prefix: Prefix): RuleSpec => ({
-    line: `${word[family]} daddr ${formatPrefix(prefix)} return`,
-    expressions: [...addressIn("daddr", prefix), ...verdict(NFT_RETURN)],
-  });
   return {
     name: masqueradeChainPrefix(network) + subnetName(subnet),
+    // a getter: most calls find the chain there and never encode a rule
     get rules() {
-      return [stay(subnet), stay(multicast(family)), { line: "masquerade", expressions: masquerade() }];
+      return [stay(subnet), stayMulticast[family], masqueradeRest];
     },
   };
 }
@@ -65,7 +74,13 @@ export function masqueradeRuleset(owner: Owner, addresses: readonly Prefix[]): R
     const chain = subnetChain(owner.network, networkOf(address));
     chains.set(chain.name, chain);
     const set = masqueradeMap(address.ip.family);
-    return { set, key: ipBytes(address.ip), verdict: { code: NFT_JUMP, chain: chain.name }, comment, what: `${formatIp(address.ip)} in map ${set}` };
+    return {
+      set,
+      key: ipBytes(address.ip),
+      verdict: { code: NFT_JUMP, chain: chain.name },
+      comment,
+      what: `${formatIp(address.ip)} in map ${set}`,
+    };
   });
   return {
     table: INET_TABLE,
@@ -74,7 +89,7 @@ export function masqueradeRuleset(owner: Owner, addresses: readonly Prefix[]): R
       { name: masqueradeMap(4), key: ["ipv4_addr"], data: "verdict" },
       { name: masqueradeMap(6), key: ["ipv6_addr"], data: "verdict" },
     ],
-    chains: [...chains.values(), postrouting()],
+    chains: [...chains.values(), postrouting],
     elements,
   };
 }

@@ -1,13 +1,14 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { findLinkBeside } from "../../kernel/rtnetlink/route-lookup.ts";
+import { findLinkBeside } from "../../kernel/route-lookup.ts";
 import { type Family, type Ip, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
 import { findLink } from "../links.ts";
-import { describePort, hostAddress, mappingsFor } from "./port-maps.ts";
+import { describePort, hostAddress, mappingsFor } from "./port-keys.ts";
 
-// A host port leads to one pod at a time. Whoever has one that another wants stands in one of four places: podwire's maps, its
-// iptables chains, and the reference's of both kinds. Each place finds its holders; whether one must give way is decided here.
+// A host port leads to one pod at a time. Whoever has one that another wants stands in one of four places: podwire's
+// maps, its iptables chains, and the reference's of both kinds. Each place finds its holders; whether one must give way
+// is decided here.
 
 /** An attachment that asks for host ports, and the node's links and routes, which say who is alive. */
 export interface Claim {
@@ -37,7 +38,9 @@ export const UNKNOWN_LINK = "-";
 
 /** The claimed ports by address family. */
 export const claimedPorts = ({ ports }: Claim): { family: Family; mappings: PortMapping[] }[] =>
-  ports.addresses.map((pod) => ({ family: pod.ip.family, mappings: mappingsFor(pod, ports) })).filter(({ mappings }) => mappings.length > 0);
+  ports.addresses
+    .map((pod) => ({ family: pod.ip.family, mappings: mappingsFor(pod, ports) }))
+    .filter(({ mappings }) => mappings.length > 0);
 
 /** `tcp 8080 of 192.0.2.1` */
 export const portText = (mapping: PortMapping): string => describePort(mapping, hostAddress(mapping));
@@ -46,7 +49,11 @@ export const portText = (mapping: PortMapping): string => describePort(mapping, 
 export function assertGone(holder: Holder, port: string, claim: Claim): void {
   if (isGone(holder, claim)) return;
   const { container, ifname, network, place } = holder;
-  const who = [`container ${container}`, ...(ifname === undefined ? [] : [`interface ${ifname}`]), ...(network === undefined ? [] : [`network ${network}`])];
+  const who = [
+    `container ${container}`,
+    ...(ifname === undefined ? [] : [`interface ${ifname}`]),
+    ...(network === undefined ? [] : [`network ${network}`]),
+  ];
   throw new CniError(Code.TryAgainLater, `host port ${port} is held by ${who.join(", ")} (${place})`);
 }
 

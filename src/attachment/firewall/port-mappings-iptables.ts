@@ -2,10 +2,30 @@ import { CniError, Code } from "../../cni/error.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { type Family, formatIp, formatPrefix, hostPrefix, networkOf, parseIp, type Prefix } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
-import { assertIptables, changeNat, commentMatch, hasIptables, hasLegacyNat, type NatTable, natTable, readNat, replaceChain } from "./iptables.ts";
-import { chainNote, chainOf, DNAT, entriesOf, isChainOf, isReferences, removeChain, takenChains, targetOf } from "./port-chains.ts";
+import {
+  assertIptables,
+  changeNat,
+  commentMatch,
+  hasIptables,
+  hasLegacyNat,
+  type NatTable,
+  natTable,
+  readNat,
+  replaceChain,
+} from "./iptables.ts";
+import {
+  chainNote,
+  chainOf,
+  DNAT,
+  entriesOf,
+  isChainOf,
+  isReferences,
+  removeChain,
+  takenChains,
+  targetOf,
+} from "./port-chains.ts";
 import { type Claim, claimedPorts, type TakeOver, UNKNOWN_LINK } from "./port-holder.ts";
-import { hostAddress, mappingsFor } from "./port-maps.ts";
+import { hostAddress, mappingsFor } from "./port-keys.ts";
 import type { UdpFlow } from "./stale-flows.ts";
 import type { RegisterUndo } from "./traces.ts";
 
@@ -19,7 +39,8 @@ const LOCALHOST_RETURN = "-d ::1/128 -j RETURN";
 /** What one entry rule can list (XT_MULTI_PORTS). */
 const PORTS_PER_ENTRY = 15;
 
-const entryComment = ({ network, containerId }: Owner): string => commentMatch(`dnat name: "${network}" id: "${containerId}"`);
+const entryComment = ({ network, containerId }: Owner): string =>
+  commentMatch(`dnat name: "${network}" id: "${containerId}"`);
 const source = (prefix: Prefix): string => (prefix.length === 0 ? "" : `-s ${formatPrefix(networkOf(prefix))} `);
 
 /** Makes the mappings: one look at table nat and one iptables-restore per family. */
@@ -33,31 +54,47 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
     changeNat(family, (nat) => {
       const chain = chainOf(nat, owner);
       const taken = takenChains(nat, family, claim).filter((other) => other !== chain);
-      return [...taken.flatMap((other) => removeChain(nat, other)), ...sharedRules(nat, ports), ...ownRules(nat, owner, { chain, pod, ports, mappings, hostLink: hostLink ?? UNKNOWN_LINK })];
+      return [
+        ...taken.flatMap((other) => removeChain(nat, other)),
+        ...sharedRules(nat, ports),
+        ...ownRules(nat, owner, { chain, pod, ports, mappings, hostLink: hostLink ?? UNKNOWN_LINK }),
+      ];
     });
     undo(() => removeFamily(owner, family));
   }
 }
 
 /**
- * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what removes the
- * chains of those who have. The tool is run only where there is something to read: nothing is needed on a node without iptables.
+ * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what
+ * removes the chains of those who have. The tool is run only where there is something to read: nothing is needed on a
+ * node without iptables.
  */
 export function takeFromIptables(nft: Nftables, claim: Claim): TakeOver {
   const isFilled = (family: Family): boolean => nft.rules(natTable(family), DNAT).length > 0 || hasLegacyNat(family);
-  const taken = claimedPorts(claim).filter(({ family }) => isFilled(family) && hasIptables(family) && takenChains(readNat(family), family, claim).length > 0);
+  const taken = claimedPorts(claim).filter(
+    ({ family }) => isFilled(family) && hasIptables(family) && takenChains(readNat(family), family, claim).length > 0,
+  );
   return () => {
-    for (const { family } of taken) changeNat(family, (nat) => takenChains(nat, family, claim).flatMap((chain) => removeChain(nat, chain)));
+    for (const { family } of taken) {
+      changeNat(family, (nat) => takenChains(nat, family, claim).flatMap((chain) => removeChain(nat, chain)));
+    }
   };
 }
 
-/** The chains all containers share, as far as they are missing. `-N` fails where somebody made one just now, and all is planned again. */
+/**
+ * The chains all containers share, as far as they are missing. `-N` fails where somebody made one just now, and all is
+ * planned again.
+ */
 function sharedRules(nat: NatTable, { snat, externalSetMarkChain, markMasqBit }: PortMappings): string[] {
   const mark = `0x${((1 << markMasqBit) >>> 0).toString(16)}`;
   const chain = (name: string): string[] => (nat.has(name) ? [] : [`-N ${name}`]);
-  const rule = (name: string, text: string, command = "-A"): string[] => (nat.get(name)?.includes(text) ? [] : [`${command} ${name} ${text}`]);
+  const rule = (name: string, text: string, command = "-A"): string[] =>
+    nat.get(name)?.includes(text) ? [] : [`${command} ${name} ${text}`];
   if (snat && externalSetMarkChain !== undefined && !nat.has(externalSetMarkChain)) {
-    throw new CniError(Code.InvalidConfig, `externalSetMarkChain: table nat has no chain ${JSON.stringify(externalSetMarkChain)}`);
+    throw new CniError(
+      Code.InvalidConfig,
+      `externalSetMarkChain: table nat has no chain ${JSON.stringify(externalSetMarkChain)}`,
+    );
   }
   const marking = [
     ...chain(SETMARK),
@@ -66,7 +103,12 @@ function sharedRules(nat: NatTable, { snat, externalSetMarkChain, markMasqBit }:
     ...rule(MASQ, `-m mark --mark ${mark}/${mark} -j MASQUERADE`),
     ...rule("POSTROUTING", `${commentMatch("CNI portfwd requiring masquerade")} -j ${MASQ}`, "-I"),
   ];
-  return [...(snat && externalSetMarkChain === undefined ? marking : []), ...chain(DNAT), ...rule("PREROUTING", ENTRY), ...rule("OUTPUT", ENTRY)];
+  return [
+    ...(snat && externalSetMarkChain === undefined ? marking : []),
+    ...chain(DNAT),
+    ...rule("PREROUTING", ENTRY),
+    ...rule("OUTPUT", ENTRY),
+  ];
 }
 
 interface Own {
@@ -77,7 +119,9 @@ interface Own {
   hostLink: string;
 }
 
-/** The container's chain and the entries that lead to it, first in their chain so that nothing left behind shadows them. */
+/**
+ * The container's chain and the entries that lead to it, first in their chain so that nothing left behind shadows them.
+ */
 function ownRules(nat: NatTable, owner: Owner, own: Own): string[] {
   return [
     ...entriesOf(nat, own.chain).map((rule) => `-D ${DNAT} ${rule}`),
@@ -88,7 +132,8 @@ function ownRules(nat: NatTable, owner: Owner, own: Own): string[] {
 
 const match = (mapping: PortMapping): string => {
   const address = hostAddress(mapping);
-  return `${address ? `-d ${formatPrefix(hostPrefix(address))} ` : ""}-p ${mapping.protocol} -m ${mapping.protocol} --dport ${mapping.hostPort}`;
+  const destination = address ? `-d ${formatPrefix(hostPrefix(address))} ` : "";
+  return `${destination}-p ${mapping.protocol} -m ${mapping.protocol} --dport ${mapping.hostPort}`;
 };
 
 function chainRules({ pod, ports, mappings }: Own): string[] {
@@ -110,7 +155,9 @@ function entryRules(owner: Owner, { chain, pod, ports, mappings }: Own): string[
   const conditions = ports.conditions[pod.ip.family].map((word) => `${quoted(word)} `).join("");
   const protocols = [...new Set(mappings.map(({ protocol }) => protocol))].toSorted();
   return protocols.flatMap((protocol) => {
-    const numbers = [...new Set(mappings.filter((mapping) => mapping.protocol === protocol).map(({ hostPort }) => hostPort))];
+    const numbers = [
+      ...new Set(mappings.filter((mapping) => mapping.protocol === protocol).map(({ hostPort }) => hostPort)),
+    ];
     return Array.from({ length: Math.ceil(numbers.length / PORTS_PER_ENTRY) }, (_, group) => {
       const listed = numbers.slice(group * PORTS_PER_ENTRY, (group + 1) * PORTS_PER_ENTRY);
       return `-p ${protocol} ${entryComment(owner)} -m multiport --dports ${listed.join(",")} ${conditions}-j ${chain}`;
@@ -137,7 +184,9 @@ function removeFamily(owner: Owner, family: Family): Removed {
   changeNat(family, (nat) => {
     const chain = chainOf(nat, owner);
     const lines = removeChain(nat, chain);
-    if (lines.length > 0) removed = { found: true, udp: (nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, family) ?? []) };
+    if (lines.length > 0) {
+      removed = { found: true, udp: (nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, family) ?? []) };
+    }
     return lines;
   });
   return removed;
@@ -156,8 +205,11 @@ export function collectIptablesPorts(network: string, valid: readonly Omit<Owner
   for (const family of families) {
     if (!hasIptables(family)) continue;
     changeNat(family, (nat) => {
-      const chains = (nat.get(DNAT) ?? []).filter((rule) => rule.includes(ofNetwork)).flatMap((rule) => /-j (CNI-DN-\w+)$/.exec(rule)?.[1] ?? []);
-      const isKept = (chain: string): boolean => valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
+      const chains = (nat.get(DNAT) ?? [])
+        .filter((rule) => rule.includes(ofNetwork))
+        .flatMap((rule) => /-j (CNI-DN-\w+)$/.exec(rule)?.[1] ?? []);
+      const isKept = (chain: string): boolean =>
+        valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
       return [...new Set(chains)].filter((chain) => !isKept(chain)).flatMap((chain) => removeChain(nat, chain));
     });
   }
@@ -175,12 +227,21 @@ export function checkIptablesPorts(owner: Owner, ports: PortMappings): string[] 
     // the reference does nothing about [::1]
     const rules = chainRules(own).filter((rule) => rule !== LOCALHOST_RETURN || !isReferences(nat, chain));
     const lacks = (chain: string, wanted: readonly string[]): string[] =>
-      wanted.filter((rule) => !nat.get(chain)?.includes(rule)).map((rule) => `${where}, chain ${chain}: lacks the rule ${rule}`);
-    return [...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`), ...lacks(chain, rules), ...missingEntries(nat, owner, own, where)];
+      wanted
+        .filter((rule) => !nat.get(chain)?.includes(rule))
+        .map((rule) => `${where}, chain ${chain}: lacks the rule ${rule}`);
+    return [
+      ...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`),
+      ...lacks(chain, rules),
+      ...missingEntries(nat, owner, own, where),
+    ];
   });
 }
 
-/** Conditions are printed by iptables-save in an order and spelling of its own: entries that have some are compared without them. */
+/**
+ * Conditions are printed by iptables-save in an order and spelling of its own: entries that have some are compared
+ * without them.
+ */
 function missingEntries(nat: NatTable, owner: Owner, own: Own, where: string): string[] {
   const found = entriesOf(nat, own.chain);
   const plain = entryRules(owner, { ...own, ports: { ...own.ports, conditions: { 4: [], 6: [] } } });

@@ -1,37 +1,67 @@
 import {
-  destinationNat, loadDestinationKind, loadMeta, masquerade, compare, NF_DROP, NFT_JUMP, NFT_META, NFT_REG32_01, NFT_REG32_02, NFT_REG32_05,
-  NFT_REG_2, NFT_RETURN, valueFromMap, verdict, verdictFromMap,
-} from "../../kernel/nftables/expression.ts";
-import { addressIn, hasMarkBit, isFamily, loadAddress, loadDestinationPort, nfproto, setMarkBit } from "../../kernel/nftables/match.ts";
-import { concatenation, type DatatypeName, NF_INET, type SetSpec } from "../../kernel/nftables/object.ts";
-import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../kernel/nftables/ruleset.ts";
-import type { Bytes } from "../../kernel/netlink.ts";
-import { type Family, formatIp, formatPrefix, type Ip, ipBytes, networkOf, parsePrefix, type Prefix } from "../../net/ip.ts";
+  destinationNat,
+  loadDestinationKind,
+  loadMeta,
+  masquerade,
+  compare,
+  NF_DROP,
+  NFT_JUMP,
+  NFT_META,
+  NFT_REG32_01,
+  NFT_REG32_02,
+  NFT_REG32_05,
+  NFT_REG_2,
+  NFT_RETURN,
+  valueFromMap,
+  verdict,
+  verdictFromMap,
+} from "../../netlink/nftables/expression.ts";
+import {
+  addressIn,
+  hasMarkBit,
+  isFamily,
+  linkKey,
+  loadAddress,
+  loadDestinationPort,
+  nfproto,
+  setMarkBit,
+} from "../../netlink/nftables/match.ts";
+import { concatenation, NF_INET, type SetSpec } from "../../netlink/nftables/object.ts";
+import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
+import { type Bytes, word } from "../../netlink/codec.ts";
+import { type Family, formatPrefix, ipBytes, networkOf, parsePrefix, type Prefix } from "../../net/ip.ts";
 import type { PortMapping, PortMappings } from "../attachment.ts";
 import { INET_COMMENT, INET_TABLE } from "./masquerade.ts";
+import {
+  addressType,
+  decidingMap,
+  describePort,
+  families,
+  hostAddress,
+  hostPorts,
+  keyTypes,
+  mappingsFor,
+  portBytes,
+  portKey,
+  targets,
+} from "./port-keys.ts";
 
-// Port mappings in nftables. A new connection to an address of the node costs one lookup by protocol and port (two where
-// somebody asked for a certain host address), which leads to a chain that depends on the pod's subnet and on snat alone;
-// there a second map says which pod it is for.
+// Port mappings in nftables. A new connection to an address of the node costs one lookup by protocol and port (two
+// where somebody asked for a certain host address), which leads to a chain that depends on the pod's subnet and on snat
+// alone; there a second map says which pod it is for.
 
-/** Decides: by protocol and port for any address of the node, or by address too. */
-const hostPorts = (family: Family, hasAddress: boolean): string => `${hasAddress ? "hostips" : "hostports"}${family}`;
-/** The pod's address and port for the same keys. */
-const targets = (family: Family, hasAddress: boolean): string => `${hasAddress ? "hostip" : "hostport"}targets${family}`;
+const portSets = (): SetSpec[] =>
+  families.flatMap((family) =>
+    [true, false].flatMap((hasAddress): SetSpec[] => [
+      { name: hostPorts(family, hasAddress), key: keyTypes(family, hasAddress), data: "verdict" },
+      {
+        name: targets(family, hasAddress),
+        key: keyTypes(family, hasAddress),
+        data: [addressType(family), "inet_service"],
+      },
+    ]),
+  );
 
-const families: readonly Family[] = [4, 6];
-const addressType = (family: Family): DatatypeName => `ipv${family}_addr`;
-const keyTypes = (family: Family, hasAddress: boolean): DatatypeName[] => [...(hasAddress ? [addressType(family)] : []), "inet_proto", "inet_service"];
-
-const portSets = (): SetSpec[] => families.flatMap((family) =>
-  [true, false].flatMap((hasAddress): SetSpec[] => [
-    { name: hostPorts(family, hasAddress), key: keyTypes(family, hasAddress), data: "verdict" },
-    { name: targets(family, hasAddress), key: keyTypes(family, hasAddress), data: [addressType(family), "inet_service"] },
-  ]),
-);
-
-/** linux/in.h */
-export const protocolNumber = { tcp: 6, udp: 17, sctp: 132 } as const;
 const words = { 4: "ip", 6: "ip6" } as const;
 
 /** NF_IP_PRI_NAT_DST + 10: Kubernetes services and whoever else translates there come first (CVE-2019-9946). */
@@ -42,7 +72,11 @@ const BEFORE_SRCNAT = 90;
 const RAW = -300;
 const IPPROTO_KEY = "meta l4proto . th dport";
 
-const keyText = (family: Family, hasAddress: boolean): string => (hasAddress ? `${words[family]} daddr . ${IPPROTO_KEY}` : IPPROTO_KEY);
+const keyText = (family: Family, hasAddress: boolean): string =>
+  hasAddress ? `${words[family]} daddr . ${IPPROTO_KEY}` : IPPROTO_KEY;
+
+/** What a rule begins with where its key has no address, which would say the family. */
+const familyText = (family: Family, hasAddress: boolean): string => (hasAddress ? "" : `meta nfproto ipv${family} `);
 
 /** `ip daddr . meta l4proto . th dport` or the latter two: each part begins at a register of its own. */
 function loadKey(family: Family, hasAddress: boolean): Bytes {
@@ -53,32 +87,47 @@ function loadKey(family: Family, hasAddress: boolean): Bytes {
 
 const localhost = (family: Family): Prefix => parsePrefix(family === 4 ? "127.0.0.0/8" : "::1/128")!;
 
-/** Leads new connections to the chain of their mapping. IPv6 has no route_localnet: `[::1]` is left to whoever listens there, so it is refused, not lost. */
 const HOSTPORTS = "hostports";
-const hostPortsChain = (): ChainSpec => ({
+
+/**
+ * Leads new connections to the chain of their mapping. IPv6 has no route_localnet: `[::1]` is left to whoever listens
+ * there, so it is refused, not lost.
+ */
+const hostPortsChain: ChainSpec = {
   name: HOSTPORTS,
   rules: [
     { line: "ip6 daddr ::1 return", expressions: [...addressIn("daddr", localhost(6)), ...verdict(NFT_RETURN)] },
     ...families.flatMap((family) =>
       [true, false].map((hasAddress): RuleSpec => ({
-        line: `${hasAddress ? "" : `meta nfproto ipv${family} `}${keyText(family, hasAddress)} vmap @${hostPorts(family, hasAddress)}`,
+        line: `${familyText(family, hasAddress)}${keyText(family, hasAddress)} vmap @${hostPorts(family, hasAddress)}`,
         expressions: [...loadKey(family, hasAddress), ...verdictFromMap(hostPorts(family, hasAddress))],
       })),
     ),
   ],
-});
+};
 
-/** Only what is addressed to the node itself: a packet merely routed through it to the same port elsewhere is not ours (CVE-2025-67499). */
-const toNode = (): RuleSpec => ({
+/**
+ * Only what is addressed to the node itself: a packet merely routed through it to the same port elsewhere is not ours
+ * (CVE-2025-67499).
+ */
+const toNode: RuleSpec = {
   line: "fib daddr type local jump hostports",
-  expressions: [...loadDestinationKind(), ...compare(Buffer.from([2 /* RTN_LOCAL */, 0, 0, 0])), ...verdict(NFT_JUMP, HOSTPORTS)],
-});
+  expressions: [...loadDestinationKind(), ...compare(word(2 /* RTN_LOCAL */)), ...verdict(NFT_JUMP, HOSTPORTS)],
+};
 
-/** The pod's link gets route_localnet, which would let pods reach what listens on the node's 127.0.0.1: nothing from a wire may. */
-const guard = (): RuleSpec => ({
+/**
+ * The pod's link gets route_localnet, which would let pods reach what listens on the node's 127.0.0.1: nothing from a
+ * wire may.
+ */
+const guard: RuleSpec = {
   line: 'iifname != "lo" ip daddr 127.0.0.0/8 drop',
-  expressions: [...loadMeta(NFT_META.IIFNAME), ...compare(Buffer.from("lo".padEnd(16, "\0")), "!="), ...addressIn("daddr", localhost(4)), ...verdict(NF_DROP)],
-});
+  expressions: [
+    ...loadMeta(NFT_META.IIFNAME),
+    ...compare(linkKey("lo"), "!="),
+    ...addressIn("daddr", localhost(4)),
+    ...verdict(NF_DROP),
+  ],
+};
 
 /** markMasqBit as the reference has it unless it is configured. */
 const USUAL_BIT = 13;
@@ -88,15 +137,24 @@ const markName = (bit: number): string => (bit === USUAL_BIT ? "" : `-bit${bit}`
 const markText = (bit: number): string => `0x${((1 << bit) >>> 0).toString(16).padStart(8, "0")}`;
 
 const baseChains = (bit: number): ChainSpec[] => [
-  hostPortsChain(),
-  { name: "hostports-prerouting", hook: { type: "nat", hook: NF_INET.PRE_ROUTING, priority: AFTER_DSTNAT }, rules: [toNode()] },
-  { name: "hostports-output", hook: { type: "nat", hook: NF_INET.LOCAL_OUT, priority: AFTER_DSTNAT }, rules: [toNode()] },
+  hostPortsChain,
+  {
+    name: "hostports-prerouting",
+    hook: { type: "nat", hook: NF_INET.PRE_ROUTING, priority: AFTER_DSTNAT },
+    rules: [toNode],
+  },
+  { name: "hostports-output", hook: { type: "nat", hook: NF_INET.LOCAL_OUT, priority: AFTER_DSTNAT }, rules: [toNode] },
   {
     name: `hostports-postrouting${markName(bit)}`,
     hook: { type: "nat", hook: NF_INET.POST_ROUTING, priority: BEFORE_SRCNAT },
-    rules: [{ line: `meta mark & ${markText(bit)} == ${markText(bit)} masquerade`, expressions: [...hasMarkBit(1 << bit), ...masquerade()] }],
+    rules: [
+      {
+        line: `meta mark & ${markText(bit)} == ${markText(bit)} masquerade`,
+        expressions: [...hasMarkBit(1 << bit), ...masquerade()],
+      },
+    ],
   },
-  { name: "localhost", hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW }, rules: [guard()] },
+  { name: "localhost", hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW }, rules: [guard] },
 ];
 
 type Policy = Pick<PortMappings, "snat" | "masqAll" | "markMasqBit">;
@@ -112,51 +170,35 @@ export function policyChain(pod: Prefix, { snat, masqAll, markMasqBit }: Policy)
     line: `${words[family]} saddr ${formatPrefix(source)} meta mark set meta mark | ${markText(markMasqBit)}`,
     expressions: [...addressIn("saddr", source), ...setMarkBit(1 << markMasqBit)],
   });
-  const everybody: RuleSpec = { line: `meta mark set meta mark | ${markText(markMasqBit)}`, expressions: setMarkBit(1 << markMasqBit) };
-  // the pod itself and its neighbours would answer each other directly, past the translation; 127.0.0.1 means another machine there
-  const marks = masqAll ? [everybody] : [mark(subnet), ...(family === 4 ? [mark(localhost(4))] : [])];
+  const everybody = (): RuleSpec => ({
+    line: `meta mark set meta mark | ${markText(markMasqBit)}`,
+    expressions: setMarkBit(1 << markMasqBit),
+  });
+  // the pod itself and its neighbours would answer each other directly, past the translation; 127.0.0.1 means another
+  // machine there
+  const marks = (): RuleSpec[] =>
+    masqAll ? [everybody()] : [mark(subnet), ...(family === 4 ? [mark(localhost(4))] : [])];
   const source = masqAll ? `all${family}` : formatPrefix(subnet).replaceAll(":", "_");
   return {
     name: PORT_CHAIN_PREFIX + (snat ? source + markName(markMasqBit) : `plain${family}`),
-    rules: [...(snat ? marks : []), ...[true, false].map((hasAddress) => translate(family, hasAddress))],
+    // a getter: most calls find the chain there and never encode a rule
+    get rules() {
+      return [...(snat ? marks() : []), ...[true, false].map((hasAddress) => translate(family, hasAddress))];
+    },
   };
 }
 
 /** `dnat ip to meta l4proto . th dport map @hostporttargets4` */
 const translate = (family: Family, hasAddress: boolean): RuleSpec => ({
-  line: `${hasAddress ? "" : `meta nfproto ipv${family} `}dnat ${words[family]} to ${keyText(family, hasAddress)} map @${targets(family, hasAddress)}`,
-  expressions: [...loadKey(family, hasAddress), ...valueFromMap(targets(family, hasAddress)), ...destinationNat(nfproto(family), family === 4 ? NFT_REG32_01 : NFT_REG_2)],
+  line:
+    `${familyText(family, hasAddress)}dnat ${words[family]} ` +
+    `to ${keyText(family, hasAddress)} map @${targets(family, hasAddress)}`,
+  expressions: [
+    ...loadKey(family, hasAddress),
+    ...valueFromMap(targets(family, hasAddress)),
+    ...destinationNat(nfproto(family), family === 4 ? NFT_REG32_01 : NFT_REG_2),
+  ],
 });
-
-const port = (number: number): Buffer => Buffer.from([number >> 8, number & 0xff]);
-
-/** The host address a mapping is for, or undefined for every one of the family; 0.0.0.0 and :: mean every one. */
-export const hostAddress = ({ hostIp }: PortMapping): Ip | undefined => (hostIp && hostIp.value !== 0n ? hostIp : undefined);
-
-/** Where the mappings of a host port are found: by protocol and port, and by host address where there is one. */
-export function portKey({ protocol, hostPort }: Pick<PortMapping, "protocol" | "hostPort">, address?: Ip): Buffer {
-  return concatenation(...(address ? [ipBytes(address)] : []), Buffer.from([protocolNumber[protocol]]), port(hostPort));
-}
-
-/** The mapping an element's key stands for. */
-export function decodePortKey(key: Buffer): { protocol: number; hostPort: number; address?: Buffer } {
-  const at = key.length - 8;
-  return { protocol: key[at]!, hostPort: key.readUInt16BE(at + 4), ...(at > 0 && { address: key.subarray(0, at) }) };
-}
-
-/** The address in a target element's data. */
-export const decodeTarget = (data: Buffer): Buffer => data.subarray(0, data.length - 4);
-
-/** Mappings that concern the pod's address: those for its family, and not for `::1`, which nothing can lead elsewhere. */
-export const mappingsFor = (address: Prefix, { mappings }: PortMappings): PortMapping[] =>
-  mappings.filter(({ hostIp }) => !hostIp || (hostIp.family === address.ip.family && !(hostIp.family === 6 && hostIp.value === 1n)));
-
-/** The map that decides about a mapping, for the pod's address family. */
-export const decidingMap = (family: Family, address: Ip | undefined): string => hostPorts(family, address !== undefined);
-
-/** `tcp 8080`, with the host address where there is one. */
-export const describePort = ({ protocol, hostPort }: PortMapping, address: Ip | undefined): string =>
-  `${protocol} ${hostPort}${address ? ` of ${formatIp(address)}` : ""}`;
 
 function mappingElements(pod: Prefix, mapping: PortMapping, chain: string, comment: string): ElementSpec[] {
   const address = hostAddress(mapping);
@@ -165,12 +207,22 @@ function mappingElements(pod: Prefix, mapping: PortMapping, chain: string, comme
   const [deciding, target] = [decidingMap(family, address), targets(family, address !== undefined)];
   return [
     { set: deciding, key, verdict: { code: NFT_JUMP, chain }, comment, what: what(deciding) },
-    { set: target, key, data: concatenation(ipBytes(pod.ip), port(mapping.containerPort)), comment, what: what(target) },
+    {
+      set: target,
+      key,
+      data: concatenation(ipBytes(pod.ip), portBytes(mapping.containerPort)),
+      comment,
+      what: what(target),
+    },
   ];
 }
 
 /** What the kernel must hold for the mappings. `chainOf` may put a chain of its own in front of that of a subnet. */
-export function portMappingRuleset(ports: PortMappings, comment: string, chainOf: (family: Family, chain: string) => string = (_, chain) => chain): Ruleset {
+export function portMappingRuleset(
+  ports: PortMappings,
+  comment: string,
+  chainOf: (family: Family, chain: string) => string = (_, chain) => chain,
+): Ruleset {
   const chains = new Map<string, ChainSpec>();
   const elements = ports.addresses.flatMap((pod) => {
     const mappings = mappingsFor(pod, ports);
@@ -179,9 +231,11 @@ export function portMappingRuleset(ports: PortMappings, comment: string, chainOf
     chains.set(chain.name, chain);
     return mappings.flatMap((mapping) => mappingElements(pod, mapping, chainOf(pod.ip.family, chain.name), comment));
   });
-  return { table: INET_TABLE, comment: INET_COMMENT, sets: portSets(), chains: [...chains.values(), ...baseChains(ports.markMasqBit)], elements };
+  return {
+    table: INET_TABLE,
+    comment: INET_COMMENT,
+    sets: portSets(),
+    chains: [...chains.values(), ...baseChains(ports.markMasqBit)],
+    elements,
+  };
 }
-
-/** The maps that decide about mappings; each has one of targets with the same keys. */
-export const decidingSets = families.flatMap((family) => [true, false].map((hasAddress) => hostPorts(family, hasAddress)));
-export const targetSetOf = (deciding: string): string => deciding.replace("hostips", "hostiptargets").replace("hostports", "hostporttargets");

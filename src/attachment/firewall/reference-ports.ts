@@ -1,8 +1,8 @@
-import type { Rule } from "../../kernel/nftables/decode.ts";
-import { nfproto } from "../../kernel/nftables/match.ts";
+import type { Rule } from "../../netlink/nftables/decode.ts";
+import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
-import type { Table } from "../../kernel/nftables/object.ts";
-import type { Translation } from "../../kernel/nftables/translation.ts";
+import type { Table } from "../../netlink/nftables/object.ts";
+import { decodeTranslation, type Translation } from "../../netlink/nftables/translation.ts";
 import { type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortMappings } from "../attachment.ts";
 import { whereUsable } from "./explained.ts";
@@ -10,10 +10,10 @@ import { hasIptables, hasLegacyNat, natTable } from "./iptables.ts";
 import { chainNames } from "./port-chains.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver } from "./port-holder.ts";
 import { checkIptablesPorts, removeIptablesPorts } from "./port-mappings-iptables.ts";
-import { hostAddress, mappingsFor, protocolNumber } from "./port-maps.ts";
+import { hostAddress, mappingsFor, protocolNumber } from "./port-keys.ts";
 
-// Port mappings the Go reference plugin made: by nftables in tables of its own, where a rule's comment is the container id,
-// or by iptables, in chains podwire's iptables backend uses as well.
+// Port mappings the Go reference plugin made: by nftables in tables of its own, where a rule's comment is the container
+// id, or by iptables, in chains podwire's iptables backend uses as well.
 
 const families: readonly Family[] = [4, 6];
 const TRANSLATING = ["hostports", "hostip_hostports"];
@@ -21,22 +21,26 @@ const HOSTPORT_CHAINS = [...TRANSLATING, "masquerading"];
 
 const hostportTable = (family: Family): Table => ({ family: nfproto(family), name: "cni_hostport" });
 
-// `require`, not `import`: on most nodes there is no such rule to read
-const translation = (): typeof import("../../kernel/nftables/translation.ts") => require("../../kernel/nftables/translation.ts");
-
-/** Looks for claimed ports in the reference's nftables tables: throws when a live pod has one, else gives what removes the rules of those who have. */
+/**
+ * Looks for claimed ports in the reference's nftables tables: throws when a live pod has one, else gives what removes
+ * the rules of those who have.
+ */
 export function takeFromReference(nft: Nftables, claim: Claim): TakeOver {
   const taken = claimedPorts(claim).flatMap(({ family, mappings }) => {
     const table = hostportTable(family);
     const rules = nft.rules(table);
-    return rules.length === 0 ? [] : takenContainers(translationsIn(rules), family, { claim, mappings }).map((containerId) => ({ table, containerId }));
+    return rules.length === 0
+      ? []
+      : takenContainers(translationsIn(rules), family, { claim, mappings }).map((containerId) => ({
+          table,
+          containerId,
+        }));
   });
   return () => taken.forEach(({ table, containerId }) => removeHostPorts(nft, table, containerId));
 }
 
 /** The rules that say whose they are and have the reference's form, by container. */
 function translationsIn(rules: readonly Rule[]): Map<string, Translation[]> {
-  const { decodeTranslation } = translation();
   const found = new Map<string, Translation[]>();
   for (const rule of rules) {
     const decoded = TRANSLATING.includes(rule.chain) && rule.comment !== "" ? decodeTranslation(rule) : undefined;
@@ -46,22 +50,39 @@ function translationsIn(rules: readonly Rule[]): Map<string, Translation[]> {
 }
 
 /** The containers that have a claimed port and must give way. */
-function takenContainers(found: ReadonlyMap<string, Translation[]>, family: Family, { claim, mappings }: { claim: Claim; mappings: readonly PortMapping[] }): string[] {
+function takenContainers(
+  found: ReadonlyMap<string, Translation[]>,
+  family: Family,
+  { claim, mappings }: { claim: Claim; mappings: readonly PortMapping[] },
+): string[] {
   return [...found].flatMap(([container, translations]) => {
     const held = mappings.find((mapping) => translations.some((each) => overlaps(each, mapping)));
     if (!held) return [];
     const place = `rules of the reference portmap, nftables table ${family === 4 ? "ip" : "ip6"} cni_hostport`;
-    if (container !== claim.owner.containerId) assertGone({ container, targets: translations.map(({ target }) => ipFromBytes(target)), place }, portText(held), claim);
+    if (container !== claim.owner.containerId) {
+      assertGone(
+        { container, targets: translations.map(({ target }) => ipFromBytes(target)), place },
+        portText(held),
+        claim,
+      );
+    }
     return [container];
   });
 }
 
 function overlaps({ protocol, port, address }: Translation, mapping: PortMapping): boolean {
   const wanted = hostAddress(mapping);
-  return protocol === protocolNumber[mapping.protocol] && port === mapping.hostPort && (!address || !wanted || sameIp(ipFromBytes(address), wanted));
+  return (
+    protocol === protocolNumber[mapping.protocol] &&
+    port === mapping.hostPort &&
+    (!address || !wanted || sameIp(ipFromBytes(address), wanted))
+  );
 }
 
-/** Removes the port mappings the reference made for a container: its nftables rules, and by the tool its iptables chain where it has one. */
+/**
+ * Removes the port mappings the reference made for a container: its nftables rules, and by the tool its iptables chain
+ * where it has one.
+ */
 export function removeReferencePorts(owner: Owner): void {
   const hasChain = whereUsable("remove the port mappings of other plugins", (nft) => {
     for (const family of families) removeHostPorts(nft, hostportTable(family), owner.containerId);
@@ -75,11 +96,17 @@ const removeHostPorts = (nft: Nftables, table: Table, containerId: string): void
 
 /** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
 export function hasReferencePorts(owner: Owner, ports: PortMappings): boolean {
-  const counts = whereUsable("look for the port mappings of other plugins", (nft) => new Map(families.map((family) => [family, countHostPorts(nft, family, owner)])));
+  const counts = whereUsable(
+    "look for the port mappings of other plugins",
+    (nft) => new Map(families.map((family) => [family, countHostPorts(nft, family, owner)])),
+  );
   return ports.addresses.every((pod) => {
     const wanted = mappingsFor(pod, ports).length;
     const { family } = pod.ip;
-    return (counts?.get(family) ?? 0) >= wanted || (hasIptables(family) && checkIptablesPorts(owner, { ...ports, addresses: [pod] }).length === 0);
+    return (
+      (counts?.get(family) ?? 0) >= wanted ||
+      (hasIptables(family) && checkIptablesPorts(owner, { ...ports, addresses: [pod] }).length === 0)
+    );
   });
 }
 

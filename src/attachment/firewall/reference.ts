@@ -1,6 +1,7 @@
-import { NFPROTO } from "../../kernel/nftables/match.ts";
+import { sha512 } from "../../kernel/hash.ts";
+import { NFPROTO } from "../../netlink/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
-import { deleteChain, deleteRule, type Table } from "../../kernel/nftables/object.ts";
+import { deleteChain, deleteRule, type Table } from "../../netlink/nftables/object.ts";
 import type { Ip } from "../../net/ip.ts";
 import type { Owner } from "../attachment.ts";
 import { removeIptablesMasquerade } from "./masquerade-iptables.ts";
@@ -14,12 +15,16 @@ const BRIDGE_NAT: Table = { family: NFPROTO.BRIDGE, name: "nat" };
 
 const NFT_CHAIN_MAXNAMELEN = 128;
 
-const sha512 = (text: string): string => new Bun.CryptoHasher("sha512").update(text).digest("hex").slice(0, 16);
+/** The reference keeps 16 hex digits. */
+const shortHash = (text: string): string => sha512(text).slice(0, 16);
 
 /** How the comment of the reference's nftables masquerade rules starts for an attachment. */
-export const referenceMasqueradeHash = ({ network, containerId, ifname }: Owner): string => `${sha512(network)}-${sha512(`${ifname}:${containerId}`)}`;
+export const referenceMasqueradeHash = ({ network, containerId, ifname }: Owner): string =>
+  `${shortHash(network)}-${shortHash(`${ifname}:${containerId}`)}`;
 
-/** Removes the rules the reference made for an attachment: masquerading by both its backends, and the MAC spoof check. */
+/**
+ * Removes the rules the reference made for an attachment: masquerading by both its backends, and the MAC spoof check.
+ */
 export function removeReferenceRules(owner: Owner, addresses: readonly Ip[]): void {
   whereUsable("remove the rules of other plugins", (nft) => {
     removeMasquerade(nft, owner);
@@ -36,6 +41,11 @@ function removeMasquerade(nft: Nftables, owner: Owner): void {
 function removeSpoofCheck(nft: Nftables, { containerId, ifname }: Owner): void {
   const id = `${containerId}-${ifname}`;
   const rules = nft.rules(BRIDGE_NAT, "PREROUTING").filter(({ comment }) => comment === `macspoofchk-${id}`);
-  const chains = [`cni-br-iface-${id}`, `cni-br-iface-${id}-mac`].filter((chain) => chain.length < NFT_CHAIN_MAXNAMELEN && nft.findChain(BRIDGE_NAT, chain));
-  nft.commit([...rules.map(({ chain, handle }) => deleteRule(BRIDGE_NAT, chain, handle)), ...chains.map((chain) => deleteChain(BRIDGE_NAT, chain))]);
+  const chains = [`cni-br-iface-${id}`, `cni-br-iface-${id}-mac`].filter(
+    (chain) => chain.length < NFT_CHAIN_MAXNAMELEN && nft.findChain(BRIDGE_NAT, chain),
+  );
+  nft.commit([
+    ...rules.map(({ chain, handle }) => deleteRule(BRIDGE_NAT, chain, handle)),
+    ...chains.map((chain) => deleteChain(BRIDGE_NAT, chain)),
+  ]);
 }

@@ -1,9 +1,18 @@
 import { macBytes } from "../../net/mac.ts";
-import { isInSet, isNotInSet, loadMeta, loadPayload, NF_DROP, NFT_META, NFT_PAYLOAD, NFT_REG_2, verdict } from "../../kernel/nftables/expression.ts";
-import { NFPROTO } from "../../kernel/nftables/match.ts";
-import type { ElementRef } from "../../kernel/nftables/nftables.ts";
-import { concatenation, type Table } from "../../kernel/nftables/object.ts";
-import type { ChainSpec, Ruleset } from "../../kernel/nftables/ruleset.ts";
+import {
+  isInSet,
+  isNotInSet,
+  loadMeta,
+  loadPayload,
+  NF_DROP,
+  NFT_META,
+  NFT_PAYLOAD,
+  NFT_REG_2,
+  verdict,
+} from "../../netlink/nftables/expression.ts";
+import { linkKey, NFPROTO } from "../../netlink/nftables/match.ts";
+import { concatenation, type Table } from "../../netlink/nftables/object.ts";
+import type { ChainSpec, ElementRef, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import { ownerLabel } from "../owner.ts";
 import { COMMENT_BYTES } from "./label.ts";
@@ -19,31 +28,22 @@ const GUARDED = "guarded";
 const ALLOWED = "allowed";
 
 /** Two lookups, however many pods there are: is this port guarded, and may it send from this MAC. */
-const prerouting = (): ChainSpec => ({
+const prerouting: ChainSpec = {
   name: "prerouting",
   hook: { type: "filter", hook: NF_BR_PRE_ROUTING, priority: PRIORITY },
-  get rules() {
-    return [
-      {
-        line: `iifname @${GUARDED} iifname . ether saddr != @${ALLOWED} drop`,
-        expressions: [
-          ...loadMeta(NFT_META.IIFNAME),
-          ...isInSet(GUARDED),
-          ...loadMeta(NFT_META.IIFNAME),
-          ...loadPayload({ base: NFT_PAYLOAD.LL_HEADER, offset: 6, length: 6 }, NFT_REG_2),
-          ...isNotInSet(ALLOWED),
-          ...verdict(NF_DROP),
-        ],
-      },
-    ];
-  },
-});
-
-/** An interface name as the kernel compares it: IFNAMSIZ bytes. */
-const linkKey = (name: string): Buffer => {
-  const key = Buffer.alloc(16);
-  key.write(name);
-  return key;
+  rules: [
+    {
+      line: `iifname @${GUARDED} iifname . ether saddr != @${ALLOWED} drop`,
+      expressions: [
+        ...loadMeta(NFT_META.IIFNAME),
+        ...isInSet(GUARDED),
+        ...loadMeta(NFT_META.IIFNAME),
+        ...loadPayload({ base: NFT_PAYLOAD.LL_HEADER, offset: 6, length: 6 }, NFT_REG_2),
+        ...isNotInSet(ALLOWED),
+        ...verdict(NF_DROP),
+      ],
+    },
+  ],
 };
 
 /** What the kernel must hold for the bridge to drop frames that `hostVeth` sends from any MAC but this one. */
@@ -56,15 +56,24 @@ export function spoofCheckRuleset(owner: Owner, hostVeth: string, mac: string): 
       { name: GUARDED, key: ["ifname"] },
       { name: ALLOWED, key: ["ifname", "ether_addr"] },
     ],
-    chains: [prerouting()],
+    chains: [prerouting],
     elements: [
       { set: GUARDED, key: linkKey(hostVeth), comment, what: `${hostVeth} in set ${GUARDED}` },
-      { set: ALLOWED, key: concatenation(linkKey(hostVeth), macBytes(mac)), comment, what: `${hostVeth} . ${mac} in set ${ALLOWED}` },
+      {
+        set: ALLOWED,
+        key: concatenation(linkKey(hostVeth), macBytes(mac)),
+        comment,
+        what: `${hostVeth} . ${mac} in set ${ALLOWED}`,
+      },
     ],
   };
 }
 
 /** Whether this host veth is guarded at all: the element to look for before the sets are searched for the pod's MAC. */
-export const guardedElement = (hostVeth: string): ElementRef => ({ table: BRIDGE_TABLE, set: GUARDED, key: linkKey(hostVeth) });
+export const guardedElement = (hostVeth: string): ElementRef => ({
+  table: BRIDGE_TABLE,
+  set: GUARDED,
+  key: linkKey(hostVeth),
+});
 
 export const spoofCheckSets = [GUARDED, ALLOWED].map((set) => ({ table: BRIDGE_TABLE, set }));

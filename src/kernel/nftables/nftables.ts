@@ -1,17 +1,30 @@
-import { isErrno } from "../libc.ts";
-import { type Message, NETLINK_NETFILTER, NetlinkSocket } from "../netlink.ts";
-import { type Chain, decodeChain, decodeElements, decodeRule, type Rule } from "./decode.ts";
-import { batch, deleteChain, deleteElement, deleteRule, type Element, getChain, getElement, listChains, listElements, listRules, NFT_MSG, nftMessage, type Table } from "./object.ts";
-
-/** An element as it was found: who it belongs to stands in its comment. */
-export type FoundElement = Element & { comment: string };
-
-/** A member of a set by its key. */
-export interface ElementRef {
-  table: Table;
-  set: string;
-  key: Buffer;
-}
+import { isErrno } from "../linux.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink.ts";
+import { encodeUtf8, indexOfBytes } from "../../net/bytes.ts";
+import type { Message } from "../../netlink/message.ts";
+import {
+  type Chain,
+  decodeChain,
+  decodeElements,
+  decodeRule,
+  type FoundElement,
+  type Rule,
+} from "../../netlink/nftables/decode.ts";
+import type { ElementRef } from "../../netlink/nftables/ruleset.ts";
+import {
+  batch,
+  deleteChain,
+  deleteElement,
+  deleteRule,
+  getChain,
+  getElement,
+  listChains,
+  listElements,
+  listRules,
+  NFT_MSG,
+  nftMessage,
+  type Table,
+} from "../../netlink/nftables/object.ts";
 
 /** A deletion that meets somebody else's is tried again this often. */
 const DELETE_ATTEMPTS = 5;
@@ -31,8 +44,9 @@ export class Nftables {
   }
 
   /**
-   * As `use`, but the socket is left to the exit of the process: after a deletion the kernel lets close(2) wait until every
-   * processor has seen it (nft_rcv_nl_event flushes the deferred work, 10-20 ms), time that passes anyway while a veth goes.
+   * As `use`, but the socket is left to the exit of the process: after a deletion the kernel lets close(2) wait until
+   * every processor has seen it (nft_rcv_nl_event flushes the deferred work, 10-20 ms), time that passes anyway while a
+   * veth goes.
    */
   static useUntilExit<T>(use: (nft: Nftables) => T): T {
     return use(new Nftables(NetlinkSocket.open(NETLINK_NETFILTER)));
@@ -54,7 +68,10 @@ export class Nftables {
   }
 
   chains(table: Table): Chain[] {
-    return this.socket.dump(listChains(table)).map(decodeChain).filter((chain) => chain.table === table.name);
+    return this.socket
+      .dump(listChains(table))
+      .map(decodeChain)
+      .filter((chain) => chain.table === table.name);
   }
 
   findElement({ table, set, key }: ElementRef): FoundElement | undefined {
@@ -63,11 +80,14 @@ export class Nftables {
   }
 
   /**
-   * All elements of a set, none when there is no such set. With `mention` perhaps only those near one whose comment contains
-   * that text: of thousands of other pods' elements none is decoded.
+   * All elements of a set, none when there is no such set. With `mention` perhaps only those near one whose comment
+   * contains that text: of thousands of other pods' elements none is decoded.
    */
   elements(table: Table, set: string, mention = ""): FoundElement[] {
-    return this.dump(listElements(table, set)).filter(({ data }) => data.includes(mention)).flatMap(decodeElements);
+    const wanted = encodeUtf8(mention);
+    return this.dump(listElements(table, set))
+      .filter(({ data }) => indexOfBytes(data, wanted) >= 0)
+      .flatMap(decodeElements);
   }
 
   /** The rules of a table or of one chain in order, none when it does not exist. */
@@ -106,9 +126,15 @@ export class Nftables {
     });
   }
 
-  /** Deletes the rules of a table that `isMine`, judged by what the kernel has now; none where there is no such table. */
+  /**
+   * Deletes the rules of a table that `isMine`, judged by what the kernel has now; none where there is no such table.
+   */
   deleteRules(table: Table, isMine: (rule: Rule) => boolean): void {
-    this.commitDeletions(() => this.rules(table).filter(isMine).map(({ chain, handle }) => deleteRule(table, chain, handle)));
+    this.commitDeletions(() =>
+      this.rules(table)
+        .filter(isMine)
+        .map(({ chain, handle }) => deleteRule(table, chain, handle)),
+    );
   }
 
   /** Commits what `look` finds to delete. */
@@ -126,7 +152,11 @@ export class Nftables {
 
   /** As `deleteElements`, for whatever `isMine` in whole sets. */
   deleteFromSets(sets: readonly { table: Table; set: string }[], isMine: (found: FoundElement) => boolean): void {
-    const refs = sets.flatMap(({ table, set }) => this.elements(table, set).filter(isMine).map(({ key }) => ({ table, set, key })));
+    const refs = sets.flatMap(({ table, set }) =>
+      this.elements(table, set)
+        .filter(isMine)
+        .map(({ key }) => ({ table, set, key })),
+    );
     this.deleteElements(refs, isMine);
   }
 }

@@ -1,53 +1,36 @@
-import { isErrno } from "../libc.ts";
-import type { Bytes, Message } from "../netlink.ts";
-import { addChain, addRule, addSet, addTable, createElement, deleteElement, type Element, flushChain, type Hook, type SetSpec, type Table } from "./object.ts";
-import type { FoundElement, Nftables } from "./nftables.ts";
+import { isErrno } from "../linux.ts";
+import type { Message } from "../../netlink/message.ts";
+import {
+  addChain,
+  addRule,
+  addSet,
+  addTable,
+  createElement,
+  deleteElement,
+  flushChain,
+} from "../../netlink/nftables/object.ts";
+import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { Nftables } from "./nftables.ts";
 
-/** A rule: the line as nft prints it, and its bytecode. */
-export interface RuleSpec {
-  line: string;
-  expressions: Bytes;
-}
-
-/** A chain and all its rules; a base chain may hold rules of other people too, any other is ours alone. */
-export interface ChainSpec {
-  name: string;
-  hook?: Hook;
-  rules: RuleSpec[];
-}
-
-/** An element somebody owns: `what` names it for people ("10.0.0.2 in map masquerade4"). */
-export interface ElementSpec extends Element {
-  set: string;
-  what: string;
-  comment: string;
-}
-
-/** What must exist in one table: the frame (shared by all, made when missing, never removed) and the elements of one owner. */
-export interface Ruleset {
-  table: Table;
-  comment: string;
-  sets: SetSpec[];
-  /** in an order in which jumps lead to chains listed earlier */
-  chains: ChainSpec[];
-  elements: ElementSpec[];
-  /** Decides about an element with the key of one of ours: returns for it to be replaced, throws for it to stay. */
-  replace?: (found: FoundElement, wanted: ElementSpec) => void;
-}
+export type { Ruleset };
 
 /** An element that keeps coming back belongs to somebody who is wired at this very moment. */
 const ATTEMPTS = 5;
 
 /**
- * Makes it so, all rulesets in one transaction: usually one that holds the elements and nothing else; with what the frame
- * lacks when it lacks something (first use, a new subnet, `nft flush ruleset`). That is asked first, one request a chain,
- * because a transaction that fails costs the kernel 20 ms (it waits for every processor).
+ * Makes it so, all rulesets in one transaction: usually one that holds the elements and nothing else; with what the
+ * frame lacks when it lacks something (first use, a new subnet, `nft flush ruleset`). That is asked first, one request
+ * a chain, because a transaction that fails costs the kernel 20 ms (it waits for every processor).
  */
 export function applyRulesets(nft: Nftables, rulesets: readonly Ruleset[]): void {
   for (let attempt = 1; ; attempt++) {
     const stale = attempt === 1 ? [] : rulesets.flatMap((ruleset) => deletions(nft, ruleset));
     try {
-      nft.commit([...rulesets.flatMap((ruleset) => lackingFrame(nft, ruleset)), ...stale, ...rulesets.flatMap(additions)]);
+      nft.commit([
+        ...rulesets.flatMap((ruleset) => lackingFrame(nft, ruleset)),
+        ...stale,
+        ...rulesets.flatMap(additions),
+      ]);
       return;
     } catch (error) {
       // EEXIST: an element with our key is there; ENOENT: somebody flushed the ruleset or deleted that element just now
@@ -56,11 +39,14 @@ export function applyRulesets(nft: Nftables, rulesets: readonly Ruleset[]): void
   }
 }
 
-/** Table, sets, and the chains that are missing or, flushed, have too few rules. Adding what exists is no error, and a chain's rules are replaced. */
+/**
+ * Table, sets, and the chains that are missing or, flushed, have too few rules. Adding what exists is no error, and a
+ * chain's rules are replaced.
+ */
 function lackingFrame(nft: Nftables, { table, comment, sets, chains }: Ruleset): Message[] {
-  const lacking = chains.filter(({ name, hook, rules }) => {
-    const use = nft.findChain(table, name)?.use;
-    return use === undefined || (hook !== undefined && use < rules.length);
+  const lacking = chains.filter((chain) => {
+    const use = nft.findChain(table, chain.name)?.use;
+    return use === undefined || (chain.hook !== undefined && use < chain.rules.length);
   });
   if (lacking.length === 0) return [];
   return [
@@ -74,7 +60,8 @@ function lackingFrame(nft: Nftables, { table, comment, sets, chains }: Ruleset):
   ];
 }
 
-const additions = ({ table, elements }: Ruleset): Message[] => elements.map((element) => createElement(table, element.set, element));
+const additions = ({ table, elements }: Ruleset): Message[] =>
+  elements.map((element) => createElement(table, element.set, element));
 
 /** Takes away elements with our keys, such as a gone pod with our address left. */
 const deletions = (nft: Nftables, { table, elements, replace }: Ruleset): Message[] =>

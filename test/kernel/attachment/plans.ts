@@ -1,4 +1,4 @@
-import type { Lease, Subject } from "../../../src/plugins/wiring.ts";
+import type { Lease, Subject } from "../../../src/plugins/plan.ts";
 import { planBridge } from "../../../src/plugins/bridge.ts";
 import { planPtp } from "../../../src/plugins/ptp.ts";
 import { type Ip, parseIp, parsePrefix, type Prefix } from "../../../src/net/ip.ts";

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { waitForDelivery } from "../../../src/attachment/readiness.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../../src/kernel/netlink.ts";
-import { addAddress } from "../../../src/kernel/rtnetlink/address.ts";
-import { createVeth, decodeLink, deleteLink, getLink, setLink } from "../../../src/kernel/rtnetlink/link.ts";
-import { isLocal } from "../../../src/kernel/rtnetlink/route-lookup.ts";
+import { addAddress } from "../../../src/netlink/rtnetlink/address.ts";
+import { createVeth, decodeLink, deleteLink, getLink, setLink } from "../../../src/netlink/rtnetlink/link.ts";
+import { isLocal } from "../../../src/kernel/route-lookup.ts";
 import { requireIsolation } from "../../harness/paths.ts";
 import { ip, prefix } from "./plans.ts";
 

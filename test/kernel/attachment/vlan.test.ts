@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { vlanMessages } from "../../../src/attachment/bridge.ts";
-import type { Message } from "../../../src/kernel/netlink.ts";
-import { createBridge } from "../../../src/kernel/rtnetlink/link.ts";
+import type { Message } from "../../../src/netlink/message.ts";
+import { createBridge } from "../../../src/netlink/rtnetlink/link.ts";
 import { type BridgeConfig, bridgeOf, lease, prefix } from "./plans.ts";
 
 /*

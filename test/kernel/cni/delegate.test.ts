@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,11 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { delegateAdd, delegateVerb } from "../../../src/cni/delegate.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import { quietLog } from "../../../src/cni/log.ts";
+import { startProcess } from "../../../src/kernel/process.ts";
 import { formatPrefix } from "../../../src/net/ip.ts";
 
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "delegate-"));
+  startProcess(["bridge"], [`PATH=${process.env["PATH"]}`, "CNI_COMMAND=ADD", "CNI_ARGS=A=b"]);
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
@@ -22,7 +25,6 @@ const stdin = Buffer.from('{"cniVersion":"1.0.0", "name":"n",  "odd" : [1]}\n');
 const call = (more: object = {}) => ({
   verb: "ADD" as const,
   path: folder,
-  environment: { ...process.env, CNI_COMMAND: "ADD", CNI_ARGS: "A=b" },
   stdin,
   cniVersion: "1.0.0",
   log: quietLog(),
@@ -43,7 +45,8 @@ const answer = '{"cniVersion":"1.0.0","interfaces":[{"name":"x"}],"ips":[{"addre
 describe("delegateAdd", () => {
   it("hands over the whole configuration and environment, with the verb in place of ours", () => {
     plugin(`cat >${folder}/stdin; env >${folder}/environment; echo '${answer}'`);
-    delegateAdd(call({ environment: { ...process.env, CNI_COMMAND: "CHECK", CNI_ARGS: "A=b", OWN: "x" } }), "fake");
+    startProcess(["bridge"], ["CNI_COMMAND=CHECK", "CNI_ARGS=A=b", "OWN=x", `PATH=${process.env["PATH"]}`]);
+    delegateAdd(call({}), "fake");
     expect(readFileSync(join(folder, "stdin"))).toEqual(stdin);
     const environment = readFileSync(join(folder, "environment"), "utf8").split("\n");
     expect(environment).toEqual(expect.arrayContaining(["CNI_COMMAND=ADD", "CNI_ARGS=A=b", "OWN=x"]));
@@ -104,8 +107,8 @@ describe("delegateVerb", () => {
   it("waits for an executable that is being written", () => {
     plugin("exit 0");
     // a child that holds it open for writing for a moment is what an installer looks like
-    const holder = Bun.spawnSync(["sh", "-c", `exec 9<>${folder}/fake; sleep 0.3 >/dev/null 2>&1 &`], { stdout: "ignore", stderr: "ignore" });
-    expect(holder.exitCode).toBe(0);
+    const holder = spawnSync("sh", ["-c", `exec 9<>${folder}/fake; sleep 0.3 >/dev/null 2>&1 &`], { stdio: "ignore" });
+    expect(holder.status).toBe(0);
     delegateVerb(call({ verb: "DEL" }), "fake");
     expect(verbs()).toEqual(["DEL"]);
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { decodeAttributes, decodeList, decodeText } from "../../../src/kernel/netlink.ts";
-import { concatenation } from "../../../src/kernel/nftables/object.ts";
+import { decodeAttributes, decodeList, decodeText } from "../../../src/netlink/codec.ts";
+import { concatenation } from "../../../src/netlink/nftables/object.ts";
 import { everyRuleset } from "./rulesets.ts";
 import recorded from "./recorded.json";
 
@@ -10,12 +10,12 @@ import recorded from "./recorded.json";
 const redundant: Record<string, number> = { lookup: 4, bitwise: 6 };
 
 /** Expressions by name, with their attributes by type, whatever their order. */
-const readable = (expressions: Buffer): unknown[] =>
+const readable = (expressions: Uint8Array): unknown[] =>
   decodeList(expressions).map((item) => {
     const [name, data] = [...decodeAttributes(item)].toSorted(([a], [b]) => a - b).map(([, payload]) => payload);
     const kind = decodeText(name!);
     const attributes = [...decodeAttributes(data!)].filter(([type]) => type !== redundant[kind]).toSorted(([a], [b]) => a - b);
-    return [kind, Object.fromEntries(attributes.map(([type, payload]) => [type, payload.toString("hex")]))];
+    return [kind, Object.fromEntries(attributes.map(([type, payload]) => [type, Buffer.from(payload).toString("hex")]))];
   });
 
 const rules = everyRuleset.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules)).filter((rule, at, all) => all.findIndex(({ line }) => line === rule.line) === at);
@@ -29,5 +29,5 @@ describe("the bytecode of", () => {
 });
 
 test("every part of a concatenated key fills whole registers", () => {
-  expect(concatenation(Buffer.from([6]), Buffer.from([0x1f, 0x90])).toString("hex")).toBe("060000001f900000");
+  expect(Buffer.from(concatenation(Uint8Array.of(6), Uint8Array.of(0x1f, 0x90))).toString("hex")).toBe("060000001f900000");
 });

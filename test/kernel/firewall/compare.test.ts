@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { compareRulesets } from "../../../src/kernel/nftables/compare.ts";
-import { NF_DROP, verdict, NFT_RETURN } from "../../../src/kernel/nftables/expression.ts";
-import { isFamily, NFPROTO } from "../../../src/kernel/nftables/match.ts";
+import { NF_DROP, verdict, NFT_RETURN } from "../../../src/netlink/nftables/expression.ts";
+import { isFamily, NFPROTO } from "../../../src/netlink/nftables/match.ts";
 import { Nftables } from "../../../src/kernel/nftables/nftables.ts";
-import { NF_INET } from "../../../src/kernel/nftables/object.ts";
+import { NF_INET } from "../../../src/netlink/nftables/object.ts";
 import type { Ruleset } from "../../../src/kernel/nftables/ruleset.ts";
 import { sh } from "./node.ts";
 

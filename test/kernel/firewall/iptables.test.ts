@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Firewall, Owner } from "../../../src/attachment/attachment.ts";
 import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, statusFirewall } from "../../../src/attachment/firewall/firewall.ts";
 import { iptablesChain } from "../../../src/attachment/firewall/masquerade-iptables.ts";
+import { startProcess } from "../../../src/kernel/process.ts";
 import { parsePrefix } from "../../../src/net/ip.ts";
 import { sh } from "./node.ts";
 
@@ -24,14 +25,19 @@ function flavour(kind: "nft" | "legacy"): string {
   return folder;
 }
 
-const { PATH } = process.env;
+const PATH = process.env.PATH!;
+/** Where podwire looks for the tools, and the programs a test starts itself. */
+function setPath(path: string): void {
+  process.env.PATH = path;
+  startProcess(["podwire"], Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
+}
 const folders = { nft: flavour("nft"), legacy: flavour("legacy") };
 const save = (): string[] => sh(`PATH=${process.env.PATH}; iptables-save -t nat; ip6tables-save -t nat`).split("\n").filter((line) => /^-A|^:CNI/.test(line));
 const comment = '-m comment --comment "name: \\"test\\" id: \\"1234\\""';
 
 afterEach(() => {
   sh(`PATH=${process.env.PATH}; for t in iptables ip6tables; do $t -t nat -F; $t -t nat -X; done; nft flush ruleset`);
-  process.env.PATH = PATH!;
+  setPath(PATH);
 });
 
 test("the chain has the reference's name", () => {
@@ -40,7 +46,7 @@ test("the chain has the reference's name", () => {
 
 describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind) => {
   beforeEach(() => {
-    process.env.PATH = `${folders[kind]}:${PATH}`;
+    setPath(`${folders[kind]}:${PATH}`);
   });
 
   test("has the reference's rules, every subnet accepted before the rest is masqueraded", () => {
@@ -108,10 +114,10 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
 
 describe("without the tools", () => {
   test("what is missing is named before anything is done", () => {
-    process.env.PATH = "/nowhere";
+    setPath("/nowhere");
     expect(() => assertFirewallTools(dual)).toThrow("cannot find iptables-save in PATH (/nowhere); the iptables backend needs it");
     expect(() => statusFirewall("iptables")).toThrow(expect.objectContaining({ code: 50 }));
     remove(owner(), dual);
-    process.env.PATH = PATH!;
+    setPath(PATH);
   });
 });

@@ -1,4 +1,5 @@
-import { CLONE_NEWNET, close, O, open, setns } from "../../../src/kernel/libc.ts";
+import { execFileSync, spawnSync } from "node:child_process";
+import { CLONE_NEWNET, close, O, open, setns } from "../../../src/kernel/linux.ts";
 import { requireIsolation } from "../../harness/paths.ts";
 
 // Every test file that imports this runs in a network namespace of its own, which stands for the node; pods and the outside
@@ -8,22 +9,23 @@ import { requireIsolation } from "../../harness/paths.ts";
 export const ns = (name: string): string => `${name}-${process.pid}`;
 
 requireIsolation();
-Bun.spawnSync(["ip", "netns", "add", ns("node")]);
-Bun.spawnSync(["ip", "-n", ns("node"), "link", "set", "lo", "up"]);
+execFileSync("ip", ["netns", "add", ns("node")]);
+execFileSync("ip", ["-n", ns("node"), "link", "set", "lo", "up"]);
 const fd = open(`/run/netns/${ns("node")}`, O.RDONLY);
 setns(fd, CLONE_NEWNET);
 close(fd);
 
 /** Runs a shell script that must succeed and returns what it printed. */
 export function sh(script: string): string {
-  const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-es"], { stdin: Buffer.from(script) });
-  if (exitCode !== 0) throw new Error(`${script}: exit ${exitCode}: ${stderr.toString()}`);
-  return stdout.toString();
+  const options = { input: script, encoding: "utf8", maxBuffer: 64 << 20 } as const;
+  const { status, signal, stdout, stderr } = spawnSync("sh", ["-es"], options);
+  if (status !== 0) throw new Error(`${script}: exit ${status ?? signal}: ${stderr}`);
+  return stdout;
 }
 
 /** True when the script ends well. */
 export function succeeds(script: string): boolean {
-  return Bun.spawnSync(["sh", "-es"], { stdin: Buffer.from(script) }).exitCode === 0;
+  return spawnSync("sh", ["-es"], { input: script }).status === 0;
 }
 
 type Entry = Record<string, Record<string, unknown>>;

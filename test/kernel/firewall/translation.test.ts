@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { Nftables } from "../../../src/kernel/nftables/nftables.ts";
-import { decodeTranslation } from "../../../src/kernel/nftables/translation.ts";
-import { NFPROTO } from "../../../src/kernel/nftables/match.ts";
+import { decodeTranslation } from "../../../src/netlink/nftables/translation.ts";
+import { NFPROTO } from "../../../src/netlink/nftables/match.ts";
 import { formatIp, ipFromBytes } from "../../../src/net/ip.ts";
 import { sh } from "./node.ts";
 

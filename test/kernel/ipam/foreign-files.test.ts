@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { collectLeases } from "../../../src/ipam/collect.ts";
@@ -16,7 +17,7 @@ describe("files that are no leases", () => {
     "a folder": (path: string) => mkdirSync(path),
     "a link to nothing": (path: string) => symlinkSync("/nonexistent", path),
     "a link to itself": (path: string) => symlinkSync(path, path),
-    "a pipe": (path: string) => void Bun.spawnSync(["mkfifo", path]),
+    "a pipe": (path: string) => void execFileSync("mkfifo", [path]),
   };
 
   test.each(Object.entries(strange))("%s blocks its address, and no operation frees it", (_name, make) => {

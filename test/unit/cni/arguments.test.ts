@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { readArguments } from "../../../src/cni/arguments.ts";
 import { CniError } from "../../../src/cni/error.ts";
 
-const read = (args: string, known: string[] = ["MAC"], verb: "ADD" | "DEL" = "ADD") => readArguments({ verb, args }, known);
+const read = (args: string, known: string[] = ["MAC"], verb: "ADD" | "DEL" = "ADD") =>
+  readArguments({ verb, args }, known);
 const refusal = (args: string): string => {
   try {
     read(args);
@@ -60,6 +61,8 @@ describe("readArguments", () => {
   });
 
   it("is not impressed by names of prototypes", () => {
-    expect(refusal("__proto__=x;constructor=y")).toBe('invalid CNI_ARGS: ARGS: unknown args ["__proto__=x" "constructor=y"]');
+    expect(refusal("__proto__=x;constructor=y")).toBe(
+      'invalid CNI_ARGS: ARGS: unknown args ["__proto__=x" "constructor=y"]',
+    );
   });
 });

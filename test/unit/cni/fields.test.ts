@@ -3,10 +3,20 @@ import { dns, ip, mac, overridingDns, prefix, route, toDns } from "../../../src/
 import { optionalOrEmpty, parseConfig, shape } from "../../../src/cni/schema.ts";
 import { formatIp, formatPrefix } from "../../../src/net/ip.ts";
 
-const schema = shape({ ip: optionalOrEmpty(ip), prefix: optionalOrEmpty(prefix), mac: optionalOrEmpty(mac), route: optionalOrEmpty(route), dns: optionalOrEmpty(dns) });
+const schema = shape({
+  ip: optionalOrEmpty(ip),
+  prefix: optionalOrEmpty(prefix),
+  mac: optionalOrEmpty(mac),
+  route: optionalOrEmpty(route),
+  dns: optionalOrEmpty(dns),
+});
 
 describe("addresses", () => {
-  it.each([["10.0.0.1", "10.0.0.1"], ["FD00:0:0::1", "fd00::1"], ["::ffff:10.1.2.3", "10.1.2.3"]])("%s is %s", (text, canonical) => {
+  it.each([
+    ["10.0.0.1", "10.0.0.1"],
+    ["FD00:0:0::1", "fd00::1"],
+    ["::ffff:10.1.2.3", "10.1.2.3"],
+  ])("%s is %s", (text, canonical) => {
     expect(formatIp(parseConfig(schema, { ip: text }).ip!)).toBe(canonical);
   });
 
@@ -28,12 +38,16 @@ describe("route", () => {
   it("has its numbers only where they are written", () => {
     const plain = parseConfig(schema, { route: { dst: "0.0.0.0/0", gw: "" } }).route!;
     expect(Object.keys(plain)).toEqual(["dst"]);
-    const full = parseConfig(schema, { route: { Dst: "::/0", GW: "fd00::1", MTU: 1400, AdvMSS: 1300, priority: 0, table: 254, scope: 253 } }).route!;
+    const full = parseConfig(schema, {
+      route: { Dst: "::/0", GW: "fd00::1", MTU: 1400, AdvMSS: 1300, priority: 0, table: 254, scope: 253 },
+    }).route!;
     expect(full).toMatchObject({ mtu: 1400, advmss: 1300, priority: 0, table: 254, scope: 253 });
   });
 
   it("needs a destination", () => {
-    expect(() => parseConfig(schema, { route: { gw: "10.0.0.1" } })).toThrow("route.dst is missing, must be an address with a prefix length");
+    expect(() => parseConfig(schema, { route: { gw: "10.0.0.1" } })).toThrow(
+      "route.dst is missing, must be an address with a prefix length",
+    );
     expect(() => parseConfig(schema, { route: { dst: "0.0.0.0/0", scope: 256 } })).toThrow("route.scope is 256");
   });
 });
@@ -44,7 +58,13 @@ describe("dns", () => {
   });
 
   it.each([[{ nameservers: [] }], [{ search: [] }], [{ options: [] }], [{ domain: "a" }]])("%j does", (written) => {
-    expect(overridingDns(parseConfig(schema, { dns: written }).dns)).toEqual({ nameservers: [], domain: "", search: [], options: [], ...written });
+    expect(overridingDns(parseConfig(schema, { dns: written }).dns)).toEqual({
+      nameservers: [],
+      domain: "",
+      search: [],
+      options: [],
+      ...written,
+    });
   });
 
   it("is filled in", () => {

@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import { lineLog, type LogLevel, quietLog } from "../../../src/cni/log.ts";
 
 const subject = { verb: "ADD", plugin: "bridge", network: "n", container: "c1", interface: "eth0" };
+const now = () => performance.now();
 const record = (level: LogLevel, use: (log: ReturnType<typeof lineLog>) => void) => {
   const lines: string[] = [];
-  use(lineLog(subject, level, (line) => lines.push(line)));
+  use(lineLog(subject, level, { write: (line) => lines.push(line), now }));
   return lines.map((line) => {
     expect(line).toMatch(/^[^\n]*\n$/);
     return JSON.parse(line) as Record<string, unknown>;
@@ -19,7 +20,13 @@ describe("lineLog", () => {
       log.finish("ok");
     });
     expect(more).toEqual([]);
-    expect(line).toMatchObject({ ...subject, level: "info", outcome: "ok", facts: { address: "10.0.0.2" }, steps: [{ name: "lease" }] });
+    expect(line).toMatchObject({
+      ...subject,
+      level: "info",
+      outcome: "ok",
+      facts: { address: "10.0.0.2" },
+      steps: [{ name: "lease" }],
+    });
     expect(line!.time).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
     expect(line!.ms).toBeTypeOf("number");
     expect((line!.steps as { ms: unknown }[])[0]!.ms).toBeTypeOf("number");
@@ -27,10 +34,20 @@ describe("lineLog", () => {
 
   it("says which step failed, and lets its error through", () => {
     const [line] = record("info", (log) => {
-      expect(() => log.step("veth", () => { throw new Error("no"); })).toThrow("no");
+      expect(() =>
+        log.step("veth", () => {
+          throw new Error("no");
+        }),
+      ).toThrow("no");
       log.finish({ code: 999, msg: "no" });
     });
-    expect(line).toMatchObject({ level: "error", outcome: "failed", code: 999, msg: "no", steps: [{ name: "veth", failed: true }] });
+    expect(line).toMatchObject({
+      level: "error",
+      outcome: "failed",
+      code: 999,
+      msg: "no",
+      steps: [{ name: "veth", failed: true }],
+    });
   });
 
   it("writes warnings as lines of their own", () => {
@@ -41,7 +58,12 @@ describe("lineLog", () => {
     expect(lines).toMatchObject([{ level: "warn", message: "the bridge has another MTU", network: "n" }]);
   });
 
-  it.each([["error", []], ["warn", ["warn"]], ["info", ["warn", "info"]], ["debug", ["debug", "warn", "info"]]] as const)("at level %s writes %j", (level, expected) => {
+  it.each([
+    ["error", []],
+    ["warn", ["warn"]],
+    ["info", ["warn", "info"]],
+    ["debug", ["debug", "warn", "info"]],
+  ] as const)("at level %s writes %j", (level, expected) => {
     const lines = record(level, (log) => {
       log.step("one", () => undefined);
       log.warn("careful");
@@ -52,7 +74,9 @@ describe("lineLog", () => {
 
   it("leaves out what has no value", () => {
     const lines: string[] = [];
-    lineLog({ ...subject, container: "", interface: "" }, "info", (line) => lines.push(line)).finish("ok");
+    lineLog({ ...subject, container: "", interface: "" }, "info", { write: (line) => lines.push(line), now }).finish(
+      "ok",
+    );
     expect(JSON.parse(lines[0]!)).not.toHaveProperty("container");
   });
 });

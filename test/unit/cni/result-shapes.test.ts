@@ -23,12 +23,17 @@ const decode = (json: string): Result => {
 const convert = (json: string, version: Version): string => compact(decode(json), version);
 
 describe("a result in the version it came in", () => {
-  it.each([old("0.1.0"), old("0.2.0"), middle("0.3.0"), middle("0.3.1"), middle("0.4.0"), v100, v110])("is printed as it was: %s", (json) => {
-    expect(convert(json, (JSON.parse(json) as { cniVersion: Version }).cniVersion)).toBe(json);
-  });
+  it.each([old("0.1.0"), old("0.2.0"), middle("0.3.0"), middle("0.3.1"), middle("0.4.0"), v100, v110])(
+    "is printed as it was: %s",
+    (json) => {
+      expect(convert(json, (JSON.parse(json) as { cniVersion: Version }).cniVersion)).toBe(json);
+    },
+  );
 
   it("is printed with four spaces and no newline at the end", () => {
-    expect(encodeResult({ interfaces: [], ips: [], routes: [], dns: noDns() }, "1.0.0")).toBe('{\n    "cniVersion": "1.0.0"\n}');
+    expect(encodeResult({ interfaces: [], ips: [], routes: [], dns: noDns() }, "1.0.0")).toBe(
+      '{\n    "cniVersion": "1.0.0"\n}',
+    );
   });
 });
 
@@ -38,11 +43,14 @@ describe("conversions", () => {
     expect(convert(v110, "1.0.0")).toBe(v110.replace("1.1.0", "1.0.0").replace('"mtu":1500,', ""));
   });
 
-  it.each(["0.3.0", "0.3.1", "0.4.0"] as const)("from 1.x to %s drop interface details, add the family and keep every field of a route", (version) => {
-    expect(convert(v110, version)).toBe(
-      `{"cniVersion":"${version}","interfaces":[{"name":"eth0","mac":"6a:3e:d9:8a:c3:91","sandbox":"/run/netns/x"}],"ips":[{"version":"4","interface":0,"address":"10.9.0.2/24","gateway":"10.9.0.1"}],"routes":[{"dst":"192.168.0.0/16","gw":"10.9.0.1","mtu":1400,"advmss":1300,"priority":50,"table":100,"scope":0}],"dns":{}}`,
-    );
-  });
+  it.each(["0.3.0", "0.3.1", "0.4.0"] as const)(
+    "from 1.x to %s drop interface details, add the family and keep every field of a route",
+    (version) => {
+      expect(convert(v110, version)).toBe(
+        `{"cniVersion":"${version}","interfaces":[{"name":"eth0","mac":"6a:3e:d9:8a:c3:91","sandbox":"/run/netns/x"}],"ips":[{"version":"4","interface":0,"address":"10.9.0.2/24","gateway":"10.9.0.1"}],"routes":[{"dst":"192.168.0.0/16","gw":"10.9.0.1","mtu":1400,"advmss":1300,"priority":50,"table":100,"scope":0}],"dns":{}}`,
+      );
+    },
+  );
 
   it("from 0.3 and 0.4 to 1.x drop the family and sort the keys", () => {
     expect(convert(middle("0.4.0"), "1.1.0")).toBe(
@@ -50,18 +58,23 @@ describe("conversions", () => {
     );
   });
 
-  it.each(["0.1.0", "0.2.0"] as const)("to %s keep the first address of each family and its family's routes, without their details", (version) => {
-    const many =
-      '{"cniVersion":"1.1.0","interfaces":[{"name":"eth0"}],"ips":[{"address":"fd00::2/64"},{"address":"10.9.0.2/24","gateway":"10.9.0.1"},{"address":"10.8.0.2/24"},{"address":"fd01::2/64"}],"routes":[{"dst":"::/0"},{"dst":"0.0.0.0/0","gw":"10.9.0.1","mtu":1400,"table":5},{"dst":"10.0.0.0/8"}]}';
-    expect(convert(many, version)).toBe(
-      `{"cniVersion":"${version}","ip4":{"ip":"10.9.0.2/24","gateway":"10.9.0.1","routes":[{"dst":"0.0.0.0/0","gw":"10.9.0.1"},{"dst":"10.0.0.0/8"}]},"ip6":{"ip":"fd00::2/64","routes":[{"dst":"::/0"}]},"dns":{}}`,
-    );
-    const onlyFour = '{"cniVersion":"1.0.0","ips":[{"address":"10.9.0.2/24"}],"routes":[{"dst":"::/0"}]}';
-    expect(convert(onlyFour, version)).toBe(`{"cniVersion":"${version}","ip4":{"ip":"10.9.0.2/24"},"dns":{}}`);
-  });
+  it.each(["0.1.0", "0.2.0"] as const)(
+    "to %s keep the first address of each family and its family's routes, without their details",
+    (version) => {
+      const many =
+        '{"cniVersion":"1.1.0","interfaces":[{"name":"eth0"}],"ips":[{"address":"fd00::2/64"},{"address":"10.9.0.2/24","gateway":"10.9.0.1"},{"address":"10.8.0.2/24"},{"address":"fd01::2/64"}],"routes":[{"dst":"::/0"},{"dst":"0.0.0.0/0","gw":"10.9.0.1","mtu":1400,"table":5},{"dst":"10.0.0.0/8"}]}';
+      expect(convert(many, version)).toBe(
+        `{"cniVersion":"${version}","ip4":{"ip":"10.9.0.2/24","gateway":"10.9.0.1","routes":[{"dst":"0.0.0.0/0","gw":"10.9.0.1"},{"dst":"10.0.0.0/8"}]},"ip6":{"ip":"fd00::2/64","routes":[{"dst":"::/0"}]},"dns":{}}`,
+      );
+      const onlyFour = '{"cniVersion":"1.0.0","ips":[{"address":"10.9.0.2/24"}],"routes":[{"dst":"::/0"}]}';
+      expect(convert(onlyFour, version)).toBe(`{"cniVersion":"${version}","ip4":{"ip":"10.9.0.2/24"},"dns":{}}`);
+    },
+  );
 
   it("to 0.1.0 and 0.2.0 need an address", () => {
-    for (const version of ["0.1.0", "0.2.0"] as const) expect(() => convert('{"cniVersion":"1.0.0"}', version)).toThrow("cannot convert: no valid IP addresses");
+    for (const version of ["0.1.0", "0.2.0"] as const) {
+      expect(() => convert('{"cniVersion":"1.0.0"}', version)).toThrow("cannot convert: no valid IP addresses");
+    }
   });
 
   it("from 0.1 and 0.2 put IPv4 before IPv6, with no interfaces", () => {
@@ -89,7 +102,12 @@ describe("conversions", () => {
   });
 
   it("print dns always before 1.0.0, and only its parts that say something", () => {
-    const result = { interfaces: [], ips: [{ address: parsePrefix("10.0.0.1/8")! }], routes: [], dns: { ...noDns(), search: ["a"] } };
+    const result = {
+      interfaces: [],
+      ips: [{ address: parsePrefix("10.0.0.1/8")! }],
+      routes: [],
+      dns: { ...noDns(), search: ["a"] },
+    };
     for (const version of versions) {
       expect(JSON.parse(encodeResult(result, version))).toMatchObject({ dns: { search: ["a"] } });
       const without = JSON.parse(encodeResult({ ...result, dns: noDns() }, version)) as object;
@@ -121,7 +139,9 @@ describe("decodePrevResult", () => {
     expect(refusal({}, version)).toBe("accepted");
     expect(refusal({ cniVersion: null }, version)).toBe("accepted");
     for (const own of ["", "1.2.0", ...versions]) {
-      const expected = (family as readonly string[]).includes(own) ? "accepted" : expect.stringContaining(`prevResult.cniVersion is "${own}", must be one of`);
+      const expected = (family as readonly string[]).includes(own)
+        ? "accepted"
+        : expect.stringContaining(`prevResult.cniVersion is "${own}", must be one of`);
       expect(refusal({ cniVersion: own }, version)).toEqual(expected);
     }
   });
@@ -132,14 +152,22 @@ describe("decodePrevResult", () => {
   });
 
   it("matches keys in any case", () => {
-    const result = decodePrevResult({ CNIVersion: "1.0.0", IPs: [{ Address: "10.0.0.1/8", GateWay: "" }], Interfaces: [{ NAME: "a", Mac: "" }] }, "1.1.0");
+    const result = decodePrevResult(
+      { CNIVersion: "1.0.0", IPs: [{ Address: "10.0.0.1/8", GateWay: "" }], Interfaces: [{ NAME: "a", Mac: "" }] },
+      "1.1.0",
+    );
     expect(result).toMatchObject({ ips: [{ address: { length: 8 } }], interfaces: [{ name: "a" }] });
     expect(result.ips[0]).not.toHaveProperty("gateway");
     expect(result.interfaces[0]).not.toHaveProperty("mac");
   });
 
   it("names every wrong key by its path", () => {
-    const json = { ips: [{ address: "10.0.0.256/8", gateway: "x", interface: "0" }, {}], interfaces: {}, routes: [{ gw: "10.0.0.1" }], dns: { search: "a" } };
+    const json = {
+      ips: [{ address: "10.0.0.256/8", gateway: "x", interface: "0" }, {}],
+      interfaces: {},
+      routes: [{ gw: "10.0.0.1" }],
+      dns: { search: "a" },
+    };
     const message = refusal(json, "1.1.0");
     for (const part of [
       'prevResult.ips[0].address is "10.0.0.256/8", must be an address with a prefix length',
@@ -149,7 +177,9 @@ describe("decodePrevResult", () => {
       "prevResult.interfaces is {}, must be a list",
       "prevResult.routes[0].dst is missing",
       'prevResult.dns.search is "a", must be a list',
-    ]) expect(message).toContain(part);
+    ]) {
+      expect(message).toContain(part);
+    }
     expect(refusal([], "1.1.0")).toContain("prevResult is [], must be an object");
     expect(refusal({ cniVersion: 1 }, "1.1.0")).toContain("prevResult.cniVersion is 1, must be text");
   });
@@ -160,14 +190,21 @@ describe("decodeDelegateResult", () => {
     expect(decodeDelegateResult(JSON.parse(old("0.2.0")), "1.1.0", "static").ips).toHaveLength(2);
     expect(decodeDelegateResult(JSON.parse(v110), "0.2.0", "static").ips).toHaveLength(1);
     expect(decodeDelegateResult({ ip4: { ip: "10.0.0.1/8" } }, "0.1.0", "static").ips).toHaveLength(1);
-    expect(decodeDelegateResult({ cniVersion: "", ips: [{ address: "10.0.0.1/8" }] }, "0.4.0", "static").ips).toHaveLength(1);
+    expect(
+      decodeDelegateResult({ cniVersion: "", ips: [{ address: "10.0.0.1/8" }] }, "0.4.0", "static").ips,
+    ).toHaveLength(1);
     expect(decodeDelegateResult({}, "1.0.0", "static")).toEqual({ interfaces: [], ips: [], routes: [], dns: noDns() });
   });
 
   it("says what is wrong with which plugin's answer, with code 6", () => {
     const refused = (json: unknown) => () => decodeDelegateResult(json, "1.1.0", "static");
     expect(refused({ cniVersion: "9.9" })).toThrow('unsupported CNI result version "9.9" from plugin "static"');
-    expect(refused({ ips: [{ address: 1 }] })).toThrow(expect.objectContaining({ code: 6, message: expect.stringContaining('invalid result of plugin "static": ips[0].address is 1, must be') }));
+    expect(refused({ ips: [{ address: 1 }] })).toThrow(
+      expect.objectContaining({
+        code: 6,
+        message: expect.stringContaining('invalid result of plugin "static": ips[0].address is 1, must be'),
+      }),
+    );
     expect(refused([])).toThrow('invalid result of plugin "static": it is [], must be an object');
   });
 });

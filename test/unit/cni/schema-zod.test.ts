@@ -3,10 +3,25 @@ import { expect, it } from "vitest";
 import { z } from "zod";
 import { formatPath } from "../../../src/cni/complaint.ts";
 import { CniError } from "../../../src/cni/error.ts";
-import { choice, flag, integer, list, map, optional, orElse, parseConfig, parseLeniently, shape, text } from "../../../src/cni/schema.ts";
+import {
+  choice,
+  flag,
+  integer,
+  list,
+  map,
+  optional,
+  orElse,
+  parseConfig,
+  parseLeniently,
+  shape,
+  text,
+} from "../../../src/cni/schema.ts";
 
 const ours = shape({
-  bridge: orElse(text("a short name", (name) => name.length < 5), "cni0"),
+  bridge: orElse(
+    text("a short name", (name) => name.length < 5),
+    "cni0",
+  ),
   isGateway: flag(),
   mtu: optional(integer(0, 65535)),
   backend: optional(choice("iptables", "nftables")),
@@ -15,7 +30,10 @@ const ours = shape({
   ipam: optional(shape({ type: orElse(text(), ""), sysctl: optional(map(text())) })),
 });
 const theirs = z.object({
-  bridge: z.string().refine((name) => name.length < 5).default("cni0"),
+  bridge: z
+    .string()
+    .refine((name) => name.length < 5)
+    .default("cni0"),
   isGateway: z.boolean().default(false),
   mtu: z.int().min(0).max(65535).optional(),
   backend: z.enum(["iptables", "nftables"]).optional(),
@@ -27,8 +45,10 @@ const theirs = z.object({
 // zod has no word for "null is the same as absent"; schema.test.ts holds that
 const junk = fc.jsonValue({ maxDepth: 2 }).filter((value) => !JSON.stringify(value).includes("null"));
 /** Mostly what is meant, now and then anything at all. */
-const mostly = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<unknown> => fc.oneof({ weight: 6, arbitrary }, { weight: 1, arbitrary: junk });
-const record = (fields: Record<string, fc.Arbitrary<unknown>>) => fc.record({ ...fields, unknown: junk }, { requiredKeys: [] });
+const mostly = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
+  fc.oneof({ weight: 6, arbitrary }, { weight: 1, arbitrary: junk });
+const record = (fields: Record<string, fc.Arbitrary<unknown>>) =>
+  fc.record({ ...fields, unknown: junk }, { requiredKeys: [] });
 const small = mostly(fc.integer({ min: 0, max: 10 }));
 
 const json = mostly(
@@ -38,8 +58,15 @@ const json = mostly(
     mtu: mostly(fc.oneof(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }))),
     backend: mostly(fc.constantFrom("iptables", "nftables", "Iptables")),
     trunk: mostly(fc.array(mostly(record({ id: small, min: small })), { maxLength: 3 })),
-    ranges: mostly(fc.array(mostly(fc.array(mostly(record({ subnet: mostly(fc.string()) })), { maxLength: 2 })), { maxLength: 2 })),
-    ipam: mostly(record({ type: mostly(fc.string()), sysctl: mostly(fc.dictionary(fc.constantFrom("net.a", "net.A", "b"), mostly(fc.string()))) })),
+    ranges: mostly(
+      fc.array(mostly(fc.array(mostly(record({ subnet: mostly(fc.string()) })), { maxLength: 2 })), { maxLength: 2 }),
+    ),
+    ipam: mostly(
+      record({
+        type: mostly(fc.string()),
+        sysctl: mostly(fc.dictionary(fc.constantFrom("net.a", "net.A", "b"), mostly(fc.string()))),
+      }),
+    ),
   }),
 );
 

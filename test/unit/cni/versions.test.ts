@@ -8,27 +8,31 @@ describe("parseVersion", () => {
     expect(parseVersion("")).toBe("0.1.0");
   });
 
-  it.each(["1.0.5", "1.1", "abc", "2.0.0", "1.1.0 ", "v1.0.0"])("refuses %j with code 1 and lists what it speaks", (version) => {
-    expect(() => parseVersion(version)).toThrow(
-      expect.objectContaining({
-        code: 1,
-        message: "incompatible CNI versions",
-        details: `config is "${version}", plugin supports ["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]`,
-      }),
-    );
-  });
+  it.each(["1.0.5", "1.1", "abc", "2.0.0", "1.1.0 ", "v1.0.0"])(
+    "refuses %j with code 1 and lists what it speaks",
+    (version) => {
+      expect(() => parseVersion(version)).toThrow(
+        expect.objectContaining({
+          code: 1,
+          message: "incompatible CNI versions",
+          details: `config is "${version}", plugin supports ["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]`,
+        }),
+      );
+    },
+  );
 });
 
 describe("assertVerbAllowed", () => {
-  const allowed = (verb: string) => versions.filter((version) => {
-    try {
-      assertVerbAllowed(verb, version);
-      return true;
-    } catch (error) {
-      expect(error).toMatchObject({ code: 1, message: `config version does not allow ${verb}` });
-      return false;
-    }
-  });
+  const allowed = (verb: string) =>
+    versions.filter((version) => {
+      try {
+        assertVerbAllowed(verb, version);
+        return true;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 1, message: `config version does not allow ${verb}` });
+        return false;
+      }
+    });
 
   it("lets each verb in with the version it came with", () => {
     expect(allowed("ADD")).toEqual([...versions]);

@@ -2,16 +2,34 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { candidates, claimFirst } from "../../../src/ipam/allocator.ts";
 import { isGateway, type RangeSet, setComplaints, sizeOf, toRange } from "../../../src/ipam/range.ts";
-import { addToIp, broadcastOf, type Family, formatIp, type Ip, parseIp, parsePrefix, sameIp } from "../../../src/net/ip.ts";
+import {
+  addToIp,
+  broadcastOf,
+  type Family,
+  formatIp,
+  type Ip,
+  parseIp,
+  parsePrefix,
+  sameIp,
+} from "../../../src/net/ip.ts";
 
 const range = (subnet: string, start?: string, end?: string, gateway?: string) =>
-  toRange({ subnet: parsePrefix(subnet)!, rangeStart: start ? parseIp(start) : undefined, rangeEnd: end ? parseIp(end) : undefined, gateway: gateway ? parseIp(gateway) : undefined });
-const order = (set: RangeSet, last?: string): string[] => [...candidates(set, last === undefined ? undefined : parseIp(last))].map(({ ip }) => formatIp(ip));
+  toRange({
+    subnet: parsePrefix(subnet)!,
+    rangeStart: start ? parseIp(start) : undefined,
+    rangeEnd: end ? parseIp(end) : undefined,
+    gateway: gateway ? parseIp(gateway) : undefined,
+  });
+const order = (set: RangeSet, last?: string): string[] =>
+  [...candidates(set, last === undefined ? undefined : parseIp(last))].map(({ ip }) => formatIp(ip));
 
 // Written down from the reference host-local v1.9.1: one container after another on each configuration, cursor set by hand
 describe("the order is the reference's", () => {
   const small = [range("10.9.0.0/29")];
-  const two = [range("10.9.0.0/24", "10.9.0.10", "10.9.0.12", "10.9.0.11"), range("10.9.1.0/24", "10.9.1.5", "10.9.1.6")];
+  const two = [
+    range("10.9.0.0/24", "10.9.0.10", "10.9.0.12", "10.9.0.11"),
+    range("10.9.1.0/24", "10.9.1.5", "10.9.1.6"),
+  ];
   test.each<[string, RangeSet, string | undefined, string]>([
     ["from the start", small, undefined, "2 3 4 5 6"],
     ["after the cursor, around, the cursor's own last", small, "10.9.0.4", "5 6 2 3 4"],
@@ -22,7 +40,11 @@ describe("the order is the reference's", () => {
     ["from the second range around", two, "10.9.1.5", "1.6 10 12 1.5"],
     ["a single address again and again", [range("10.9.0.0/24", "10.9.0.7", "10.9.0.7")], "10.9.0.7", "7"],
   ])("%s", (_name, set, last, expected) => {
-    expect(order(set, last).map((ip) => ip.replace(/^10\.9\.0\./, "").replace(/^10\.9\./, "")).join(" ")).toBe(expected);
+    expect(
+      order(set, last)
+        .map((ip) => ip.replace(/^10\.9\.0\./, "").replace(/^10\.9\./, ""))
+        .join(" "),
+    ).toBe(expected);
   });
 
   test("IPv6, far from its end", () => {
@@ -33,13 +55,24 @@ describe("the order is the reference's", () => {
 
 /** Sets of one to three ranges, of either family, small enough to fill, with gateways inside or outside of them. */
 const rangeSet: fc.Arbitrary<RangeSet> = fc
-  .tuple(fc.constantFrom<Family>(4, 6), fc.array(fc.record({ bits: fc.integer({ min: 2, max: 7 }), from: fc.nat(), to: fc.nat(), gateway: fc.nat() }), { minLength: 1, maxLength: 3 }))
+  .tuple(
+    fc.constantFrom<Family>(4, 6),
+    fc.array(fc.record({ bits: fc.integer({ min: 2, max: 7 }), from: fc.nat(), to: fc.nat(), gateway: fc.nat() }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+  )
   .map(([family, specs]) =>
     specs.map(({ bits, from, to, gateway }, i) => {
       const subnet = parsePrefix(family === 4 ? `10.9.${i}.0/${32 - bits}` : `fd00:${i}::/${128 - bits}`)!;
       const last = 2 ** bits - (family === 4 ? 2 : 1);
       const [low, high] = [1 + (from % last), 1 + (to % last)].sort((a, b) => a - b) as [number, number];
-      return toRange({ subnet, rangeStart: addToIp(subnet.ip, low), rangeEnd: addToIp(subnet.ip, high), gateway: addToIp(subnet.ip, 1 + (gateway % last)) });
+      return toRange({
+        subnet,
+        rangeStart: addToIp(subnet.ip, low),
+        rangeEnd: addToIp(subnet.ip, high),
+        gateway: addToIp(subnet.ip, 1 + (gateway % last)),
+      });
     }),
   )
   .filter((set) => setComplaints([set]).length === 0);
@@ -71,7 +104,12 @@ describe("whatever the ranges, the cursor and the leases", () => {
     fc.assert(
       fc.property(situation, ({ set, all, taken, cursor }) => {
         const isTaken = (ip: Ip): boolean => taken.some((other) => sameIp(ip, other));
-        const found = claimFirst(set, cursor, (ip) => !isTaken(ip), () => new Set(taken.map(({ value }) => value)));
+        const found = claimFirst(
+          set,
+          cursor,
+          (ip) => !isTaken(ip),
+          () => new Set(taken.map(({ value }) => value)),
+        );
         expect(found?.ip).toEqual([...candidates(set, cursor)].find(({ ip }) => !isTaken(ip))?.ip);
         expect(found === undefined).toBe(taken.length === all.length);
       }),
@@ -84,7 +122,13 @@ describe("whatever the ranges, the cursor and the leases", () => {
         const taken = new Set<bigint>();
         let last: Ip | undefined;
         const claim = ({ value }: Ip): boolean => !taken.has(value) && taken.add(value) !== undefined;
-        for (let found = claimFirst(set, last, claim, () => taken); found; found = claimFirst(set, last, claim, () => taken)) last = found.ip;
+        for (
+          let found = claimFirst(set, last, claim, () => taken);
+          found;
+          found = claimFirst(set, last, claim, () => taken)
+        ) {
+          last = found.ip;
+        }
         expect(BigInt(taken.size)).toBe(sizeOf(set));
       }),
     );
@@ -96,6 +140,13 @@ test("a full /16 costs one look at the folder", () => {
   const taken = new Set([...candidates(set)].map(({ ip }) => ip.value));
   let looks = 0;
   let claims = 0;
-  expect(claimFirst(set, undefined, () => ++claims < 0, () => (++looks, taken))).toBeUndefined();
+  expect(
+    claimFirst(
+      set,
+      undefined,
+      () => ++claims < 0,
+      () => (++looks, taken),
+    ),
+  ).toBeUndefined();
   expect([looks, claims]).toEqual([1, 64]);
 });

@@ -6,20 +6,46 @@ import { formatSet } from "../../../src/ipam/range.ts";
 import { formatIp, formatPrefix } from "../../../src/net/ip.ts";
 
 const call = (config: object, more: Partial<Invocation> = {}): Invocation => ({
-  verb: "ADD", containerId: "c1", netns: "/run/netns/a", ifname: "eth0", args: "", path: "", netnsOverride: false, environment: {}, stdin: Buffer.alloc(0),
-  config: { cniVersion: "1.0.0", ...config }, network: "net", cniVersion: "1.0.0", validAttachments: [], log: quietLog(), ...more,
+  verb: "ADD",
+  containerId: "c1",
+  netns: "/run/netns/a",
+  ifname: "eth0",
+  args: "",
+  path: "",
+  netnsOverride: false,
+  stdin: new Uint8Array(0),
+  config: { cniVersion: "1.0.0", ...config },
+  network: "net",
+  cniVersion: "1.0.0",
+  validAttachments: [],
+  log: quietLog(),
+  ...more,
 });
 const sets = (config: object): string[] => parseIpamConfig(call(config)).sets.map(formatSet);
-const requests = (config: object, args = ""): string[] => parseIpamConfig(call(config, { args })).requests.map(({ ip, from }) => `${from}: ${formatIp(ip)}`);
+const requests = (config: object, args = ""): string[] =>
+  parseIpamConfig(call(config, { args })).requests.map(({ ip, from }) => `${from}: ${formatIp(ip)}`);
 const one = { ranges: [[{ subnet: "10.9.0.0/24" }]] };
 
 describe("range sets", () => {
   test("come from the runtime, then from the old keys, then from `ranges`; keys in any case", () => {
     const config = {
       RuntimeConfig: { ipRanges: [[{ subnet: "10.1.0.0/24" }]] },
-      ipam: { SUBNET: "10.2.0.0/24", rangestart: "10.2.0.9", gateway: "", ranges: [[{ subnet: "10.3.0.0/24" }, { subnet: "10.4.0.0/24", rangeEnd: "10.4.0.7" }], [{ subnet: "fd00::/64" }]] },
+      ipam: {
+        SUBNET: "10.2.0.0/24",
+        rangestart: "10.2.0.9",
+        gateway: "",
+        ranges: [
+          [{ subnet: "10.3.0.0/24" }, { subnet: "10.4.0.0/24", rangeEnd: "10.4.0.7" }],
+          [{ subnet: "fd00::/64" }],
+        ],
+      },
     };
-    expect(sets(config)).toEqual(["10.1.0.1-10.1.0.254", "10.2.0.9-10.2.0.254", "10.3.0.1-10.3.0.254,10.4.0.1-10.4.0.7", "fd00::1-fd00::ffff:ffff:ffff:ffff"]);
+    expect(sets(config)).toEqual([
+      "10.1.0.1-10.1.0.254",
+      "10.2.0.9-10.2.0.254",
+      "10.3.0.1-10.3.0.254,10.4.0.1-10.4.0.7",
+      "fd00::1-fd00::ffff:ffff:ffff:ffff",
+    ]);
   });
 
   test("the old keys count only with `subnet`", () => {
@@ -29,9 +55,23 @@ describe("range sets", () => {
 
 describe("other keys", () => {
   test("dataDir, resolvConf and routes", () => {
-    const config = parseIpamConfig(call({ ipam: { ...one, dataDir: "/data/", resolvConf: "/etc/r", routes: [{ dst: "10.7.1.1/8", gw: "10.9.0.9", mtu: 1400, advmss: 1300, priority: 5, table: 0, scope: 0 }, { dst: "::/0", gw: "" }] } }));
+    const config = parseIpamConfig(
+      call({
+        ipam: {
+          ...one,
+          dataDir: "/data/",
+          resolvConf: "/etc/r",
+          routes: [
+            { dst: "10.7.1.1/8", gw: "10.9.0.9", mtu: 1400, advmss: 1300, priority: 5, table: 0, scope: 0 },
+            { dst: "::/0", gw: "" },
+          ],
+        },
+      }),
+    );
     expect([config.folder, config.resolvConf]).toEqual([{ dataDir: "/data", network: "net" }, "/etc/r"]);
-    expect(config.routes.map(({ dst, gw, ...numbers }) => ({ dst: formatPrefix(dst), gw: gw && formatIp(gw), ...numbers }))).toEqual([
+    expect(
+      config.routes.map(({ dst, gw, ...numbers }) => ({ dst: formatPrefix(dst), gw: gw && formatIp(gw), ...numbers })),
+    ).toEqual([
       { dst: "10.7.1.1/8", gw: "10.9.0.9", mtu: 1400, advmss: 1300, priority: 5, table: 0, scope: 0 },
       { dst: "::/0", gw: undefined },
     ]);
@@ -39,9 +79,16 @@ describe("other keys", () => {
   });
 
   test("requested addresses come from all three places, with or without a prefix length", () => {
-    const config = { ipam: one, args: { cni: { ips: ["10.9.0.6/8", "::ffff:10.9.0.7"] } }, runtimeConfig: { ips: ["fd00::8"] } };
+    const config = {
+      ipam: one,
+      args: { cni: { ips: ["10.9.0.6/8", "::ffff:10.9.0.7"] } },
+      runtimeConfig: { ips: ["fd00::8"] },
+    };
     expect(requests(config, "IP=10.9.0.5/24;IgnoreUnknown=1;K8S_POD_NAME=x")).toEqual([
-      "CNI_ARGS IP: 10.9.0.5", "args.cni.ips[0]: 10.9.0.6", "args.cni.ips[1]: 10.9.0.7", "runtimeConfig.ips[0]: fd00::8",
+      "CNI_ARGS IP: 10.9.0.5",
+      "args.cni.ips[0]: 10.9.0.6",
+      "args.cni.ips[1]: 10.9.0.7",
+      "runtimeConfig.ips[0]: fd00::8",
     ]);
     expect(requests({ ipam: one }, "IP=")).toEqual([]);
     expect(requests({ ipam: one, args: null, runtimeConfig: null })).toEqual([]);
@@ -53,7 +100,12 @@ describe("errors", () => {
     const config = {
       runtimeConfig: { ipRanges: [[{ subnet: "10.1.0.7/24" }]], ips: ["", null] },
       args: { cni: { ips: ["x"] } },
-      ipam: { subnet: "10.2.0.0/31", ranges: [[{ subnet: "10.3.0.0/24", gateway: "10.4.0.1", rangeStart: "10.3.0.0" }, {}]], routes: [{ gw: "1" }], dataDir: 5 },
+      ipam: {
+        subnet: "10.2.0.0/31",
+        ranges: [[{ subnet: "10.3.0.0/24", gateway: "10.4.0.1", rangeStart: "10.3.0.0" }, {}]],
+        routes: [{ gw: "1" }],
+        dataDir: 5,
+      },
     };
     let message = "";
     try {
@@ -73,7 +125,9 @@ describe("errors", () => {
       `runtimeConfig.ips[0] is "", must be an IP address`,
       "runtimeConfig.ips[1] is null, must be an IP address",
       `args.cni.ips[0] is "x", must be an IP address`,
-    ]) expect(message).toContain(part);
+    ]) {
+      expect(message).toContain(part);
+    }
   });
 
   test.each<[string, object, string, string]>([
@@ -82,14 +136,28 @@ describe("errors", () => {
     ["no ranges", { ipam: { ranges: [] } }, "1.0.0", "no IP ranges specified"],
     ["an empty set", { ipam: { ranges: [[]] } }, "1.0.0", "range set 0 is empty"],
     ["overlap of sets", { ipam: { subnet: "10.9.0.0/16", ...one } }, "1.0.0", "range set 0 overlaps with range set 1"],
-    ["two of a family in an old version", { ipam: { subnet: "10.1.0.0/16", ...one } }, "0.2.0", "CNI version 0.2.0 does not support more than 1 address per family"],
-    ["and without a version", { ipam: { subnet: "10.1.0.0/16", ...one } }, "", "CNI version 0.1.0 does not support more than 1 address per family"],
+    [
+      "two of a family in an old version",
+      { ipam: { subnet: "10.1.0.0/16", ...one } },
+      "0.2.0",
+      "CNI version 0.2.0 does not support more than 1 address per family",
+    ],
+    [
+      "and without a version",
+      { ipam: { subnet: "10.1.0.0/16", ...one } },
+      "",
+      "CNI version 0.1.0 does not support more than 1 address per family",
+    ],
   ])("%s", (_name, config, cniVersion, message) => {
-    expect(() => parseIpamConfig(call({ ...config, cniVersion }))).toThrow(expect.objectContaining({ code: 7, message: expect.stringContaining(message) as string }));
+    expect(() => parseIpamConfig(call({ ...config, cniVersion }))).toThrow(
+      expect.objectContaining({ code: 7, message: expect.stringContaining(message) as string }),
+    );
   });
 
   test("two of a family are fine from 0.3.0", () => {
-    expect(parseIpamConfig(call({ ipam: { subnet: "10.1.0.0/16", ...one }, cniVersion: "0.3.0" })).sets).toHaveLength(2);
+    expect(parseIpamConfig(call({ ipam: { subnet: "10.1.0.0/16", ...one }, cniVersion: "0.3.0" })).sets).toHaveLength(
+      2,
+    );
   });
 
   test.each(["IP=x", "IP", "IP=10.9.0.4;", "UNKNOWN=1"])("CNI_ARGS %s is the environment's fault", (args) => {

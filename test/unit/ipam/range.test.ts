@@ -1,5 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { findRange, formatSet, isGateway, type RangeKeys, rangeComplaints, type RangeSet, setComplaints, sizeOf, toRange } from "../../../src/ipam/range.ts";
+import {
+  findRange,
+  formatSet,
+  isGateway,
+  type RangeKeys,
+  rangeComplaints,
+  type RangeSet,
+  setComplaints,
+  sizeOf,
+  toRange,
+} from "../../../src/ipam/range.ts";
 import { formatIp, parseIp, parsePrefix } from "../../../src/net/ip.ts";
 
 interface Written {
@@ -40,13 +50,24 @@ describe("what is wrong with a range", () => {
     [{ subnet: "fd00::/127" }, ["subnet must be large enough to allocate from: its prefix length at most 126"]],
     [{ subnet: "10.9.0.0/24", gateway: "10.8.0.1" }, ["gateway must be inside the subnet 10.9.0.0/24"]],
     [{ subnet: "10.9.0.0/24", gateway: "fd00::1" }, ["gateway must be inside the subnet 10.9.0.0/24"]],
-    [{ subnet: "10.9.0.0/24", start: "10.9.0.0" }, ["rangeStart must not be the address of the network 10.9.0.0/24 itself"]],
+    [
+      { subnet: "10.9.0.0/24", start: "10.9.0.0" },
+      ["rangeStart must not be the address of the network 10.9.0.0/24 itself"],
+    ],
     [{ subnet: "10.9.0.0/24", end: "10.9.0.255" }, ["rangeEnd must not be the broadcast address of 10.9.0.0/24"]],
     [{ subnet: "fd00::/64", start: "fd00::" }, ["rangeStart must not be the address of the network fd00::/64 itself"]],
-    [{ subnet: "10.9.0.0/24", start: "10.9.0.9", end: "10.9.0.4" }, ["rangeStart must leave a range: it would go from 10.9.0.9 to 10.9.0.4"]],
-    [{ subnet: "10.9.0.0/24", start: "10.9.1.9", end: "fd00::4", gateway: "10.9.1.1" }, [
-      "gateway must be inside the subnet 10.9.0.0/24", "rangeStart must be inside the subnet 10.9.0.0/24", "rangeEnd must be inside the subnet 10.9.0.0/24",
-    ]],
+    [
+      { subnet: "10.9.0.0/24", start: "10.9.0.9", end: "10.9.0.4" },
+      ["rangeStart must leave a range: it would go from 10.9.0.9 to 10.9.0.4"],
+    ],
+    [
+      { subnet: "10.9.0.0/24", start: "10.9.1.9", end: "fd00::4", gateway: "10.9.1.1" },
+      [
+        "gateway must be inside the subnet 10.9.0.0/24",
+        "rangeStart must be inside the subnet 10.9.0.0/24",
+        "rangeEnd must be inside the subnet 10.9.0.0/24",
+      ],
+    ],
   ])("%j", (written, complaints) => {
     expect(rangeComplaints(keys(written)).map(({ at, must }) => `${at} ${must}`)).toEqual(complaints);
   });
@@ -54,14 +75,32 @@ describe("what is wrong with a range", () => {
 
 describe("what is wrong with sets", () => {
   test.each<[string, RangeSet[], string[]]>([
-    ["two halves of one subnet", [set({ subnet: "10.9.0.0/24", end: "10.9.0.99" }), set({ subnet: "10.9.0.0/24", start: "10.9.0.100" })], []],
+    [
+      "two halves of one subnet",
+      [set({ subnet: "10.9.0.0/24", end: "10.9.0.99" }), set({ subnet: "10.9.0.0/24", start: "10.9.0.100" })],
+      [],
+    ],
     ["an empty one", [[], set({ subnet: "10.9.0.0/24" })], ["range set 0 is empty"]],
-    ["mixed families", [set({ subnet: "10.9.0.0/24" }, { subnet: "fd00::/64" })], ["range set 0 mixes address families"]],
-    ["overlap within", [set({ subnet: "10.9.0.0/24" }, { subnet: "10.9.0.0/16", start: "10.9.0.254" })], [
-      "range set 0 has ranges 10.9.0.1-10.9.0.254 and 10.9.0.254-10.9.255.254 that overlap",
-    ]],
-    ["overlap between", [set({ subnet: "10.1.0.0/24" }), set({ subnet: "10.9.0.0/16" }), set({ subnet: "10.9.7.0/24" })], ["range set 1 overlaps with range set 2"]],
-    ["nothing but a gateway", [set({ subnet: "10.9.0.0/24", end: "10.9.0.1" })], ["range set 0 has no address but its gateway"]],
+    [
+      "mixed families",
+      [set({ subnet: "10.9.0.0/24" }, { subnet: "fd00::/64" })],
+      ["range set 0 mixes address families"],
+    ],
+    [
+      "overlap within",
+      [set({ subnet: "10.9.0.0/24" }, { subnet: "10.9.0.0/16", start: "10.9.0.254" })],
+      ["range set 0 has ranges 10.9.0.1-10.9.0.254 and 10.9.0.254-10.9.255.254 that overlap"],
+    ],
+    [
+      "overlap between",
+      [set({ subnet: "10.1.0.0/24" }), set({ subnet: "10.9.0.0/16" }), set({ subnet: "10.9.7.0/24" })],
+      ["range set 1 overlaps with range set 2"],
+    ],
+    [
+      "nothing but a gateway",
+      [set({ subnet: "10.9.0.0/24", end: "10.9.0.1" })],
+      ["range set 0 has no address but its gateway"],
+    ],
   ])("%s", (_name, sets, complaints) => {
     expect(setComplaints(sets)).toEqual(complaints);
   });
@@ -70,12 +109,27 @@ describe("what is wrong with sets", () => {
 test("a set's size leaves out gateways inside its ranges, each once", () => {
   expect(sizeOf(set({ subnet: "10.9.0.0/24" }))).toBe(253n);
   expect(sizeOf(set({ subnet: "10.9.0.0/24", start: "10.9.0.2" }))).toBe(253n);
-  expect(sizeOf(set({ subnet: "10.9.0.0/24", end: "10.9.0.9" }, { subnet: "10.9.0.0/24", start: "10.9.0.11", end: "10.9.0.12" }))).toBe(10n);
+  expect(
+    sizeOf(
+      set({ subnet: "10.9.0.0/24", end: "10.9.0.9" }, { subnet: "10.9.0.0/24", start: "10.9.0.11", end: "10.9.0.12" }),
+    ),
+  ).toBe(10n);
   expect(sizeOf(set({ subnet: "fd00::/64" }))).toBe((1n << 64n) - 2n);
 });
 
 test("a range is found by its span, and any range's gateway is one of the set", () => {
-  const both = set({ subnet: "10.9.0.0/24", start: "10.9.0.10", end: "10.9.0.20", gateway: "10.9.0.15" }, { subnet: "10.9.0.0/24", start: "10.9.0.30", end: "10.9.0.40" });
-  expect(["10.9.0.9", "10.9.0.10", "10.9.0.20", "10.9.0.21", "10.9.0.30", "::a09:1e"].map((text) => both.indexOf(findRange(both, parseIp(text)!)!))).toEqual([-1, 0, 0, -1, 1, -1]);
-  expect(["10.9.0.1", "10.9.0.15", "10.9.0.16"].map((text) => isGateway(both, parseIp(text)!))).toEqual([true, true, false]);
+  const both = set(
+    { subnet: "10.9.0.0/24", start: "10.9.0.10", end: "10.9.0.20", gateway: "10.9.0.15" },
+    { subnet: "10.9.0.0/24", start: "10.9.0.30", end: "10.9.0.40" },
+  );
+  expect(
+    ["10.9.0.9", "10.9.0.10", "10.9.0.20", "10.9.0.21", "10.9.0.30", "::a09:1e"].map((text) =>
+      both.indexOf(findRange(both, parseIp(text)!)!),
+    ),
+  ).toEqual([-1, 0, 0, -1, 1, -1]);
+  expect(["10.9.0.1", "10.9.0.15", "10.9.0.16"].map((text) => isGateway(both, parseIp(text)!))).toEqual([
+    true,
+    true,
+    false,
+  ]);
 });

@@ -1,12 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig, shape, optional } from "../../../src/cni/schema.ts";
 import { formatPrefix, parsePrefix } from "../../../src/net/ip.ts";
-import { chooseBackend, planPortMappings, portMappingComplaints, portMappingFields, portMappingList } from "../../../src/plugins/port-mappings.ts";
+import {
+  chooseBackend,
+  planPortMappings,
+  portMappingComplaints,
+  portMappingFields,
+  portMappingList,
+} from "../../../src/plugins/port-mappings.ts";
 
-const schema = shape({ ...portMappingFields, runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) }, portMappingComplaints);
+const schema = shape(
+  { ...portMappingFields, runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) },
+  portMappingComplaints,
+);
 const prefixes = (...texts: string[]) => texts.map((text) => parsePrefix(text)!);
 const dual = prefixes("10.1.0.5/24", "10.1.0.6/24", "fd00::5/64");
-const plan = (mappings: object[], keys: object = {}, addresses = dual) => planPortMappings(parseConfig(schema, { ...keys, runtimeConfig: { portMappings: mappings } }), addresses);
+const plan = (mappings: object[], keys: object = {}, addresses = dual) =>
+  planPortMappings(parseConfig(schema, { ...keys, runtimeConfig: { portMappings: mappings } }), addresses);
 const web = { hostPort: 80, containerPort: 8080, protocol: "tcp" };
 
 describe("a plan of port mappings", () => {
@@ -26,15 +36,25 @@ describe("a plan of port mappings", () => {
   });
 
   test("has the defaults of the reference", () => {
-    expect(plan([web])).toMatchObject({ backend: "nftables", snat: true, masqAll: false, markMasqBit: 13, conditions: { 4: [], 6: [] }, mappings: [{ hostPort: 80, containerPort: 8080, protocol: "tcp" }] });
+    expect(plan([web])).toMatchObject({
+      backend: "nftables",
+      snat: true,
+      masqAll: false,
+      markMasqBit: 13,
+      conditions: { 4: [], 6: [] },
+      mappings: [{ hostPort: 80, containerPort: 8080, protocol: "tcp" }],
+    });
   });
 
   test("maps a host port once", () => {
-    expect(plan([web, { ...web, containerPort: 1 }, { ...web, protocol: "UDP" }, { ...web, hostIP: "192.0.2.1" }])?.mappings.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`)).toEqual([
-      "8080/tcp",
-      "8080/udp",
-      "8080/tcp",
-    ]);
+    expect(
+      plan([
+        web,
+        { ...web, containerPort: 1 },
+        { ...web, protocol: "UDP" },
+        { ...web, hostIP: "192.0.2.1" },
+      ])?.mappings.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
+    ).toEqual(["8080/tcp", "8080/udp", "8080/tcp"]);
   });
 });
 

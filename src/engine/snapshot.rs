@@ -1,0 +1,172 @@
+//! Makes the executable that is shipped, this one with a heap in which the bundle was evaluated, and runs it.
+use crate::region::{self, Root, SIZE, root};
+use crate::{calls, file, natives, value};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr::null_mut;
+use core::slice;
+use rquickjs_sys::*;
+
+#[cfg(not(any(test, feature = "fuzz")))]
+use crate::entry::FOR_SCRIPT;
+#[cfg(any(test, feature = "fuzz"))]
+const FOR_SCRIPT: usize = 4 << 20;
+
+const MAGIC: [u8; 8] = *b"podwire1";
+
+pub fn is_present() -> bool {
+    root().magic == MAGIC
+}
+
+/// Evaluates `bundle`, a script that leaves an object `podwire` with `main`, `lastWords` and perhaps `warmUp`, and writes the
+/// executable `out`.
+pub fn make(bundle: &CStr, out: &CStr) -> Result<String, String> {
+    let bytecode = compile(file::read(bundle)?)?;
+    region::begin();
+    evaluate(&bytecode, &region::FUNCTIONS)?;
+    region::wipe();
+    write(out)?;
+    Ok(format!("heap: {} kB of {} kB\n", region::used() >> 10, SIZE >> 10))
+}
+
+/// Evaluates the bundle in a new engine with that allocator, up to where `run` goes on.
+pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), String> {
+    // SAFETY: the engine's interface as its header says, in one thread.
+    unsafe {
+        let runtime = JS_NewRuntime2(allocator, null_mut());
+        JS_SetGCThreshold(runtime, usize::MAX as size_t); // a process lives for milliseconds; reference counts do the rest
+        JS_SetMaxStackSize(runtime, FOR_SCRIPT as size_t);
+        let context = new_context(runtime);
+        let global = JS_GetGlobalObject(context);
+        let host = calls::object(context);
+        add(context, host, natives::HOST);
+        value::set(context, global, c"host", host);
+        value::set(context, global, c"primitives", value::object_of(context, natives::PRIMITIVES));
+        forget_random(context, global);
+        let code = JS_ReadObject(context, bytecode.as_ptr(), bytecode.len() as size_t, JS_READ_OBJ_BYTECODE as c_int);
+        check(context, JS_EvalFunction(context, code))?;
+        let script = value::get(context, global, c"podwire");
+        let warm_up = value::get(context, script, c"warmUp");
+        if JS_IsFunction(context, warm_up) {
+            check(context, JS_Call(context, warm_up, JS_UNDEFINED, 0, value::NO_ARGUMENTS))?;
+        }
+        JS_RunGC(runtime);
+        let words = value::Text::of(context, value::get(context, script, c"lastWords")).ok_or("the bundle has no lastWords")?;
+        let Root { magic, runtime: kept, context: in_use, main, last_words, last_words_length, .. } = root();
+        (*magic, *kept, *in_use, *main) = (MAGIC, runtime, context, value::get(context, script, c"main"));
+        (*last_words, *last_words_length) = (words.pointer().cast(), words.bytes().len());
+        core::mem::forget(words);
+    }
+    Ok(())
+}
+
+unsafe fn add(context: *mut JSContext, object: JSValue, functions: &[(&CStr, c_int, value::Native)]) {
+    for (name, arity, function) in functions {
+        // SAFETY: the functions live as long as the executable.
+        let value = unsafe { JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0) };
+        value::set(context, object, name, value);
+    }
+}
+
+/// `Math.random` was seeded just now: it would give every process the same numbers.
+unsafe fn forget_random(context: *mut JSContext, global: JSValue) {
+    // SAFETY: a plain property of a plain object.
+    unsafe {
+        let atom = JS_NewAtom(context, c"random".as_ptr());
+        JS_DeleteProperty(context, value::get(context, global, c"Math"), atom, 0);
+        JS_FreeAtom(context, atom);
+    }
+}
+
+fn check(context: *mut JSContext, result: JSValue) -> Result<(), String> {
+    // SAFETY: a look at a tag.
+    if unsafe { JS_IsException(result) } {
+        return Err(String::from_utf8_lossy(&value::describe_exception(context)).into_owned());
+    }
+    Ok(())
+}
+
+/// Compiled by an engine of its own, on the C library's allocator: the heap holds neither source nor what the compiler left.
+pub fn compile(mut source: Vec<u8>) -> Result<Vec<u8>, String> {
+    source.push(0);
+    // SAFETY: the source ends with a NUL; the bytecode is copied before anything else happens.
+    unsafe {
+        let context = new_context(JS_NewRuntime());
+        let flags = (JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY) as c_int;
+        let code = JS_Eval(context, source.as_ptr().cast(), (source.len() - 1) as size_t, c"podwire".as_ptr(), flags);
+        check(context, code)?;
+        let mut length = 0;
+        let bytes = JS_WriteObject(context, &mut length, code, (JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE | JS_WRITE_OBJ_STRIP_DEBUG) as c_int);
+        Ok(slice::from_raw_parts(bytes, length as usize).to_vec())
+    }
+}
+
+/// A context with what the bundle uses of the language. `eval` is there for the compiler alone: the bundle has none.
+unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
+    // SAFETY: the runtime is new; where there is no memory the build fails at the first use.
+    unsafe {
+        let context = JS_NewContextRaw(runtime);
+        JS_AddIntrinsicBaseObjects(context);
+        JS_AddIntrinsicDate(context);
+        JS_AddIntrinsicEval(context);
+        JS_AddIntrinsicRegExp(context);
+        JS_AddIntrinsicJSON(context);
+        JS_AddIntrinsicProxy(context);
+        JS_AddIntrinsicMapSet(context);
+        JS_AddIntrinsicTypedArrays(context);
+        JS_AddIntrinsicPromise(context);
+        JS_AddIntrinsicBigInt(context);
+        JS_AddIntrinsicWeakRef(context);
+        context
+    }
+}
+
+/// This process's executable with the region's bytes in their place.
+fn write(out: &CStr) -> Result<(), String> {
+    let mut executable = file::read(c"/proc/self/exe")?;
+    let offset = offset_of(&executable, region::start()).ok_or("the region is in no segment of the executable")?;
+    // SAFETY: the region is SIZE bytes of this process, which nobody writes now.
+    executable[offset..offset + SIZE].copy_from_slice(unsafe { slice::from_raw_parts(region::start() as *const u8, SIZE) });
+    file::write(out, &executable)
+}
+
+/// Where in an ELF file (elf.h, Elf64_Ehdr and Elf64_Phdr) the byte with this address is.
+fn offset_of(file: &[u8], address: usize) -> Option<usize> {
+    const PT_LOAD: usize = 1;
+    let word = |at: usize, size: usize| file.get(at..at + size).map(|bytes| bytes.iter().rev().fold(0, |number, &byte| number << 8 | byte as usize));
+    let (table, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
+    (0..count).map(|n| table + n * size).find_map(|entry| {
+        let (offset, start, length) = (word(entry + 8, 8)?, word(entry + 16, 8)?, word(entry + 32, 8)?);
+        (word(entry, 4)? == PT_LOAD && (start..start + length).contains(&address)).then(|| address - start + offset)
+    })
+}
+
+/// Calls the bundle's main in a process of the executable that `make` wrote; the exit code.
+pub fn run(argv: *const *const c_char, count: usize, environment: *const *const c_char) -> i32 {
+    // SAFETY: the environment is a list that ends with null.
+    let variables = (0..).take_while(|&at| unsafe { !(*environment.add(at)).is_null() }).count();
+    // a call that is over before it would pay
+    let is_brief = natives::c_strings(environment, variables).any(|entry| entry == c"CNI_COMMAND=VERSION");
+    region::open(!is_brief);
+    let (runtime, context, main) = (root().runtime, root().context, root().main);
+    // SAFETY: the engine as `make` left it, in the one thread there is.
+    unsafe {
+        JS_UpdateStackTop(runtime);
+        let mut args = [
+            value::from_list(context, natives::c_strings(argv, count)),
+            value::from_list(context, natives::c_strings(environment, variables)),
+        ];
+        let code = JS_Call(context, main, JS_UNDEFINED, 2, args.as_mut_ptr());
+        if let Some(code) = value::number(context, code) {
+            return code as i32;
+        }
+        // nothing of script can be relied on any more
+        file::print(1, slice::from_raw_parts(root().last_words, root().last_words_length));
+        file::print(2, b"podwire: ");
+        file::print(2, &value::describe_exception(context));
+        file::print(2, b"\n");
+        1
+    }
+}

@@ -1,0 +1,38 @@
+import type { Ip } from "../net/ip.ts";
+import { decodeLink, getLinkByIndex } from "../netlink/rtnetlink/link.ts";
+import { decodeWay, getRouteTo, type Way } from "../netlink/rtnetlink/route.ts";
+import type { NetlinkSocket } from "./netlink.ts";
+import { isErrno } from "./system-error.ts";
+
+function findWay(socket: NetlinkSocket, ip: Ip): Way | undefined {
+  try {
+    const reply = socket.request([getRouteTo(ip)])[0];
+    return reply && decodeWay(reply);
+  } catch (error) {
+    // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own
+    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EAGAIN")) return undefined;
+    throw error;
+  }
+}
+
+/** True when the namespace takes in what arrives for the address. */
+export const isLocal = (socket: NetlinkSocket, ip: Ip): boolean => findWay(socket, ip)?.kind === "local";
+
+/**
+ * Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a
+ * link.
+ */
+export const findLinkTowards = (socket: NetlinkSocket, ip: Ip): string | undefined =>
+  linkOf(socket, findWay(socket, ip));
+
+/** As `findLinkTowards`, but undefined also when a gateway is in between. */
+export function findLinkBeside(socket: NetlinkSocket, ip: Ip): string | undefined {
+  const way = findWay(socket, ip);
+  return way?.hasGateway ? undefined : linkOf(socket, way);
+}
+
+function linkOf(socket: NetlinkSocket, way: Way | undefined): string | undefined {
+  if (way?.kind !== "unicast" || way.index === undefined) return undefined;
+  const reply = socket.find(getLinkByIndex(way.index));
+  return reply && decodeLink(reply)?.name;
+}

@@ -1,0 +1,40 @@
+import { compareBytes, encodeUtf8 } from "#primitives";
+
+export {
+  compareBytes,
+  decodeCString,
+  decodeUtf8,
+  encodeHex,
+  encodeUtf8,
+  findAttribute,
+  includesAttributes,
+  indexOfBytes,
+} from "#primitives";
+
+/** The bytes that pairs of hex digits spell. */
+export function decodeHex(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length >> 1);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = Number.parseInt(text.slice(at * 2, at * 2 + 2), 16);
+  return bytes;
+}
+
+/** All of them, one after the other. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => compareBytes(a, b) === 0;
+
+/** How many bytes the text has in UTF-8. */
+export const utf8Length = (text: string): number => encodeUtf8(text).length;
+
+/** Reads and writes numbers of a structure; outside of the bytes it is a RangeError. */
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,0 +1,273 @@
+import { viewOf } from "../../net/bytes.ts";
+import { macBytes, macFromBytes } from "../../net/mac.ts";
+import { attribute, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
+import type { Message, Reply } from "../message.ts";
+
+/** linux/rtnetlink.h */
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+/** linux/if_link.h */
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  MASTER: 10,
+  PROTINFO: 12,
+  TXQLEN: 13,
+  OPERSTATE: 16,
+  LINKINFO: 18,
+  IFALIAS: 20,
+  AF_SPEC: 26,
+  NET_NS_FD: 28,
+  EXT_MASK: 29,
+  PROMISCUITY: 30,
+} as const;
+const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;
+const VETH_INFO_PEER = 1;
+const IFLA_BR_VLAN_FILTERING = 7;
+const IFLA_BRPORT = { MODE: 4, ISOLATED: 33 } as const;
+const RTEXT_FILTER_SKIP_STATS = 8;
+export const RTNLGRP_LINK = 1;
+/** linux/if_bridge.h */
+const IFLA_BRIDGE_VLAN_INFO = 2;
+const BRIDGE_VLAN_INFO = { PVID: 2, UNTAGGED: 4, RANGE_BEGIN: 8, RANGE_END: 16 } as const;
+const AF_BRIDGE = 7;
+/** linux/if.h */
+const IFF_UP = 0x1;
+const IFF_PROMISC = 0x100;
+const operStates = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
+
+/** A link as the kernel describes it; `peer` is IFLA_LINK (for a veth: the other end's index in its namespace). */
+export interface Link {
+  index: number;
+  name: string;
+  mac: string;
+  mtu: number;
+  up: boolean;
+  /** how many asked for promiscuous mode */
+  promiscuity: number;
+  operState: string;
+  alias: string;
+  kind: string;
+  peer?: number;
+  master?: number;
+  /** bridges only */
+  vlanFiltering?: boolean;
+  /** bridge ports only */
+  hairpin?: boolean;
+  isolated?: boolean;
+}
+
+/** struct ifinfomsg */
+function header(options: { family?: number; index?: number; flags?: number; change?: number } = {}): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = viewOf(bytes);
+  bytes[0] = options.family ?? 0;
+  view.setInt32(4, options.index ?? 0, true);
+  view.setUint32(8, options.flags ?? 0, true);
+  view.setUint32(12, options.change ?? 0, true);
+  return bytes;
+}
+
+/** The link of a reply to RTM_GETLINK or of a link notification; undefined for another message. */
+export function decodeLink(reply: Reply): Link | undefined {
+  if (reply.type !== RTM_NEWLINK) return undefined;
+  const attributes = decodeAttributes(reply.data.subarray(16));
+  const head = viewOf(reply.data);
+  const info = attributes.nested(IFLA.LINKINFO);
+  const kind = info.text(IFLA_INFO.KIND);
+  const port = info.nested(IFLA_INFO.SLAVE_DATA);
+  const peer = attributes.u32(IFLA.LINK);
+  const master = attributes.u32(IFLA.MASTER);
+  return {
+    index: head.getInt32(4, true),
+    name: attributes.text(IFLA.IFNAME),
+    mac: macFromBytes(attributes.get(IFLA.ADDRESS) ?? new Uint8Array(0)),
+    mtu: attributes.u32(IFLA.MTU) ?? 0,
+    up: (head.getUint32(8, true) & IFF_UP) !== 0,
+    promiscuity: attributes.u32(IFLA.PROMISCUITY) ?? 0,
+    operState: operStates[attributes.u8(IFLA.OPERSTATE) ?? 0] ?? "unknown",
+    alias: attributes.text(IFLA.IFALIAS),
+    kind,
+    ...(peer !== undefined && { peer }),
+    ...(master !== undefined && { master }),
+    ...(kind === "bridge" && { vlanFiltering: info.nested(IFLA_INFO.DATA).u8(IFLA_BR_VLAN_FILTERING) === 1 }),
+    ...(port.has(IFLA_BRPORT.MODE) && {
+      hairpin: port.u8(IFLA_BRPORT.MODE) === 1,
+      isolated: port.u8(IFLA_BRPORT.ISOLATED) === 1,
+    }),
+  };
+}
+
+/** Asks for one link by its name. */
+export const getLink = (name: string): Message => ({
+  type: RTM_GETLINK,
+  flags: 0,
+  data: [header(), ...text(IFLA.IFNAME, name), ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)],
+  what: `find link ${name}`,
+});
+
+/** As `getLink`, by the link's index. */
+export const getLinkByIndex = (index: number): Message => ({
+  type: RTM_GETLINK,
+  flags: 0,
+  data: [header({ index }), ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)],
+  what: `find link ${index}`,
+});
+
+/** Asks for all links of the namespace (use with NetlinkSocket.dump). */
+export const getLinks = (): Message => ({
+  type: RTM_GETLINK,
+  flags: 0,
+  data: [header(), ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)],
+  what: "list links",
+});
+
+/** Makes a bridge, down; EEXIST when the name is taken. */
+export const createBridge = (bridge: { name: string; mac: string; mtu?: number; vlanFiltering: boolean }): Message => ({
+  type: RTM_NEWLINK,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  data: [
+    header(),
+    ...text(IFLA.IFNAME, bridge.name),
+    ...attribute(IFLA.ADDRESS, macBytes(bridge.mac)),
+    ...(bridge.mtu ? u32(IFLA.MTU, bridge.mtu) : []),
+    ...nested(
+      IFLA.LINKINFO,
+      text(IFLA_INFO.KIND, "bridge"),
+      bridge.vlanFiltering ? nested(IFLA_INFO.DATA, u8(IFLA_BR_VLAN_FILTERING, 1)) : [],
+    ),
+  ],
+  what: `create bridge ${bridge.name}`,
+});
+
+export interface NewVeth {
+  host: { name: string; mac: string };
+  pod: { name: string; mac: string };
+  /** open file of the namespace the pod's end is made in; absent: this one */
+  netns?: number;
+  mtu?: number;
+  /** index of the bridge the host end is plugged into */
+  master?: number;
+}
+
+/** Makes both ends of a veth pair in one message: each with its name, MAC and MTU, in its namespace, down. */
+export function createVeth({ host, pod, netns, mtu, master }: NewVeth): Message {
+  const mtuOf: Bytes = mtu ? u32(IFLA.MTU, mtu) : [];
+  const peer = [
+    header(),
+    ...text(IFLA.IFNAME, pod.name),
+    ...attribute(IFLA.ADDRESS, macBytes(pod.mac)),
+    ...mtuOf,
+    ...(netns === undefined ? [] : u32(IFLA.NET_NS_FD, netns)),
+  ];
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    data: [
+      header(),
+      ...text(IFLA.IFNAME, host.name),
+      ...attribute(IFLA.ADDRESS, macBytes(host.mac)),
+      ...u32(IFLA.TXQLEN, 0),
+      ...mtuOf,
+      ...(master === undefined ? [] : u32(IFLA.MASTER, master)),
+      ...nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "veth"), nested(IFLA_INFO.DATA, nested(VETH_INFO_PEER, peer))),
+    ],
+    what: `create the veth pair ${host.name} (host) and ${pod.name} (container)`,
+  };
+}
+
+/** What to change of a link; what is absent stays. */
+export interface LinkChange {
+  up?: boolean;
+  promisc?: boolean;
+  mac?: string;
+  mtu?: number;
+}
+
+/** Changes a link; `name` is for the error message. */
+export function setLink({ index, name }: { index: number; name: string }, change: LinkChange): Message {
+  const flags = (change.up ? IFF_UP : 0) | (change.promisc ? IFF_PROMISC : 0);
+  const mask = (change.up === undefined ? 0 : IFF_UP) | (change.promisc === undefined ? 0 : IFF_PROMISC);
+  const what = [
+    change.up === undefined ? "" : change.up ? "up" : "down",
+    change.promisc ? "promiscuous" : "",
+    change.mac ?? "",
+    change.mtu ?? "",
+  ];
+  return {
+    type: RTM_SETLINK,
+    flags: 0,
+    data: [
+      header({ index, flags, change: mask }),
+      ...(change.mac ? attribute(IFLA.ADDRESS, macBytes(change.mac)) : []),
+      ...(change.mtu ? u32(IFLA.MTU, change.mtu) : []),
+    ],
+    what: `set link ${name} ${what.filter(Boolean).join(" ")}`,
+  };
+}
+
+/**
+ * Names what a link is for, for people who read `ip link`; RTM_NEWLINK does not take an alias, so this follows it in
+ * the same batch.
+ */
+export const setAlias = (name: string, alias: string): Message => ({
+  type: RTM_SETLINK,
+  flags: 0,
+  data: [header(), ...text(IFLA.IFNAME, name), ...text(IFLA.IFALIAS, alias)],
+  what: `set the alias of link ${name}`,
+});
+
+/** Removes a link by name; a veth takes its other end with it. ENODEV when it is not there. */
+export const deleteLink = (name: string): Message => ({
+  type: RTM_DELLINK,
+  flags: 0,
+  data: [header(), ...text(IFLA.IFNAME, name)],
+  what: `delete link ${name}`,
+});
+
+/**
+ * Sets hairpin mode and isolation of a bridge port, both always written (`bridge link set dev X hairpin on isolated
+ * off`).
+ */
+export const setBridgePort = (
+  port: { index: number; name: string },
+  { hairpin, isolated }: { hairpin: boolean; isolated: boolean },
+): Message => ({
+  type: RTM_SETLINK,
+  flags: 0,
+  data: [
+    header({ family: AF_BRIDGE, index: port.index }),
+    ...nested(IFLA.PROTINFO, u8(IFLA_BRPORT.MODE, Number(hairpin)), u8(IFLA_BRPORT.ISOLATED, Number(isolated))),
+  ],
+  what: `set hairpin and isolation of bridge port ${port.name}`,
+});
+
+/** struct bridge_vlan_info { u16 flags; u16 vid; } */
+const vlanInfo = (vid: number, flags: number): Bytes =>
+  attribute(IFLA_BRIDGE_VLAN_INFO, Uint8Array.of(flags, flags >> 8, vid, vid >> 8));
+
+/** Adds one VLAN to a bridge port: tagged, or the untagged one (`bridge vlan add dev X vid N pvid untagged`). */
+export const addPortVlan = (port: { index: number; name: string }, vid: number, untagged: boolean): Message => ({
+  type: RTM_SETLINK,
+  flags: 0,
+  data: [
+    header({ family: AF_BRIDGE, index: port.index }),
+    ...nested(IFLA.AF_SPEC, vlanInfo(vid, untagged ? BRIDGE_VLAN_INFO.PVID | BRIDGE_VLAN_INFO.UNTAGGED : 0)),
+  ],
+  what: `add VLAN ${vid} to bridge port ${port.name}`,
+});
+
+/** Removes every VLAN from a bridge port (`bridge vlan del dev X vid 1-4094`); those it does not have are no error. */
+export const clearPortVlans = (port: { index: number; name: string }): Message => ({
+  type: RTM_DELLINK,
+  flags: 0,
+  data: [
+    header({ family: AF_BRIDGE, index: port.index }),
+    ...nested(IFLA.AF_SPEC, vlanInfo(1, BRIDGE_VLAN_INFO.RANGE_BEGIN), vlanInfo(4094, BRIDGE_VLAN_INFO.RANGE_END)),
+  ],
+  what: `remove the default VLANs of bridge port ${port.name}`,
+});

@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { files, imports, layer, source } from "./source.ts";
+
+// Pure code loads anywhere: where there is no engine, and where nothing may be touched.
+
+/** Whole folders that are pure, but for single files. */
+const folders = ["net", "netlink", "cni"];
+const impure = new Set(["cni/delegate.ts"]);
+/** Plans and formats: from configuration to data. */
+const plans = [
+  "attachment/attachment.ts",
+  "attachment/firewall/port-keys.ts",
+  "attachment/firewall/traces.ts",
+  "attachment/undo.ts",
+  "cli/arguments.ts",
+  "ipam/allocator.ts",
+  "ipam/config.ts",
+  "ipam/lease-folder.ts",
+  "ipam/range.ts",
+  "ipam/requests.ts",
+  "ipam/resolv-conf.ts",
+  "plugins/attempt.ts",
+  "plugins/bridge.ts",
+  "plugins/container-plan.ts",
+  "plugins/plan.ts",
+  "plugins/port-mappings.ts",
+  "plugins/ptp.ts",
+];
+const pure = [...files.filter((path) => folders.includes(layer(path)) && !impure.has(path)), ...plans].toSorted();
+
+/** What a file imports, types too, and what those import. */
+function reached(from: string, seen = new Set<string>()): Set<string> {
+  for (const { to } of imports.filter((each) => each.from === from)) {
+    if (seen.has(to)) continue;
+    seen.add(to);
+    reached(to, seen);
+  }
+  return seen;
+}
+
+describe("pure code", () => {
+  beforeAll(() => {
+    expect(Reflect.get(globalThis, "host")).toBeUndefined();
+  });
+
+  test("is what it says, and there is plenty of it", () => {
+    expect(pure.filter((path) => !files.includes(path))).toEqual([]);
+    expect(pure.length).toBeGreaterThan(40);
+  });
+
+  test.each(pure)("%s reaches nothing of the kernel, not even its types", (path) => {
+    expect([...reached(path)].filter((to) => layer(to) === "kernel" || impure.has(to))).toEqual([]);
+  });
+
+  test.each(pure)("%s loads without an engine", async (path) => {
+    await expect(import(/* @vite-ignore */ join(source, path))).resolves.toBeTypeOf("object");
+  });
+
+  test("is all that could be told from the imports", () => {
+    const others = files.filter((path) => !pure.includes(path) && layer(path) !== "kernel");
+    expect(others.filter((path) => ![...reached(path)].some((to) => layer(to) === "kernel"))).toEqual([]);
+  });
+});
