@@ -53,6 +53,7 @@ check: lint types unit
 
 lint: $(MODULES)
 	node_modules/.bin/oxlint --config .oxlintrc.json --deny-warnings src test
+	@if command -v rustfmt >/dev/null; then cd src/engine && rustfmt --check --edition 2024 main.rs; fi
 
 types: $(MODULES)
 	node_modules/.bin/tsc -p src

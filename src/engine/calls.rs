@@ -27,33 +27,39 @@ macro_rules! calls {
             arity: <[&str]>::len(&[$(stringify!($arg)),*]) as i32,
             run: |given| {
                 let [$($arg,)* ..] = *given;
-                // SAFETY: lengths are those of the bytes passed, which live until the call is over; the kernel's structures are as
-                // long as host.ts says, which `call` leaves to src/kernel: the one place that makes these calls.
+                // SAFETY: lengths are those of the bytes passed, which live until the call is over; the kernel's
+                // structures are as long as host.ts says, which `call` leaves to src/kernel: the one place that makes
+                // these calls.
                 unsafe { $body }
             },
         }),*]
     };
 }
 
+/// Paths that are relative are so to the current directory.
+const HERE: isize = AT_FDCWD as isize;
+
 /// Only calls that every architecture has: arm64 has no open(2), poll(2) and so on.
 pub static CALLS: &[Call] = calls! {
     c"exit" (code) => sys!(__NR_exit_group, code.value);
-    c"open" (path, flags, mode) => sys!(__NR_openat, AT_FDCWD as isize, path.value, flags.value | O_CLOEXEC as usize, mode.value);
+    c"open" (path, flags, mode) => sys!(__NR_openat, HERE, path.value, flags.value | O_CLOEXEC as usize, mode.value);
     c"close" (fd) => sys!(__NR_close, fd.value);
     c"read" (fd, into) => sys!(__NR_read, fd.value, into.value, into.length);
     c"write" (fd, bytes) => sys!(__NR_write, fd.value, bytes.value, bytes.length);
     c"fsync" (fd) => sys!(__NR_fsync, fd.value);
     c"ftruncate" (fd, length) => sys!(__NR_ftruncate, fd.value, length.value);
-    c"link" (from, to) => sys!(__NR_linkat, AT_FDCWD as isize, from.value, AT_FDCWD as isize, to.value, 0);
-    c"unlink" (path) => sys!(__NR_unlinkat, AT_FDCWD as isize, path.value, 0);
-    c"rename" (from, to) => sys!(__NR_renameat2, AT_FDCWD as isize, from.value, AT_FDCWD as isize, to.value, 0);
-    c"mkdir" (path, mode) => sys!(__NR_mkdirat, AT_FDCWD as isize, path.value, mode.value);
-    c"rmdir" (path) => sys!(__NR_unlinkat, AT_FDCWD as isize, path.value, AT_REMOVEDIR);
-    c"symlink" (target, path) => sys!(__NR_symlinkat, target.value, AT_FDCWD as isize, path.value);
-    c"readlink" (path, into) => sys!(__NR_readlinkat, AT_FDCWD as isize, path.value, into.value, into.length);
+    c"link" (from, to) => sys!(__NR_linkat, HERE, from.value, HERE, to.value, 0);
+    c"unlink" (path) => sys!(__NR_unlinkat, HERE, path.value, 0);
+    c"rename" (from, to) => sys!(__NR_renameat2, HERE, from.value, HERE, to.value, 0);
+    c"mkdir" (path, mode) => sys!(__NR_mkdirat, HERE, path.value, mode.value);
+    c"rmdir" (path) => sys!(__NR_unlinkat, HERE, path.value, AT_REMOVEDIR);
+    c"symlink" (target, path) => sys!(__NR_symlinkat, target.value, HERE, path.value);
+    c"readlink" (path, into) => sys!(__NR_readlinkat, HERE, path.value, into.value, into.length);
     c"fchmod" (fd, mode) => sys!(__NR_fchmod, fd.value, mode.value);
-    c"access" (path, mode) => sys!(__NR_faccessat, AT_FDCWD as isize, path.value, mode.value);
-    c"statx" (directory, path, flags, mask, into) => sys!(__NR_statx, directory.value, path.value, flags.value, mask.value, into.value);
+    c"access" (path, mode) => sys!(__NR_faccessat, HERE, path.value, mode.value);
+    c"statx" (directory, path, flags, mask, into) => {
+        sys!(__NR_statx, directory.value, path.value, flags.value, mask.value, into.value)
+    };
     c"statfs" (path, into) => sys!(__NR_statfs, path.value, into.value);
     c"getdents64" (fd, into) => sys!(__NR_getdents64, fd.value, into.value, into.length);
     c"flock" (fd, operation) => sys!(__NR_flock, fd.value, operation.value);
@@ -73,8 +79,12 @@ pub static CALLS: &[Call] = calls! {
     c"bind" (fd, address) => sys!(__NR_bind, fd.value, address.value, address.length);
     c"send" (fd, bytes, flags) => sys!(__NR_sendto, fd.value, bytes.value, bytes.length, flags.value, 0, 0);
     c"recv" (fd, into, flags) => sys!(__NR_recvfrom, fd.value, into.value, into.length, flags.value, 0, 0);
-    c"setsockopt" (fd, level, option, bytes) => sys!(__NR_setsockopt, fd.value, level.value, option.value, bytes.value, bytes.length);
-    c"getsockopt" (fd, level, option, into, length) => sys!(__NR_getsockopt, fd.value, level.value, option.value, into.value, length.value);
+    c"setsockopt" (fd, level, option, bytes) => {
+        sys!(__NR_setsockopt, fd.value, level.value, option.value, bytes.value, bytes.length)
+    };
+    c"getsockopt" (fd, level, option, into, length) => {
+        sys!(__NR_getsockopt, fd.value, level.value, option.value, into.value, length.value)
+    };
     c"getrandom" (into) => sys!(__NR_getrandom, into.value, into.length, 0);
     c"getpid" () => sys!(__NR_getpid);
 };
@@ -84,7 +94,13 @@ fn time_of(units: usize, per_second: usize) -> timespec {
 }
 
 /// A call by a native function of the engine, whose number in the table is `which`.
-pub unsafe extern "C" fn call(context: *mut JSContext, _this: JSValue, count: c_int, values: *mut JSValue, which: c_int) -> JSValue {
+pub unsafe extern "C" fn call(
+    context: *mut JSContext,
+    _this: JSValue,
+    count: c_int,
+    values: *mut JSValue,
+    which: c_int,
+) -> JSValue {
     let call = &CALLS[which as usize];
     // SAFETY: the engine's own arguments.
     let args = unsafe { Args::new(context, count, values) };

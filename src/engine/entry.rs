@@ -1,6 +1,6 @@
-//! The first instructions of the process: they leave the kernel's stack, of which `ulimit -s` may have left a page (less than
-//! JSON.parse needs, and less than the C library), for one of our own. That is at the same address in every process, as a
-//! heap made at build time needs, for the engine notes where its stack is.
+//! The first instructions of the process: they leave the kernel's stack, of which `ulimit -s` may have left a page
+//! (less than JSON.parse needs, and less than the C library), for one of our own. That is at the same address in every
+//! process, as a heap made at build time needs, for the engine notes where its stack is.
 use core::arch::global_asm;
 use core::ffi::{c_char, c_int};
 use core::ptr::{addr_of_mut, null};
@@ -50,8 +50,16 @@ global_asm!(
 type Main = extern "C" fn(c_int, *const *const c_char, *const *const c_char) -> c_int;
 
 unsafe extern "C" {
-    /// The C library's own beginning (musl, src/env/__libc_start_main.c): readies itself, calls `main`, exits with its result.
-    fn __libc_start_main(main: Main, argc: c_int, argv: *const *const c_char, init: *const u8, fini: *const u8, ldso: *const u8) -> c_int;
+    /// The C library's own beginning (musl, src/env/__libc_start_main.c): readies itself, calls `main`, exits with its
+    /// result.
+    fn __libc_start_main(
+        main: Main,
+        argc: c_int,
+        argv: *const *const c_char,
+        init: *const u8,
+        fini: *const u8,
+        ldso: *const u8,
+    ) -> c_int;
 }
 
 /// `top` is where the kernel left argc, argv and the environment, one after the other.

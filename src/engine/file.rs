@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use linux_raw_sys::errno::EINTR;
 use linux_raw_sys::general::{AT_FDCWD, O_CLOEXEC, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY};
 
 fn failed(path: &CStr, result: isize) -> String {
@@ -32,7 +33,8 @@ pub fn read(path: &CStr) -> Result<Vec<u8>, String> {
 
 pub fn write(path: &CStr, bytes: &[u8]) -> Result<(), String> {
     // SAFETY: the kernel reads the bytes.
-    let fd = unsafe { sys!(__NR_openat, AT_FDCWD as isize, path.as_ptr(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o755) };
+    let fd =
+        unsafe { sys!(__NR_openat, AT_FDCWD as isize, path.as_ptr(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o755) };
     if fd < 0 {
         return Err(failed(path, fd));
     }
@@ -46,7 +48,12 @@ pub fn write(path: &CStr, bytes: &[u8]) -> Result<(), String> {
 pub fn print(fd: isize, mut bytes: &[u8]) -> isize {
     while !bytes.is_empty() {
         // SAFETY: the kernel reads the bytes.
-        let count = unsafe { syscall(linux_raw_sys::general::__NR_write, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) };
+        let count = unsafe {
+            syscall(linux_raw_sys::general::__NR_write, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])
+        };
+        if count == -(EINTR as isize) {
+            continue;
+        }
         if count <= 0 {
             return count.min(-1);
         }

@@ -1,11 +1,13 @@
 //! The allocator of the engine and of the host. Its memory is a region that is part of the executable (`region.rs`), so
 //! everything in it stays at its address from the build to the last run; what does not fit is asked from the kernel.
 //!
-//! Small blocks come from free lists by size class, else from the end of the used part; large ones are mappings of their
-//! own, given back when they are freed. Blocks are never joined or split: a process lives for milliseconds.
+//! Small blocks come from free lists by size class, else from the end of the used part; large ones are mappings of
+//! their own, given back when they are freed. Blocks are never joined or split: a process lives for milliseconds.
+use crate::poison;
 use core::ptr::{copy_nonoverlapping, null_mut, write_bytes};
 
-/// Before each block: its size, this header included. Blocks are at multiples of 16, so the lowest bit is free for `MAPPED`.
+/// Before each block: its size, this header included. Blocks are at multiples of 16, so the lowest bit is free for
+/// `MAPPED`.
 const HEADER: usize = 8;
 const MAPPED: usize = 1;
 /// Blocks up to this size have a class per 16 bytes, larger ones four per doubling.
@@ -64,7 +66,8 @@ impl<S: Source> Heap<S> {
         self.reserve = reserve;
     }
 
-    /// Whether so much may be asked from the source. The first time that it may not, the reserve is opened for what follows.
+    /// Whether so much may be asked from the source. The first time that it may not, the reserve is opened for what
+    /// follows.
     fn may_ask(&mut self, length: usize) -> bool {
         if length <= self.left {
             return true;
@@ -90,7 +93,7 @@ impl<S: Source> Heap<S> {
         unsafe {
             if class < CLASSES && self.free[class] != 0 {
                 let block = self.free[class] as *mut u8;
-                asan::unpoison(block, whole - HEADER);
+                poison::unpoison(block, whole - HEADER);
                 self.free[class] = *(block as *const usize);
                 if zeroed {
                     write_bytes(block, 0, size);
@@ -104,7 +107,7 @@ impl<S: Source> Heap<S> {
             let written = header < self.fresh;
             self.next += whole;
             let block = (header + HEADER) as *mut u8;
-            asan::unpoison(header as *mut u8, whole);
+            poison::unpoison(header as *mut u8, whole);
             *(header as *mut usize) = whole;
             if zeroed && written {
                 write_bytes(block, 0, size);
@@ -141,7 +144,7 @@ impl<S: Source> Heap<S> {
             return false;
         }
         let left = self.left - length;
-        asan::poison(start, length);
+        poison::poison(start, length);
         self.begin(start, length, left);
         true
     }
@@ -159,7 +162,7 @@ impl<S: Source> Heap<S> {
             }
             if block as usize - HEADER + header == self.next {
                 self.next -= header;
-                asan::poison(self.next as *mut u8, header);
+                poison::poison(self.next as *mut u8, header);
                 return;
             }
             if header >= LARGE {
@@ -170,7 +173,7 @@ impl<S: Source> Heap<S> {
             let class = classify(header);
             *(block as *mut usize) = self.free[class];
             self.free[class] = block as usize;
-            asan::poison(block, header - HEADER);
+            poison::poison(block, header - HEADER);
         }
     }
 
@@ -218,8 +221,9 @@ impl<S: Source> Heap<S> {
         }
     }
 
-    /// Overwrites with zeros what no block holds, so that nothing that was there once is written down with the rest, and
-    /// forgets the free blocks: what comes is made in one place, where it touches few pages, and not in holes all over.
+    /// Overwrites with zeros what no block holds, so that nothing that was there once is written down with the rest,
+    /// and forgets the free blocks: what comes is made in one place, where it touches few pages, and not in holes all
+    /// over.
     pub fn wipe(&mut self) {
         for first in core::mem::replace(&mut self.free, [0; CLASSES]) {
             let mut block = first;
@@ -227,14 +231,14 @@ impl<S: Source> Heap<S> {
                 // SAFETY: a free block is nobody's; its first word is the link to the next.
                 unsafe {
                     let room = usable(block as *const u8);
-                    asan::unpoison(block as *mut u8, room);
+                    poison::unpoison(block as *mut u8, room);
                     let next = *(block as *const usize);
                     write_bytes(block as *mut u8, 0, room);
                     block = next;
                 }
             }
         }
-        asan::unpoison(self.next as *mut u8, self.fresh - self.next);
+        poison::unpoison(self.next as *mut u8, self.fresh - self.next);
         // SAFETY: between `next` and the highest byte ever written there is no block.
         unsafe { write_bytes(self.next as *mut u8, 0, self.fresh - self.next) };
         self.fresh = self.next;
@@ -259,7 +263,7 @@ fn pages(length: usize) -> usize {
 /// A size as blocks have it: one of its class.
 fn round(size: usize) -> usize {
     let last = size.max(2 * HEADER + 16) - 1;
-    let step = if last < LINEAR || last >= LARGE { 4 } else { last.ilog2() - 2 };
+    let step = if (LINEAR..LARGE).contains(&last) { last.ilog2() - 2 } else { 4 };
     ((last >> step) + 1) << step
 }
 
@@ -274,27 +278,6 @@ fn classify(whole: usize) -> usize {
     }
     let doubling = last.ilog2();
     LINEAR / 16 + 4 * (doubling - LINEAR.ilog2()) as usize + (last >> (doubling - 2)) - 4
-}
-
-#[cfg(feature = "asan")]
-mod asan {
-    unsafe extern "C" {
-        fn __asan_poison_memory_region(start: *const u8, length: usize);
-        fn __asan_unpoison_memory_region(start: *const u8, length: usize);
-    }
-    pub fn poison(start: *mut u8, length: usize) {
-        // SAFETY: the region is the heap's own.
-        unsafe { __asan_poison_memory_region(start, length) }
-    }
-    pub fn unpoison(start: *mut u8, length: usize) {
-        // SAFETY: the region is the heap's own.
-        unsafe { __asan_unpoison_memory_region(start, length) }
-    }
-}
-#[cfg(not(feature = "asan"))]
-mod asan {
-    pub fn poison(_start: *mut u8, _length: usize) {}
-    pub fn unpoison(_start: *mut u8, _length: usize) {}
 }
 
 #[cfg(test)]

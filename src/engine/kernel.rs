@@ -11,14 +11,16 @@ const MADV_POPULATE_WRITE: usize = 23;
 /// Any system call.
 ///
 /// # Safety
-/// What the call does to memory must be sound: pointers among the arguments lead to memory of the length they are used with.
+/// What the call does to memory must be sound: pointers among the arguments lead to memory of the length they are used
+/// with.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn enter(number: u32, args: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: the kernel keeps every register but these three; the caller vouches for the rest.
     unsafe {
-        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
-            in("r10") args[3], in("r8") args[4], in("r9") args[5], lateout("rcx") _, lateout("r11") _, options(nostack));
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") args[0], in("rsi") args[1],
+            in("rdx") args[2], in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _, options(nostack));
     }
     result
 }
@@ -26,14 +28,15 @@ pub unsafe fn enter(number: u32, args: [usize; 6]) -> isize {
 /// Any system call.
 ///
 /// # Safety
-/// What the call does to memory must be sound: pointers among the arguments lead to memory of the length they are used with.
+/// What the call does to memory must be sound: pointers among the arguments lead to memory of the length they are used
+/// with.
 #[cfg(target_arch = "aarch64")]
 pub unsafe fn enter(number: u32, args: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: the kernel keeps every register but x0; the caller vouches for the rest.
     unsafe {
-        asm!("svc 0", in("x8") number as usize, inlateout("x0") args[0] as isize => result, in("x1") args[1], in("x2") args[2],
-            in("x3") args[3], in("x4") args[4], in("x5") args[5], options(nostack));
+        asm!("svc 0", in("x8") number as usize, inlateout("x0") args[0] as isize => result, in("x1") args[1],
+            in("x2") args[2], in("x3") args[3], in("x4") args[4], in("x5") args[5], options(nostack));
     }
     result
 }

@@ -10,6 +10,7 @@ mod file;
 mod heap;
 mod kernel;
 mod natives;
+mod poison;
 mod program;
 mod region;
 mod snapshot;
@@ -40,8 +41,8 @@ unsafe extern "C" {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(argc: c_int, argv: *const *const c_char, environment: *const *const c_char) -> c_int {
     const SIG_IGN: usize = 1;
-    // SAFETY: the process has done nothing yet. A write to nobody shall say EPIPE, and a descriptor that came closed shall not
-    // become one of our files.
+    // SAFETY: the process has done nothing yet. A write to nobody shall say EPIPE, and a descriptor that came closed
+    // shall not become one of our files.
     unsafe {
         signal(SIGPIPE as c_int, SIG_IGN);
         for fd in 0..3 {

@@ -1,4 +1,5 @@
-//! What else TypeScript has of the host: `Host` in src/kernel/host.ts, and the loops over bytes of src/net/primitives.ts.
+//! What else TypeScript has of the host: `Host` in src/kernel/host.ts, and the loops over bytes of
+//! src/net/primitives.ts.
 use crate::program::{self, Outcome};
 use crate::value::{self, Args, Native, from_bytes, from_number, from_text};
 use core::cmp::Ordering;
@@ -7,10 +8,16 @@ use core::slice;
 use rquickjs_sys::*;
 use sha2::{Digest, Sha512};
 
-/// A native function: its name, how many arguments it has, and its body, `None` when one of them is missing or of a wrong type.
+/// A native function: its name, how many arguments it has, and its body, `None` when one of them is missing or of a
+/// wrong type.
 macro_rules! native {
     ($name:literal, $arity:literal, |$args:ident| $body:expr) => {{
-        unsafe extern "C" fn native(context: *mut JSContext, _this: JSValue, count: c_int, values: *mut JSValue) -> JSValue {
+        unsafe extern "C" fn native(
+            context: *mut JSContext,
+            _this: JSValue,
+            count: c_int,
+            values: *mut JSValue,
+        ) -> JSValue {
             // SAFETY: the engine's own arguments.
             let $args = unsafe { Args::new(context, count, values) };
             let body = || -> Option<JSValue> { $body };
@@ -29,12 +36,22 @@ pub static HOST: &[(&CStr, c_int, Native)] = &[
 pub static PRIMITIVES: &[(&CStr, c_int, Native)] = &[
     native!(c"encodeUtf8", 1, |args| Some(from_bytes(args.context, args.text(0)?.bytes()))),
     native!(c"decodeUtf8", 1, |args| Some(from_text(args.context, args.bytes(0)?))),
-    native!(c"decodeCString", 3, |args| Some(from_text(args.context, c_string(args.bytes(0)?, args.number(1)?, args.number(2)?)))),
+    native!(c"decodeCString", 3, |args| Some(from_text(
+        args.context,
+        c_string(args.bytes(0)?, args.number(1)?, args.number(2)?)
+    ))),
     native!(c"findAttribute", 2, |args| Some(from_number(find_attribute(args.bytes(0)?, args.number(1)?)))),
-    native!(c"includesAttributes", 2, |args| Some(value::from_bool(includes_attributes(args.bytes(0)?, args.bytes(1)?)))),
+    native!(c"includesAttributes", 2, |args| Some(value::from_bool(includes_attributes(
+        args.bytes(0)?,
+        args.bytes(1)?
+    )))),
     native!(c"encodeHex", 1, |args| Some(hex(args.context, args.bytes(0)?))),
     native!(c"compareBytes", 2, |args| Some(from_number(compare(args.bytes(0)?, args.bytes(1)?)))),
-    native!(c"indexOfBytes", 3, |args| Some(from_number(index_of(args.bytes(0)?, args.bytes(1)?, args.number(2).unwrap_or(0))))),
+    native!(c"indexOfBytes", 3, |args| Some(from_number(index_of(
+        args.bytes(0)?,
+        args.bytes(1)?,
+        args.number(2).unwrap_or(0)
+    )))),
 ];
 
 /// CLOCK_MONOTONIC; it stands still while a snapshot is made.
@@ -44,7 +61,8 @@ fn nanoseconds() -> f64 {
 
 fn hex(context: *mut JSContext, bytes: &[u8]) -> JSValue {
     let digits = b"0123456789abcdef";
-    let text: alloc::vec::Vec<u8> = bytes.iter().flat_map(|&byte| [digits[byte as usize >> 4], digits[byte as usize & 15]]).collect();
+    let text: alloc::vec::Vec<u8> =
+        bytes.iter().flat_map(|&byte| [digits[byte as usize >> 4], digits[byte as usize & 15]]).collect();
     from_text(context, &text)
 }
 

@@ -34,7 +34,12 @@ const CLOSE_RANGE_CLOEXEC: usize = 4;
 
 unsafe extern "C" {
     fn posix_spawn(
-        pid: *mut c_int, file: *const c_char, actions: *const Opaque, attributes: *const Opaque, argv: *const *const c_char, environment: *const *const c_char,
+        pid: *mut c_int,
+        file: *const c_char,
+        actions: *const Opaque,
+        attributes: *const Opaque,
+        argv: *const *const c_char,
+        environment: *const *const c_char,
     ) -> c_int;
     fn posix_spawn_file_actions_init(actions: *mut Opaque) -> c_int;
     fn posix_spawn_file_actions_adddup2(actions: *mut Opaque, from: c_int, to: c_int) -> c_int;
@@ -82,8 +87,13 @@ fn errno_of(result: isize) -> Result<isize, i32> {
 pub fn now() -> i64 {
     let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes the structure.
-    unsafe { syscall(linux_raw_sys::general::__NR_clock_gettime, [CLOCK_MONOTONIC as usize, &raw mut time as usize, 0, 0, 0, 0]) };
-    time.tv_sec as i64 * 1_000_000_000 + time.tv_nsec as i64
+    unsafe {
+        syscall(
+            linux_raw_sys::general::__NR_clock_gettime,
+            [CLOCK_MONOTONIC as usize, &raw mut time as usize, 0, 0, 0, 0],
+        )
+    };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 fn pointers(texts: &[Text]) -> Vec<*const c_char> {
@@ -99,8 +109,10 @@ fn start(file: &Text, argv: &[Text], environment: &[Text], streams: [&Fd; 3]) ->
     let mut pid = 0;
     // SAFETY: the C library's own use of these functions: initialised, filled, used, destroyed; lists end with null.
     let errno = unsafe {
-        signal(SIGCHLD as c_int, 0); // a parent that ignores it, which is inherited too, would have the kernel reap the child
-        sys!(__NR_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC); // before Linux 5.11: what we opened has the flag anyway
+        // a parent that ignores it, which is inherited too, would have the kernel reap the child
+        signal(SIGCHLD as c_int, 0);
+        // before Linux 5.11 it does not exist; what we opened has the flag anyway
+        sys!(__NR_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC);
         posix_spawn_file_actions_init(&mut actions);
         for (to, stream) in streams.iter().enumerate() {
             posix_spawn_file_actions_adddup2(&mut actions, stream.0 as c_int, to as c_int);
@@ -122,7 +134,8 @@ pub fn run(file: &Text, argv: &[Text], environment: &[Text], input: &[u8], deadl
     let [mut stderr, child_err] = pipe(0)?;
     let pid = start(file, argv, environment, [&child_in, &child_out, &child_err])?;
     drop((child_in, child_out, child_err));
-    // SAFETY: the child is ours and not waited for yet. Linux 5.3; without it the deadline counts until the streams end.
+    // SAFETY: the child is ours and not waited for yet. Linux 5.3; without it the deadline counts until the streams
+    // end.
     let process = Fd(unsafe { sys!(__NR_pidfd_open, pid, 0) });
     let mut outcome = Outcome { status: 0, timed_out: false, stdout: Vec::new(), stderr: Vec::new() };
     let deadline = now() + deadline_ms * 1_000_000;

@@ -1,6 +1,6 @@
-//! The memory the heap begins with. It is part of the executable, which is linked static and not position independent: its
-//! addresses never change. What the build left in it is written back into the file (`snapshot.rs`), and every later process
-//! has it from the kernel at exec, page by page as it is touched.
+//! The memory the heap begins with. It is part of the executable, which is linked static and not position independent:
+//! its addresses never change. What the build left in it is written back into the file (`snapshot.rs`), and every later
+//! process has it from the kernel at exec, page by page as it is touched.
 use crate::heap::{self, Heap, Source};
 use crate::kernel::{MAP_FAILED, map, mremap, munmap, prefault};
 use core::alloc::{GlobalAlloc, Layout};
@@ -144,7 +144,8 @@ unsafe extern "C" fn usable(block: *const c_void) -> size_t {
     unsafe { heap::usable(block.cast()) as size_t }
 }
 
-/// The host's own memory is the heap's too, except in the process that fills the region: nothing of the host belongs there.
+/// The host's own memory is the heap's too, except in the process that fills the region: nothing of the host belongs
+/// there.
 struct Host;
 #[cfg(not(any(test, feature = "fuzz")))]
 #[global_allocator]
@@ -164,7 +165,9 @@ unsafe impl GlobalAlloc for Host {
             return null_mut();
         }
         // SAFETY: the region is ready before the host allocates.
-        unsafe { if crate::is_making() { libc_malloc(layout.size()) } else { root().heap.allocate(layout.size(), false) } }
+        unsafe {
+            if crate::is_making() { libc_malloc(layout.size()) } else { root().heap.allocate(layout.size(), false) }
+        }
     }
     unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
         // SAFETY: the block came from `alloc` of this process.

@@ -20,8 +20,8 @@ pub fn is_present() -> bool {
     root().magic == MAGIC
 }
 
-/// Evaluates `bundle`, a script that leaves an object `podwire` with `main`, `lastWords` and perhaps `warmUp`, and writes the
-/// executable `out`.
+/// Evaluates `bundle`, a script that leaves an object `podwire` with `main`, `lastWords` and perhaps `warmUp`, and
+/// writes the executable `out`.
 pub fn make(bundle: &CStr, out: &CStr) -> Result<String, String> {
     let bytecode = compile(file::read(bundle)?)?;
     region::begin();
@@ -36,7 +36,8 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
     // SAFETY: the engine's interface as its header says, in one thread.
     unsafe {
         let runtime = JS_NewRuntime2(allocator, null_mut());
-        JS_SetGCThreshold(runtime, usize::MAX as size_t); // a process lives for milliseconds; reference counts do the rest
+        // no search for cycles: a process lives for milliseconds, and reference counts do the rest
+        JS_SetGCThreshold(runtime, usize::MAX as size_t);
         JS_SetMaxStackSize(runtime, FOR_SCRIPT as size_t);
         let context = new_context(runtime);
         let global = JS_GetGlobalObject(context);
@@ -53,7 +54,8 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
             check(context, JS_Call(context, warm_up, JS_UNDEFINED, 0, value::NO_ARGUMENTS))?;
         }
         JS_RunGC(runtime);
-        let words = value::Text::of(context, value::get(context, script, c"lastWords")).ok_or("the bundle has no lastWords")?;
+        let words =
+            value::Text::of(context, value::get(context, script, c"lastWords")).ok_or("the bundle has no lastWords")?;
         let Root { magic, runtime: kept, context: in_use, main, last_words, last_words_length, .. } = root();
         (*magic, *kept, *in_use, *main) = (MAGIC, runtime, context, value::get(context, script, c"main"));
         (*last_words, *last_words_length) = (words.pointer().cast(), words.bytes().len());
@@ -65,7 +67,9 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
 unsafe fn add(context: *mut JSContext, object: JSValue, functions: &[(&CStr, c_int, value::Native)]) {
     for (name, arity, function) in functions {
         // SAFETY: the functions live as long as the executable.
-        let value = unsafe { JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0) };
+        let value = unsafe {
+            JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0)
+        };
         value::set(context, object, name, value);
     }
 }
@@ -88,7 +92,8 @@ fn check(context: *mut JSContext, result: JSValue) -> Result<(), String> {
     Ok(())
 }
 
-/// Compiled by an engine of its own, on the C library's allocator: the heap holds neither source nor what the compiler left.
+/// Compiled by an engine of its own, on the C library's allocator: the heap holds neither source nor what the compiler
+/// left.
 pub fn compile(mut source: Vec<u8>) -> Result<Vec<u8>, String> {
     source.push(0);
     // SAFETY: the source ends with a NUL; the bytecode is copied before anything else happens.
@@ -98,7 +103,12 @@ pub fn compile(mut source: Vec<u8>) -> Result<Vec<u8>, String> {
         let code = JS_Eval(context, source.as_ptr().cast(), (source.len() - 1) as size_t, c"podwire".as_ptr(), flags);
         check(context, code)?;
         let mut length = 0;
-        let bytes = JS_WriteObject(context, &mut length, code, (JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE | JS_WRITE_OBJ_STRIP_DEBUG) as c_int);
+        let bytes = JS_WriteObject(
+            context,
+            &mut length,
+            code,
+            (JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE | JS_WRITE_OBJ_STRIP_DEBUG) as c_int,
+        );
         Ok(slice::from_raw_parts(bytes, length as usize).to_vec())
     }
 }
@@ -128,14 +138,17 @@ fn write(out: &CStr) -> Result<(), String> {
     let mut executable = file::read(c"/proc/self/exe")?;
     let offset = offset_of(&executable, region::start()).ok_or("the region is in no segment of the executable")?;
     // SAFETY: the region is SIZE bytes of this process, which nobody writes now.
-    executable[offset..offset + SIZE].copy_from_slice(unsafe { slice::from_raw_parts(region::start() as *const u8, SIZE) });
+    executable[offset..offset + SIZE]
+        .copy_from_slice(unsafe { slice::from_raw_parts(region::start() as *const u8, SIZE) });
     file::write(out, &executable)
 }
 
 /// Where in an ELF file (elf.h, Elf64_Ehdr and Elf64_Phdr) the byte with this address is.
 fn offset_of(file: &[u8], address: usize) -> Option<usize> {
     const PT_LOAD: usize = 1;
-    let word = |at: usize, size: usize| file.get(at..at + size).map(|bytes| bytes.iter().rev().fold(0, |number, &byte| number << 8 | byte as usize));
+    let word = |at: usize, size: usize| {
+        file.get(at..at + size).map(|bytes| bytes.iter().rev().fold(0, |number, &byte| number << 8 | byte as usize))
+    };
     let (table, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
     (0..count).map(|n| table + n * size).find_map(|entry| {
         let (offset, start, length) = (word(entry + 8, 8)?, word(entry + 16, 8)?, word(entry + 32, 8)?);

@@ -112,7 +112,8 @@ impl Text {
         }
     }
 
-    /// Half of a surrogate pair, which UTF-8 has no form for, becomes U+FFFD, as TextEncoder has it; of the same length.
+    /// Half of a surrogate pair, which UTF-8 has no form for, becomes U+FFFD, as TextEncoder has it; of the same
+    /// length.
     fn replace_surrogates(&self) {
         // SAFETY: the copy is ours.
         let bytes = unsafe { slice::from_raw_parts_mut(self.start, self.length) };
@@ -197,7 +198,9 @@ pub fn object_of(context: *mut JSContext, functions: &[(&CStr, c_int, Native)]) 
     let object = unsafe { JS_NewObject(context) };
     for (name, arity, function) in functions {
         // SAFETY: as above.
-        let value = unsafe { JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0) };
+        let value = unsafe {
+            JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0)
+        };
         set(context, object, name, value);
     }
     object

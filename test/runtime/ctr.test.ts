@@ -1,4 +1,8 @@
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { executable } from "../harness/paths.ts";
+import { imageName } from "./image.ts";
 import { Containerd, available, loadConf, Machine, Node, type NetworkList, type Outside } from "./harness.ts";
 
 const programs = ["containerd", "ctr", "runc", "busybox", "tar"];
@@ -50,5 +54,23 @@ describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni
     await containerd.must("task", "kill", "--signal", "SIGKILL", "server");
     await server;
     expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("works inside a container under containerd's default seccomp profile", async () => {
+    const dataDir = join(machine.folder, "leases");
+    const config = { cniVersion: "1.0.0", name: "net", ipam: { type: "host-local", dataDir: "/leases", subnet: "10.77.0.0/24" } };
+    mkdirSync(dataDir);
+    writeFileSync(join(dataDir, "config"), JSON.stringify(config));
+    const mounts = [`type=bind,src=${dirname(executable)},dst=/bin/podwire,options=rbind:ro`, `type=bind,src=${dataDir},dst=/leases,options=rbind:rw`];
+    const variables = "CNI_CONTAINERID=one CNI_NETNS=/nowhere CNI_IFNAME=eth0 CNI_PATH=/bin/podwire";
+    const inside = async (verb: string) =>
+      containerd.ctr(["run", "--rm", "--seccomp", "--snapshotter", "native", "--cgroup", `${machine.cgroup}/confined`,
+        ...mounts.flatMap((mount) => ["--mount", mount]), imageName, "confined",
+        "sh", "-c", `grep -q "Seccomp:.2" /proc/self/status || echo unconfined; ${variables} CNI_COMMAND=${verb} exec -a host-local /bin/podwire/podwire </leases/config`]);
+    expect(await inside("VERSION")).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('"supportedVersions"') as unknown, stderr: "" });
+    const { exitCode, stdout } = await inside("ADD");
+    expect({ exitCode, result: JSON.parse(stdout) as object }).toMatchObject({ exitCode: 0, result: { ips: [{ address: "10.77.0.2/24" }] } });
+    expect(await inside("DEL")).toMatchObject({ exitCode: 0, stdout: "" });
+    expect(readdirSync(join(dataDir, "net"))).toEqual(expect.not.arrayContaining(["10.77.0.2"]));
   });
 });

@@ -7,7 +7,7 @@ import { execa } from "execa";
 /** The image of every container of the tests: busybox, asleep unless told otherwise. */
 export const imageName = "podwire.test/busybox:1";
 
-const applets = ["sh", "sleep", "ip", "ping", "wget", "httpd", "true"];
+const applets = ["sh", "sleep", "ip", "ping", "wget", "httpd", "true", "grep"];
 
 /** Writes an OCI archive of a busybox image to `folder` and returns its path. */
 export async function writeImage(folder: string): Promise<string> {
