@@ -63,7 +63,8 @@ export const hasRecord = (folder: LeaseFolder, owner: LeaseOwner): boolean => ex
 export function writeRecord(folder: LeaseFolder, { owner, ips, marker, knowledge }: LeaseRecord): void {
   const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
   const json = {
-    ...owner,
+    containerId: owner.containerId,
+    ifname: owner.ifname,
     ips: ips.map(formatIp),
     marker,
     ...(knowledge && {

@@ -3,6 +3,7 @@ import { findStat, withFile } from "./file.ts";
 import * as linux from "./linux.ts";
 import { findSockopt, socket } from "./socket.ts";
 import { complain } from "./stderr.ts";
+import { print } from "./stdout.ts";
 
 const SELF = "/proc/thread-self/ns/net";
 /** linux/magic.h */
@@ -55,7 +56,9 @@ function goBack(own: number): void {
   try {
     linux.setns(own, linux.CLONE_NEWNET);
   } catch (error) {
-    complain(`podwire: cannot return to the host's network namespace: ${error}\n`);
+    const msg = `cannot return to the host's network namespace: ${error}`;
+    complain(`podwire: ${msg}\n`);
+    print(JSON.stringify({ cniVersion: "1.1.0", code: 999, msg }));
     linux.exit(1);
   }
 }
