@@ -23,8 +23,11 @@ DESTDIR ?=
 BINDIR ?= /opt/cni/bin
 # One test file or folder: make test ONLY=test/executable/bridge.test.ts
 ONLY ?=
+INPUTS ?= 100000
+FUZZ ?=
+FUZZ_TARGET := .cache/fuzz/target
 
-.PHONY: build check lint types unit test demo bench reference packages install clean
+.PHONY: build check lint types unit test fuzz demo bench reference packages install clean
 
 build: $(OUT)
 
@@ -70,8 +73,16 @@ packages:
 reference: packages
 	@test/runner/reference
 
-test: lint types build reference
+test: lint types build reference $(FUZZ_TARGET)
 	@node --import tsx test/runner/run.ts $(ONLY)
+
+# The host and the engine under AddressSanitizer, over a simulated machine: make fuzz INPUTS=1000000 FUZZ="--seed 7".
+fuzz: $(FUZZ_TARGET) .cache/podwire.js
+	@$(FUZZ_TARGET) .cache/podwire.js test/fuzz/recorded.txt --inputs $(INPUTS) $(FUZZ)
+
+$(FUZZ_TARGET): $(ENGINE_SOURCES) $(wildcard test/fuzz/*.rs) test/fuzz/build
+	@mkdir -p $(dir $@)
+	@test/fuzz/build $(CARGO) $@
 
 demo: build packages
 	@test/runner/isolated node --import tsx test/demo.ts

@@ -117,8 +117,14 @@ const uniqueIps = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((oth
 /** The next hop every pod has in link-local mode: nobody has this address, the host veth answers for it. */
 const LINK_LOCAL_GATEWAY = parseIp("169.254.1.1")!;
 
-const linkLocalGateway = (family: Family, hostMac: string): Ip =>
-  family === 4 ? LINK_LOCAL_GATEWAY : eui64LinkLocal(hostMac);
+function linkLocalGateway(family: Family, hostMac: string): Ip {
+  if (family === 4) return LINK_LOCAL_GATEWAY;
+  if (hostMac !== "") return eui64LinkLocal(hostMac);
+  throw new CniError(
+    Code.InvalidConfig,
+    "prevResult.interfaces: the host's end of the veth pair has no MAC address, which tells the IPv6 gateway",
+  );
+}
 
 /** The lease as a link-local pod has it: single addresses, and a default route per family through the host veth. */
 function viaLinkLocal({ ips, routes }: Lease, hostMac: string): Pick<Plan, "ips" | "routes"> {
@@ -167,7 +173,7 @@ function linkLocalSides(ips: ResultIp[], routes: ResultRoute[], { hostVeth, host
             ]
           : []),
       ],
-      addresses: v6 ? [{ prefix: { ip: eui64LinkLocal(hostMac), length: 64 } }] : [],
+      addresses: v6 ? [{ prefix: { ip: linkLocalGateway(6, hostMac), length: 64 } }] : [],
       routes: ips.map(({ address }) => ({ dst: address, ...(address.ip.family === 4 && { scope: RT_SCOPE.LINK }) })),
     },
   };

@@ -16,6 +16,7 @@ import { assertConvertible } from "../cni/versions.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { randomMac } from "../kernel/random.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
+import { parseMac } from "../net/mac.ts";
 import { attempt } from "./attempt.ts";
 import { containerFields, mapsPorts } from "./container-plan.ts";
 import { chooseIpam, type Ipam } from "./ipam.ts";
@@ -164,7 +165,7 @@ function subjectOf(
     owner,
     netns: call.netns,
     hostVeth,
-    hostMac: veth?.entry.mac ?? "",
+    hostMac: parseMac(veth?.entry.mac ?? "") ?? "",
     podMac: pod.mac ?? "",
     bridgeMac: bridge?.mac ?? "",
     vlanMac: "",

@@ -30,6 +30,15 @@ describe("host-local by itself", () => {
     expect([error.code, error.msg]).toEqual([50, expect.stringContaining("no lease can be written there")]);
   });
 
+  test("keeps of the call the owner alone, whatever else it carries: no configuration, no prevResult", async () => {
+    const node = await Node.create();
+    const prevResult = { cniVersion: "1.1.0", ips: [{ address: "10.1.1.2/24", gateway: "10.1.1.1" }] };
+    await node.succeed("ADD", call(node, "c1", undefined, { prevResult, args: { secret: "hidden" } }));
+    const [record] = Object.entries(node.leases({ all: true })).filter(([path]) => path.endsWith("c1:eth0")).map(([, text]) => text);
+    expect(JSON.parse(record!)).toEqual({ containerId: "c1", ifname: "eth0", ips: ["10.9.0.2"], marker: expect.any(String) as unknown });
+    await node.succeed("DEL", call(node, "c1"));
+  });
+
   test("podwire's own namespace is refused before anything is done, unless the override says so", async () => {
     const node = await Node.create();
     const own = { ...call(node, "c1"), netns: node.path };

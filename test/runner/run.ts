@@ -8,7 +8,7 @@ const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
 /** The kinds of test each run of vitest covers. */
-const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"]];
+const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"], ["fuzz"]];
 
 interface Report {
   numPassedTests: number;
