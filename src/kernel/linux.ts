@@ -25,6 +25,8 @@ const ENOENT = 2;
 const EINTR = 4;
 const EAGAIN = 11;
 const ENOTDIR = 20;
+const EINVAL = 22;
+const ENAMETOOLONG = 36;
 
 /** The result of a call, or its SystemError. */
 export function check(result: number, syscall: string, target = ""): number {
@@ -73,10 +75,13 @@ export const sleep = (microseconds: number): void => void host.sleep(microsecond
 const F_OK = 0;
 const X_OK = 1;
 const W_OK = 2;
+/** What access(2) says of a path at which nothing is, or, too long or with a NUL in it, nothing can be. */
+const NOTHING_THERE = [-ENOENT, -ENOTDIR, -ENAMETOOLONG, -EINVAL];
+
 /** Whether something is there; where that cannot be told (EACCES, EIO), it is a SystemError. */
 export function exists(path: string): boolean {
   const result = host.access(path, F_OK);
-  return result !== -ENOENT && result !== -ENOTDIR && check(result, "access", path) === 0;
+  return !NOTHING_THERE.includes(result) && check(result, "access", path) === 0;
 }
 export const isExecutable = (path: string): boolean => host.access(path, X_OK) === 0;
 /** True when files can be made in a directory: write and search permission, on a file system that is not read-only. */
