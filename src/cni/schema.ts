@@ -20,8 +20,7 @@ import type { Invocation, JsonObject } from "./invocation.ts";
  * Keys match in any case at every depth, the later of two spellings wins, `null` is the same as absent and unknown keys
  * are ignored, as in Go. Top-level keys must be optional or have a default where DEL reads the schema.
  *
- * This is not zod because zod costs every call 2 ms (a third of an ADD): constructing some eighty schema objects and
- * running them once, cold. The tests hold it to zod's verdicts on random input.
+ * The tests hold it to zod's verdicts on random input.
  */
 export interface Schema<T = unknown> {
   /** The typed value of what was written (undefined: nothing was); what is wrong is added to `wrong`, and the value then is of no use. */

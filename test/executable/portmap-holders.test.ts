@@ -113,7 +113,7 @@ describe.each(theirs.flatMap((their) => backends.map((our) => [their, our] as co
   });
 });
 
-/** What README says to do by hand: by family, what takes the port away from a container that is no more. */
+/** What conf/README.md says to do by hand: by family, what takes the port away from a container that is no more. */
 const byHand = {
   nftables: `for f in ip ip6; do nft delete rule $f cni_hostport hostports handle $(nft -a list table $f cni_hostport | sed -n 's/.*dport 8080.* handle //p'); done`,
   iptables: `for t in iptables ip6tables; do $t -t nat -F $($t-save -t nat | sed -n 's/^:\\(CNI-DN-[^ ]*\\).*/\\1/p'); done`,

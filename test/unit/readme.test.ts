@@ -1,55 +1,113 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { expect, test } from "vitest";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { commands } from "../../src/cli/commands.ts";
 import { Code } from "../../src/cni/error.ts";
+import { versions } from "../../src/cni/versions.ts";
+import { pluginNames } from "../../src/plugins/registry.ts";
+import { files, text as sourceText } from "./source.ts";
+
+// The documents are read by people who have nothing else: what they name must exist, and what exists must be named.
 
 const root = join(import.meta.dirname, "../..");
 const text = (path: string): string => readFileSync(join(root, path), "utf8");
+const documents = ["README.md", "conf/README.md", "src/README.md", "test/README.md"];
 const readme = text("README.md");
-const unmentioned = (words: string[], as: (word: string) => string): string[] =>
-  words.filter((word) => !readme.includes(as(word)));
+const all = documents.map(text).join("\n");
+const unmentioned = (words: readonly string[], as: (word: string) => string, where = readme): string[] =>
+  words.filter((word) => !where.includes(as(word)));
 
-// README.md is the only reference for keys, files and commands, so it must not lag behind.
-test("README names every file of conf/", () => {
-  expect(unmentioned(readdirSync(join(root, "conf")), (file) => `\`${file}\``)).toEqual([]);
+/** What is not an example, with the lines of the document it came from. */
+const prose = (path: string): string => text(path).replace(/^ {4}.*$/gm, "");
+
+/** The names by which headings are linked to, as GitHub makes them. */
+const anchors = (path: string): string[] =>
+  [...text(path).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+
+describe("README", () => {
+  test("can be read in one go", () => {
+    expect(readme.split("\n").length - 1).toBeLessThanOrEqual(200);
+  });
+
+  test("lists the plugins there are", () => {
+    const table = /\| name \| what it is \|\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(readme)![1]!;
+    const listed = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name!);
+    expect(listed.toSorted()).toEqual(pluginNames.toSorted());
+  });
+
+  test("names every version of the protocol", () => {
+    const sentence = /^It speaks CNI .*$/m.exec(readme)![0];
+    expect(sentence.match(/\d+\.\d+\.\d+/g)).toEqual(versions);
+  });
+
+  test("explains every error code that is used", () => {
+    const used = Object.entries(Code)
+      .filter(([name]) => files.some((path) => sourceText(path).includes(`Code.${name}`)))
+      .map(([, code]) => String(code));
+    expect(used.length).toBeGreaterThan(6);
+    expect(unmentioned(used, (code) => `\n| ${code} | `)).toEqual([]);
+  });
+
+  test("names every command of the executable, and none that is not there", () => {
+    const names = commands.map(({ name }) => name);
+    expect(unmentioned(names, (name) => `podwire ${name}`)).toEqual([]);
+    const calls = /(?:`|dist\/|^ {4}(?:docker exec \S+ )?)podwire ([a-z]+)(?![-\w])/gm;
+    const named = [...all.matchAll(calls)].map(([, name]) => name!);
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((name) => !names.includes(name))).toEqual([]);
+  });
 });
 
-test("README names every key of the configuration", () => {
-  const sources = [
-    "plugins/bridge.ts",
-    "plugins/ptp.ts",
-    "plugins/container-plan.ts",
-    "plugins/port-mappings.ts",
-    "ipam/config.ts",
-    "cni/config.ts",
-  ];
-  const declared = sources.flatMap((path) => [
-    ...text(`src/${path}`).matchAll(
-      /\b(\w+): (?:flag|optional|optionalOrEmpty|orElse|integer|conditions\b|requested\b)/g,
-    ),
-  ]);
-  const keys = [...new Set(declared.map((match) => match[1]!))].filter((key) => key !== "requests");
-  expect(keys.length).toBeGreaterThan(40);
-  expect(keys.filter((key) => !new RegExp(`\`[^\`]*\\b${key}\\b[^\`]*\``).test(readme))).toEqual([]);
+describe("conf/README.md", () => {
+  test("names every file of the folder", () => {
+    const others = readdirSync(join(root, "conf")).filter((file) => file !== "README.md");
+    expect(others.length).toBeGreaterThan(10);
+    expect(unmentioned(others, (file) => `\`${file}\``, text("conf/README.md"))).toEqual([]);
+  });
 });
 
-test("README names only make targets that exist", () => {
-  const targets = new Set([...text("Makefile").matchAll(/^([a-z]+):/gm)].map((match) => match[1]!));
-  const named = [...readme.matchAll(/(?:`|^ {4})make ([a-z]+)/gm)].map((match) => match[1]!);
-  expect(named.length).toBeGreaterThan(8);
-  expect(named.filter((target) => !targets.has(target))).toEqual([]);
+describe("src/README.md and test/README.md", () => {
+  test.each(["src", "test"])("%s/README.md names every folder beside it", (folder) => {
+    const entries = readdirSync(join(root, folder), { withFileTypes: true });
+    const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    expect(names.length).toBeGreaterThan(8);
+    expect(unmentioned(names, (name) => `\`${name}\``, text(`${folder}/README.md`))).toEqual([]);
+  });
 });
 
-test("README explains every error code that is used", () => {
-  const used = Object.entries(Code)
-    .filter(([name]) => sourceUses(name))
-    .map(([, code]) => String(code));
-  expect(unmentioned(used, (code) => `\n| ${code} | `)).toEqual([]);
+describe.each(documents)("%s", (path) => {
+  test("has lines of at most 160 characters", () => {
+    expect(text(path).split("\n").filter((line) => line.length > 160)).toEqual([]);
+  });
+
+  test("links to what is there", () => {
+    const links = [...prose(path).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!);
+    const inside = links.filter((link) => !link.startsWith("https://"));
+    expect(inside.length).toBeGreaterThan(4);
+    const dead = inside.filter((link) => {
+      const [file, anchor] = link.split("#") as [string, string?];
+      const target = file === "" ? path : join(dirname(path), file);
+      return !existsSync(join(root, target)) || (anchor !== undefined && !anchors(target).includes(anchor));
+    });
+    expect(dead).toEqual([]);
+  });
+
+  test("names only files, folders and make targets that are there", () => {
+    const words = text(path).matchAll(/(?:^|[\s`(])((?:src|test|conf|\.ci)\/[\w./*-]+)/gm);
+    const paths = [...words].map(([, name]) => name!.replace(/[.,]$/, "")).filter((name) => !name.includes("*"));
+    expect(paths.filter((name) => !existsSync(join(root, name)))).toEqual([]);
+    const targets = new Set([...text("Makefile").matchAll(/^([a-z]+):/gm)].map(([, target]) => target!));
+    const named = [...text(path).matchAll(/(?:`|^ {4})make ([a-z]+)/gm)].map(([, target]) => target!);
+    expect(named.filter((target) => !targets.has(target))).toEqual([]);
+  });
 });
 
-function sourceUses(name: string): boolean {
-  const files = readdirSync(join(root, "src"), { recursive: true })
-    .map(String)
-    .filter((path) => path.endsWith(".ts"));
-  return files.some((path) => text(`src/${path}`).includes(`Code.${name}`));
-}
+test("the documents name every make target a person would use", () => {
+  const targets = /^\.PHONY: (.*)$/m.exec(text("Makefile"))![1]!.split(" ");
+  expect(unmentioned(targets, (target) => `make ${target}`, all)).toEqual([]);
+});
