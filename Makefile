@@ -9,11 +9,12 @@ ENGINE_SOURCES := $(wildcard src/engine/*.rs) src/engine/Cargo.toml src/engine/C
 # The engine is linked static, at fixed addresses, with musl: its heap is made at build time and stays where it is.
 ENGINE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 ENGINE_CC ?= musl-gcc
+ENGINE_MORE ?=
 ENGINE := .cache/engine/$(ENGINE_TARGET)/release/engine
 ENGINE_FLAGS := -C linker=$(ENGINE_CC) -C relocation-model=static -C target-feature=+crt-static \
 	-C link-arg=-Wl,-Bstatic -C link-arg=-Wl,--start-group -C link-arg=-lc -C link-arg=-lgcc -C link-arg=-Wl,--end-group \
 	-C link-arg=-Wl,--entry=podwire_start \
-	--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(HOME)=~
+	--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(HOME)=~ $(ENGINE_MORE)
 # Where another architecture is built, what runs its programs: the finished engine makes its own heap.
 RUNNER ?=
 CARGO ?= cargo
@@ -27,7 +28,7 @@ INPUTS ?= 100000
 FUZZ ?=
 FUZZ_TARGET := .cache/fuzz/target
 
-.PHONY: build check lint types unit test fuzz demo bench reference packages install clean
+.PHONY: build check lint types unit test fuzz arm64 demo bench reference packages install clean
 
 build: $(OUT)
 
@@ -73,7 +74,7 @@ packages:
 reference: packages
 	@test/runner/reference
 
-test: lint types build reference $(FUZZ_TARGET)
+test: lint types build reference arm64 $(FUZZ_TARGET)
 	@node --import tsx test/runner/run.ts $(ONLY)
 
 # The host and the engine under AddressSanitizer, over a simulated machine: make fuzz INPUTS=1000000 FUZZ="--seed 7".
@@ -83,6 +84,10 @@ fuzz: $(FUZZ_TARGET) .cache/podwire.js
 $(FUZZ_TARGET): $(ENGINE_SOURCES) $(wildcard test/fuzz/*.rs) test/fuzz/build
 	@mkdir -p $(dir $@)
 	@test/fuzz/build $(CARGO) $@
+
+# The same tree for arm64, run by qemu-user; says so where it cannot be built.
+arm64: packages $(MODULES)
+	@test/runner/arm64 $(CARGO)
 
 demo: build packages
 	@test/runner/isolated node --import tsx test/demo.ts

@@ -3,6 +3,7 @@ use crate::sys;
 use crate::value::{self, Args, Text};
 use core::ffi::{CStr, c_int};
 use core::ptr::null;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::errno::{EINVAL, ENOENT};
 use linux_raw_sys::general::{AT_FDCWD, AT_REMOVEDIR, O_CLOEXEC, timespec};
 use rquickjs_sys::*;
@@ -36,6 +37,18 @@ macro_rules! calls {
     };
 }
 
+/// Whether something was written to standard output.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+pub fn has_answered() -> bool {
+    ANSWERED.load(Relaxed)
+}
+
+/// A run begins: in the fuzz target it is one of many.
+pub fn forget_answers() {
+    ANSWERED.store(false, Relaxed);
+}
+
 /// Paths that are relative are so to the current directory.
 const HERE: isize = AT_FDCWD as isize;
 
@@ -45,7 +58,11 @@ pub static CALLS: &[Call] = calls! {
     c"open" (path, flags, mode) => sys!(__NR_openat, HERE, path.value, flags.value | O_CLOEXEC as usize, mode.value);
     c"close" (fd) => sys!(__NR_close, fd.value);
     c"read" (fd, into) => sys!(__NR_read, fd.value, into.value, into.length);
-    c"write" (fd, bytes) => sys!(__NR_write, fd.value, bytes.value, bytes.length);
+    c"write" (fd, bytes) => {
+        let count = sys!(__NR_write, fd.value, bytes.value, bytes.length);
+        ANSWERED.fetch_or(fd.value == 1 && count > 0, Relaxed);
+        count
+    };
     c"fsync" (fd) => sys!(__NR_fsync, fd.value);
     c"ftruncate" (fd, length) => sys!(__NR_ftruncate, fd.value, length.value);
     c"link" (from, to) => sys!(__NR_linkat, HERE, from.value, HERE, to.value, 0);
@@ -105,8 +122,7 @@ pub unsafe extern "C" fn call(
     // SAFETY: the engine's own arguments.
     let args = unsafe { Args::new(context, count, values) };
     let mut given = [Given::default(); 5];
-    let mut texts = [const { None::<Text> }; 2];
-    let mut next = 0;
+    let mut texts = [const { None::<Text> }; 5];
     for (at, slot) in given.iter_mut().enumerate().take(call.arity as usize) {
         if let Some(number) = args.number(at) {
             slot.value = number as usize;
@@ -118,8 +134,7 @@ pub unsafe extern "C" fn call(
                 return value::from_number(-(EINVAL as i64));
             }
             *slot = Given { value: text.pointer() as usize, length: text.bytes().len() };
-            texts[next] = Some(text);
-            next += 1;
+            texts[at] = Some(text);
         }
     }
     if crate::is_making() {

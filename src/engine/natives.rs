@@ -5,6 +5,7 @@ use crate::value::{self, Args, Native, from_bytes, from_number, from_text};
 use core::cmp::Ordering;
 use core::ffi::{CStr, c_int, c_void};
 use core::slice;
+use linux_raw_sys::errno::{EINVAL, ENOENT};
 use rquickjs_sys::*;
 use sha2::{Digest, Sha512};
 
@@ -137,8 +138,11 @@ fn includes_attributes(payload: &[u8], wanted: &[u8]) -> bool {
 fn run(args: &Args) -> Option<JSValue> {
     let (file, argv, environment) = (args.text(0)?, args.texts(1)?, args.texts(2)?);
     let input = args.bytes(3)?;
-    if crate::is_making() || !file.is_whole() {
-        return Some(from_number(-(linux_raw_sys::errno::ENOENT as i64)));
+    if !file.is_whole() {
+        return Some(from_number(-(EINVAL as i64)));
+    }
+    if crate::is_making() {
+        return Some(from_number(-(ENOENT as i64)));
     }
     let context = args.context;
     #[cfg(feature = "fuzz")]

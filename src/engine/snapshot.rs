@@ -42,9 +42,11 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
         let context = new_context(runtime);
         let global = JS_GetGlobalObject(context);
         let host = calls::object(context);
-        add(context, host, natives::HOST);
+        value::add_functions(context, host, natives::HOST);
         value::set(context, global, c"host", host);
-        value::set(context, global, c"primitives", value::object_of(context, natives::PRIMITIVES));
+        let primitives = JS_NewObject(context);
+        value::add_functions(context, primitives, natives::PRIMITIVES);
+        value::set(context, global, c"primitives", primitives);
         forget_random(context, global);
         let code = JS_ReadObject(context, bytecode.as_ptr(), bytecode.len() as size_t, JS_READ_OBJ_BYTECODE as c_int);
         check(context, JS_EvalFunction(context, code))?;
@@ -62,16 +64,6 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
         core::mem::forget(words);
     }
     Ok(())
-}
-
-unsafe fn add(context: *mut JSContext, object: JSValue, functions: &[(&CStr, c_int, value::Native)]) {
-    for (name, arity, function) in functions {
-        // SAFETY: the functions live as long as the executable.
-        let value = unsafe {
-            JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0)
-        };
-        value::set(context, object, name, value);
-    }
 }
 
 /// `Math.random` was seeded just now: it would give every process the same numbers.
@@ -163,6 +155,7 @@ pub fn run(argv: *const *const c_char, count: usize, environment: *const *const 
     // a call that is over before it would pay
     let is_brief = natives::c_strings(environment, variables).any(|entry| entry == c"CNI_COMMAND=VERSION");
     region::open(!is_brief);
+    calls::forget_answers();
     let (runtime, context, main) = (root().runtime, root().context, root().main);
     // SAFETY: the engine as `make` left it, in the one thread there is.
     unsafe {
@@ -175,8 +168,10 @@ pub fn run(argv: *const *const c_char, count: usize, environment: *const *const 
         if let Some(code) = value::number(context, code) {
             return code as i32;
         }
-        // nothing of script can be relied on any more
-        file::print(1, slice::from_raw_parts(root().last_words, root().last_words_length));
+        // nothing of script can be relied on any more; an answer that was given already stays the only one
+        if !calls::has_answered() {
+            file::print(1, slice::from_raw_parts(root().last_words, root().last_words_length));
+        }
         file::print(2, b"podwire: ");
         file::print(2, &value::describe_exception(context));
         file::print(2, b"\n");

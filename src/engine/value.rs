@@ -192,18 +192,15 @@ pub fn get(context: *mut JSContext, object: JSValue, name: &CStr) -> JSValue {
     unsafe { JS_GetPropertyStr(context, object, name.as_ptr()) }
 }
 
-/// An object with the functions as its properties.
-pub fn object_of(context: *mut JSContext, functions: &[(&CStr, c_int, Native)]) -> JSValue {
-    // SAFETY: the functions live as long as the executable.
-    let object = unsafe { JS_NewObject(context) };
+/// Gives an object the functions as properties.
+pub fn add_functions(context: *mut JSContext, object: JSValue, functions: &[(&CStr, c_int, Native)]) {
     for (name, arity, function) in functions {
-        // SAFETY: as above.
+        // SAFETY: the functions live as long as the executable.
         let value = unsafe {
             JS_NewCFunction2(context, Some(*function), name.as_ptr(), *arity, JSCFunctionEnum_JS_CFUNC_generic, 0)
         };
         set(context, object, name, value);
     }
-    object
 }
 
 /// Throws a TypeError that names the function.

@@ -22,8 +22,8 @@ export const O = {
 /** sys/file.h */
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
 const ENOENT = 2;
-const EINTR = 4;
-const EAGAIN = 11;
+export const EINTR = 4;
+export const EAGAIN = 11;
 const ENOTDIR = 20;
 const EINVAL = 22;
 const ENAMETOOLONG = 36;

@@ -1,10 +1,8 @@
 import { viewOf } from "../net/bytes.ts";
 import { host } from "./host.ts";
-import { check, restart } from "./linux.ts";
+import { check, EAGAIN, EINTR, restart } from "./linux.ts";
 
-/** asm-generic/errno-base.h and errno.h */
-const EINTR = 4;
-const EAGAIN = 11;
+/** asm-generic/errno.h */
 const ENOPROTOOPT = 92;
 /** linux/socket.h */
 const MSG_DONTWAIT = 0x40;

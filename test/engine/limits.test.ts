@@ -116,6 +116,12 @@ describe("memory", () => {
     expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: "last words", stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown });
   });
 
+  test("that runs out after the answer was printed adds nothing to it: one document stays one", () => {
+    const executable = executableOf("say({ answer: 1 }); const all = []; for (;;) all.push(new Uint8Array(16 << 20))");
+    const { status, stdout, stderr } = spawnSync(executable, [], { encoding: "utf8" });
+    expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: '{"answer":1}\n', stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown });
+  });
+
   test("that small objects fill is refused as well, in bounded time", () => {
     const executable = executableOf('let caught; try { const all = []; for (;;) all.push({ a: [1, {}] }); } catch (error) { caught = error === null ? "null" : error.message; } say(caught)');
     expect(["out of memory", "null"]).toContain(runScript(executable)[0]);

@@ -3,21 +3,23 @@ import { chmodSync, closeSync, mkdtempSync, openSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { executableOf, run } from "./engine.ts";
+import { executableOf as compile, machines, run } from "./engine.ts";
 
 const decode = "const text = primitives.decodeUtf8;";
 
-/** What `host.run` says of a shell script: status, whether it was killed for its deadline, and what it printed. */
-function shell(script: string, { input = "", deadlineMs = 10_000, env = ["PATH=/usr/bin:/bin"] } = {}) {
-  const executable = executableOf(`${decode}
-    const before = host.nanoseconds();
-    const ended = host.run("/bin/sh", ["sh", "-c", ${JSON.stringify(script)}], ${JSON.stringify(env)}, utf8(${JSON.stringify(input)}), ${deadlineMs});
-    if (typeof ended === "number") say({ errno: -ended });
-    else say({ ...ended, stdout: text(ended.stdout), stderr: text(ended.stderr), ms: (host.nanoseconds() - before) / 1e6 });`);
-  return run(executable)[0] as { status: number; timedOut: boolean; stdout: string; stderr: string; ms: number; errno?: number };
-}
+describe.each(machines)("a program on $name", (machine) => {
+  const executableOf = (body: string): string => compile(body, { machine });
 
-describe("a program", () => {
+  /** What `host.run` says of a shell script: status, whether it was killed for its deadline, and what it printed. */
+  function shell(script: string, { input = "", deadlineMs = 10_000, env = ["PATH=/usr/bin:/bin"] } = {}) {
+    const executable = executableOf(`${decode}
+      const before = host.nanoseconds();
+      const ended = host.run("/bin/sh", ["sh", "-c", ${JSON.stringify(script)}], ${JSON.stringify(env)}, utf8(${JSON.stringify(input)}), ${deadlineMs});
+      if (typeof ended === "number") say({ errno: -ended });
+      else say({ ...ended, stdout: text(ended.stdout), stderr: text(ended.stderr), ms: (host.nanoseconds() - before) / 1e6 });`);
+    return run(executable)[0] as { status: number; timedOut: boolean; stdout: string; stderr: string; ms: number; errno?: number };
+  }
+
   test("gets its input, its environment and nothing else; what it writes and its exit code come back", () => {
     const { status, timedOut, stdout, stderr } = shell("cat; /usr/bin/env; echo wrong >&2; exit 3", { input: "hello\n", env: ["A=1"] });
     expect({ status, timedOut, stderr }).toEqual({ status: 3 << 8, timedOut: false, stderr: "wrong\n" });

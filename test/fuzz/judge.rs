@@ -40,10 +40,12 @@ impl Worker {
                 self.find("last words, though there was memory", &complaints);
             }
             if stdout.len() > last_words.len() {
-                self.shared.note("last words after an answer");
+                self.find("last words after an answer", &said);
             }
         }
-        if let (Some(verb), false) = (verb, stdout_failed || is_last) {
+        // memory ran out while the answer was being written: what was written stays alone
+        let is_cut = code == 1 && plan.mappings.is_some() && json::has_number(said.as_bytes(), "code").is_none();
+        if let (Some(verb), false) = (verb, stdout_failed || is_last || is_cut) {
             self.judge_answer((&verb, code), &said, &complaints, is_sound);
         }
         stdout
