@@ -101,8 +101,8 @@ describe.each(documents)("%s", (path) => {
     const words = text(path).matchAll(/(?:^|[\s`(])((?:src|test|conf|\.ci)\/[\w./*-]+)/gm);
     const paths = [...words].map(([, name]) => name!.replace(/[.,]$/, "")).filter((name) => !name.includes("*"));
     expect(paths.filter((name) => !existsSync(join(root, name)))).toEqual([]);
-    const targets = new Set([...text("Makefile").matchAll(/^([a-z]+):/gm)].map(([, target]) => target!));
-    const named = [...text(path).matchAll(/(?:`|^ {4})make ([a-z]+)/gm)].map(([, target]) => target!);
+    const targets = new Set([...text("Makefile").matchAll(/^([a-z0-9]+):/gm)].map(([, target]) => target!));
+    const named = [...text(path).matchAll(/(?:`|^ {4})make ([a-z0-9]+)/gm)].map(([, target]) => target!);
     expect(named.filter((target) => !targets.has(target))).toEqual([]);
   });
 });
