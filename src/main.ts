@@ -1,6 +1,6 @@
 import { version } from "../package.json";
 import { commands } from "./cli/commands.ts";
-import { dispatch } from "./cni/dispatch.ts";
+import { dispatch } from "./protocol/dispatch.ts";
 import { Code, OUT_OF_MEMORY } from "./cni/error.ts";
 import { printJson } from "./cni/json.ts";
 import { newest, versions } from "./cni/versions.ts";

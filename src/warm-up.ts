@@ -1,4 +1,4 @@
-import { dispatch } from "./cni/dispatch.ts";
+import { dispatch } from "./protocol/dispatch.ts";
 import { concatBytes, encodeUtf8 } from "./net/bytes.ts";
 import { decodeMessages, encodeMessage } from "./netlink/message.ts";
 import { createVeth, decodeLink } from "./netlink/rtnetlink/link.ts";

@@ -1,6 +1,6 @@
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { RouteSpec } from "../netlink/rtnetlink/route.ts";
-import type { Ip, Prefix, Family } from "../net/ip.ts";
+import type { Family, Ip, Prefix } from "../net/ip.ts";
 
 /** Who an attachment belongs to: the triple that names it in every verb (SPEC.md, "Container attachments"). */
 export interface Owner {
@@ -38,31 +38,85 @@ export interface PortVlans {
   tagged: number[];
 }
 
-/** A Linux bridge, shared by attachments: made when missing, never removed. */
-export interface Bridge {
-  name: string;
-  mac: string;
-  /** set on a bridge that is made, compared with one that exists; absent: the kernel's default */
-  mtu?: number;
-  vlanFiltering: boolean;
-  promisc: boolean;
-  /** gateway addresses the bridge (or its VLAN interface) carries */
-  addresses: Prefix[];
-  forceAddress: boolean;
-  /** the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge */
-  vlanInterface?: { name: string; mac: string; vlans: PortVlans };
-}
-
-/** How the host veth is plugged into the bridge. */
+/** How a link is plugged into a bridge. */
 export interface BridgePort {
   hairpin: boolean;
   isolated: boolean;
   vlans?: PortVlans;
 }
 
-/** One end of the veth pair. */
+/** A Linux bridge, shared by attachments: made when missing, never removed. */
+export interface BridgePart {
+  kind: "bridge";
+  name: string;
+  mac: string;
+  /** set on a bridge that is made, compared with one that exists; absent: the kernel's default */
+  mtu?: number;
+  vlanFiltering: boolean;
+  promisc: boolean;
+}
+
+/** One end of a veth pair. */
 export interface VethEnd {
   name: string;
+  mac: string;
+}
+
+/** The attachment's own link: a veth pair from the host into the pod. */
+export interface VethPart {
+  kind: "veth";
+  host: VethEnd & { sysctls: Sysctl[] };
+  pod: VethEnd;
+  mtu?: number;
+  /** false: the pod's end stays down (disableContainerInterface) */
+  up: boolean;
+  /** the bridge the host's end is plugged into */
+  plug?: BridgePort & { bridge: string };
+}
+
+/** What the host has for the pod: addresses and routes of the host's end of its link, and forwarding. */
+export interface HostPart {
+  kind: "host";
+  addresses: LinkAddress[];
+  routes: Route[];
+  /** families whose forwarding is switched on, and never off */
+  forwarding: Family[];
+}
+
+/** What the pod's end of the link carries. */
+export interface PodPart {
+  kind: "pod";
+  link: VethEnd;
+  up: boolean;
+  sysctls: Sysctl[];
+  addresses: LinkAddress[];
+  routes: Route[];
+  /** permanent neighbours (address and MAC) */
+  neighbours: { ip: Ip; mac: string }[];
+}
+
+/** Gateway addresses that a bridge, or its VLAN interface, carries for all its pods: never removed. */
+export interface GatewaysPart {
+  kind: "gateways";
+  bridge: string;
+  addresses: Prefix[];
+  force: boolean;
+  /** the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge */
+  vlanInterface?: VethEnd & { vlans: PortVlans };
+}
+
+export type Backend = "iptables" | "nftables";
+
+/** Masquerades what leaves the pod for anything outside the subnet of its address. */
+export interface MasqueradePart {
+  kind: "masquerade";
+  backend: Backend;
+  addresses: Prefix[];
+}
+
+/** Drops frames from the host's end of the link whose source MAC is not this one. */
+export interface SpoofCheckPart {
+  kind: "spoofCheck";
   mac: string;
 }
 
@@ -77,8 +131,10 @@ export interface PortMapping {
   hostIp?: Ip;
 }
 
-export interface PortMappings {
-  backend: "nftables" | "iptables";
+/** Leads ports of the node to the pod; without mappings or addresses there is nothing to lead. */
+export interface PortsPart {
+  kind: "ports";
+  backend: Backend;
   mappings: PortMapping[];
   /** the pod's addresses the mappings lead to, at most one of each family, with their prefix length */
   addresses: Prefix[];
@@ -89,53 +145,31 @@ export interface PortMappings {
   conditions: { 4: string[]; 6: string[] };
 }
 
-/** What the host's firewall holds for one attachment. */
-export interface Firewall {
-  /** masquerade what leaves the pod for anything outside the subnet of its address */
-  masquerade?: { backend: "nftables" | "iptables"; addresses: Prefix[] };
-  /** drop frames from the host veth whose source MAC is not this one (bridge only) */
-  spoofCheck?: { mac: string };
-  portMappings?: PortMappings;
-}
+export type Part =
+  BridgePart | VethPart | HostPart | PodPart | GatewaysPart | MasqueradePart | SpoofCheckPart | PortsPart;
+export type PartName = Part["kind"];
+export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 
 /**
- * Everything one attachment needs to exist, in the host and in the pod, and nothing else: ADD applies it, CHECK
- * compares it, DEL and GC remove it.
+ * Everything one attachment needs to exist, in the host and in the pod, and nothing else, in the order in which it is
+ * made: ADD applies it, CHECK compares it, DEL and GC remove it.
  */
 export interface Attachment {
   owner: Owner;
   /** path of the pod's network namespace, as CNI_NETNS spelled it */
   netns: string;
-  veth: {
-    host: VethEnd;
-    pod: VethEnd;
-    mtu?: number;
-  };
-  bridge?: Bridge & { port: BridgePort };
-  pod: {
-    /** false: the pod's end stays down (disableContainerInterface) */
-    up: boolean;
-    sysctls: Sysctl[];
-    addresses: LinkAddress[];
-    routes: Route[];
-    /** permanent neighbours (address and MAC) */
-    neighbours: { ip: Ip; mac: string }[];
-  };
-  host: {
-    /** families whose forwarding is switched on */
-    forwarding: Family[];
-    /** on the host veth */
-    sysctls: Sysctl[];
-    addresses: LinkAddress[];
-    routes: Route[];
-  };
-  firewall: Firewall;
+  parts: Part[];
 }
 
+/** An attachment's part of that kind, if it has one. */
+export const findPart = <K extends PartName>(parts: readonly Part[], kind: K): PartOf<K> | undefined =>
+  parts.find((part): part is PartOf<K> => part.kind === kind);
+
 /** What only the kernel knows about links that were made or found: what ADD reports beyond its plan. */
-export interface Applied {
-  host: Link;
+export interface Made {
   bridge?: Link;
+  /** the host's end of the pair */
+  veth?: Link;
   /** `<bridge>.<vlan>` where the gateway addresses live there */
   vlanInterface?: Link;
 }

@@ -42,5 +42,14 @@ export const ownerLabel = ({ network, containerId, ifname }: Owner, maxBytes: nu
 export const hostVethName = ({ network, containerId, ifname }: Owner): string =>
   `veth${sha512(`${network}\0${containerId}\0${ifname}`).slice(0, 11)}`;
 
+/** IFLA_IFALIAS holds 255 bytes with the terminating zero; what `ip link` shows a person about a host veth. */
+const ALIAS_BYTES = 254 - "podwire ".length;
+
+/** The alias of the host's end of the owner's link. */
+export const linkAlias = (owner: Owner): string => `podwire ${ownerLabel(owner, ALIAS_BYTES)}`;
+
+/** What the aliases of all links of the network begin with. */
+export const networkAlias = (network: string): string => `podwire ${networkLabel(network, ALIAS_BYTES)} `;
+
 /** The owner a call is about. */
 export const ownerOf = ({ network, containerId, ifname }: Owner): Owner => ({ network, containerId, ifname });

@@ -1,4 +1,5 @@
 import { CniError, Code } from "../cni/error.ts";
+import type { Invocation } from "../cni/invocation.ts";
 import { cookieOfSocket, inNamespace, namespaceKind, openNamespace } from "../kernel/namespace.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import * as linux from "../kernel/linux.ts";
@@ -72,6 +73,13 @@ function judge(path: string): ReturnType<typeof namespaceKind> {
     throw error;
   }
 }
+
+/**
+ * CniError 8 for a call that names podwire's own namespace as the pod's, unless it was told to allow that: for plugins
+ * that do not open it.
+ */
+export const refuseOwnNamespace = ({ netns, netnsOverride }: Pick<Invocation, "netns" | "netnsOverride">): void =>
+  refuseOwn(namespaceKind(netns), netns, netnsOverride);
 
 function refuseOwn(kind: string, path: string, allowOwn: boolean): void {
   if (kind === "own" && !allowOwn) {

@@ -1,9 +1,9 @@
-import type { Lease } from "../ipam/liveness.ts";
+import type { Lease } from "../ipam/judgement.ts";
 import { listLeases } from "../ipam/reclaim.ts";
 import { findLstat, readDirectory } from "../kernel/file.ts";
 import { exists, S_IFDIR } from "../kernel/linux.ts";
 import { formatIp } from "../net/ip.ts";
-import { hostLiveness } from "../plugins/liveness.ts";
+import { hostLiveness } from "../node/liveness.ts";
 import { command } from "./command.ts";
 
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";

@@ -43,4 +43,9 @@ export interface Result {
   dns: Dns;
 }
 
+/** What IPAM gave, or an earlier plugin of a chain; empty for an attachment without addresses. */
+export type Addressing = Omit<Result, "interfaces">;
+
+export const noAddressing = (): Addressing => ({ ips: [], routes: [], dns: noDns() });
+
 export const noDns = (): Dns => ({ nameservers: [], domain: "", search: [], options: [] });

@@ -4,7 +4,8 @@ import { randomFraction } from "../kernel/random.ts";
 import { decodeUtf8, encodeUtf8, indexOfBytes } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { leasedAddresses, readLease } from "./folder.ts";
-import { asidePath, folderPath, type Holder, type LeaseFolder } from "./lease-folder.ts";
+import { asidePath } from "../node/record-folder.ts";
+import { folderPath, type Holder, type LeaseFolder } from "./lease-folder.ts";
 
 // Who holds what, from the last time that every lease file was read. podwire's own leases are found by their records,
 // so it need not be read again until somebody else (the reference) changed the folder. That shows in the folder's time

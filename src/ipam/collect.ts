@@ -3,8 +3,9 @@ import { findStat, namesIn, removeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { leasedAddresses, readLease } from "./folder.ts";
-import { pruneRecords } from "./knowledge.ts";
-import { asidePath, folderPath, type Holder, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
+import { pruneRecords } from "../node/record.ts";
+import { asidePath } from "../node/record-folder.ts";
+import { folderPath, type Holder, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
 import { explaining } from "./leases.ts";
 import { type LeaseStore, withStore } from "./store.ts";
 

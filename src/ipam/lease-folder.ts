@@ -1,12 +1,9 @@
 import { formatIp, type Ip } from "../net/ip.ts";
+import type { RecordFolder, RecordOwner } from "../node/record-folder.ts";
 
-/**
- * Where the leases of one network are: `<dataDir>/<network>`, which the reference host-local may use at the same time.
- */
-export interface LeaseFolder {
-  dataDir: string;
-  network: string;
-}
+/** `<dataDir>/<network>`, which the reference host-local may use at the same time. */
+export type LeaseFolder = RecordFolder;
+export type LeaseOwner = RecordOwner;
 
 /** Who has a lease; `ifname` is absent in files of old versions, which hold the container id alone. */
 export interface Holder {
@@ -14,11 +11,7 @@ export interface Holder {
   ifname?: string;
 }
 
-export type LeaseOwner = Required<Holder>;
-
 export const folderPath = ({ dataDir, network }: LeaseFolder): string => `${dataDir}/${network}`;
-/** What podwire knows besides: no network is named with a dot in front, so the reference never looks there. */
-export const asidePath = ({ dataDir, network }: LeaseFolder): string => `${dataDir}/.podwire/${network}`;
 export const leasePath = (folder: LeaseFolder, ip: Ip): string => `${folderPath(folder)}/${formatIp(ip)}`;
 export const cursorPath = (folder: LeaseFolder, set: number): string => `${folderPath(folder)}/last_reserved_ip.${set}`;
 

@@ -6,9 +6,10 @@ import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
 import type { HostLocalConfig } from "./config.ts";
 import { isHeldBy, leasedAddresses, readCursor, readLease, writeCursor } from "./folder.ts";
-import { draftPath, findRecord, type Knowledge, type LeaseRecord } from "./knowledge.ts";
+import { draftPath, findRecord, type Knowledge, type AttachmentRecord } from "../node/record.ts";
 import { folderPath, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
-import type { Lease, Liveness } from "./liveness.ts";
+import type { Lease } from "./judgement.ts";
+import type { Liveness } from "../node/liveness.ts";
 import { findRange, formatSet, type RangeSet } from "./range.ts";
 import { exhausted, listLeases, takeBack } from "./reclaim.ts";
 import { planRequests } from "./requests.ts";
@@ -95,9 +96,9 @@ const newRecord = (
   ips: Ip[],
   liveness: Liveness,
   knowledge: Knowledge | undefined,
-): LeaseRecord => ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
+): AttachmentRecord => ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
 
-function giveBack(store: LeaseStore, owner: LeaseOwner, taken: Candidate[], before: LeaseRecord | undefined): void {
+function giveBack(store: LeaseStore, owner: LeaseOwner, taken: Candidate[], before: AttachmentRecord | undefined): void {
   for (const { ip } of taken) store.release(ip, owner);
   if (before) store.remember(before);
   else store.forget(owner);

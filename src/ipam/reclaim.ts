@@ -2,8 +2,9 @@ import { Code, CniError } from "../cni/error.ts";
 import { compareIps } from "../net/ip.ts";
 import { leasedAddresses } from "./folder.ts";
 import type { LeaseFolder, LeaseOwner } from "./lease-folder.ts";
-import { findRecord } from "./knowledge.ts";
-import { judgeLease, type Lease, type Liveness } from "./liveness.ts";
+import { findRecord } from "../node/record.ts";
+import type { Liveness } from "../node/liveness.ts";
+import { judgeLease, type Lease } from "./judgement.ts";
 import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
 import type { LeaseStore } from "./store.ts";
 

@@ -9,10 +9,10 @@ import {
   ensureAside,
   findRecord,
   hasRecord,
-  type LeaseRecord,
+  type AttachmentRecord,
   removeRecord,
   writeRecord,
-} from "./knowledge.ts";
+} from "../node/record.ts";
 import { encodeLease, folderPath, type Holder, type LeaseFolder, type LeaseOwner, leasePath } from "./lease-folder.ts";
 import { withFolderLock } from "./lock.ts";
 
@@ -148,7 +148,7 @@ export class LeaseStore {
     return removeFile(leasePath(this.folder, ip));
   }
 
-  remember(record: LeaseRecord): void {
+  remember(record: AttachmentRecord): void {
     this.changed = true;
     writeRecord(this.folder, record);
   }

@@ -1,4 +1,4 @@
-import type { PortMapping, PortMappings } from "../attachment/attachment.ts";
+import type { Backend, PortMapping, PortsPart } from "../attachment/attachment.ts";
 import { ip } from "../cni/fields.ts";
 import {
   choice,
@@ -60,7 +60,7 @@ export function chooseBackend({
   externalSetMarkChain,
   conditionsV4,
   conditionsV6,
-}: Partial<Policy>): PortMappings["backend"] {
+}: Partial<Policy>): Backend {
   const needsIptables =
     externalSetMarkChain !== undefined || [conditionsV4, conditionsV6].some((list) => kindOf(list) === "iptables");
   return backend ?? (needsIptables ? "iptables" : "nftables");
@@ -89,24 +89,18 @@ export function portMappingComplaints(config: Partial<Policy>): Complaint[] {
   ];
 }
 
-/**
- * The pod's mappings as data, or undefined when there is nothing to map; `addresses` are the pod's, of which the first
- * of each family counts.
- */
-export function planPortMappings(config: PortMappingConfig, addresses: readonly Prefix[]): PortMappings | undefined {
-  const written = config.runtimeConfig?.portMappings;
-  if (!written?.length) return undefined; // most pods: nothing below has to run
+/** The pod's mappings as a part; `addresses` are the pod's, of which the first of each family counts. */
+export function planPorts(config: PortMappingConfig, addresses: readonly Prefix[]): PortsPart {
+  const written = config.runtimeConfig?.portMappings ?? [];
   const mappings = written.map(({ hostIP, ...rest }): PortMapping => ({ ...rest, ...(hostIP && { hostIp: hostIP }) }));
-  const usable = ([4, 6] as const).flatMap(
-    (family) => addresses.find(({ ip: { family: own } }) => own === family) ?? [],
-  );
   const concerns = (family: Family) => mappings.some(({ hostIp }) => !hostIp || hostIp.family === family);
-  const concerned = usable.filter(({ ip: { family } }) => concerns(family));
-  if (concerned.length === 0) return undefined;
   return {
+    kind: "ports",
     backend: chooseBackend(config),
     mappings: unique(mappings),
-    addresses: concerned,
+    addresses: ([4, 6] as const).flatMap((family) =>
+      concerns(family) ? (addresses.find(({ ip }) => ip.family === family) ?? []) : [],
+    ),
     snat: config.snat,
     masqAll: config.masqAll,
     markMasqBit: config.markMasqBit ?? 13,

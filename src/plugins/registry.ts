@@ -1,12 +1,18 @@
 import type { Plugin } from "../cni/invocation.ts";
-import { bridge } from "./bridge.ts";
-import { hostLocal } from "./host-local.ts";
-import { loopback } from "./loopback.ts";
-import { portmap } from "./portmap.ts";
-import { ptp } from "./ptp.ts";
-import { wiringPlugin } from "./wiring.ts";
+import { bridge } from "./interface/bridge.ts";
+import { hostLocal } from "./ipam/host-local.ts";
+import { loopback } from "./interface/loopback.ts";
+import { portmap } from "./chained/portmap.ts";
+import { ptp } from "./interface/ptp.ts";
+import { chainedPlugin, interfacePlugin } from "../verbs/plugin.ts";
 
-const plugins: readonly Plugin[] = [wiringPlugin(bridge), wiringPlugin(ptp), hostLocal, loopback, portmap];
+const plugins: readonly Plugin[] = [
+  interfacePlugin(bridge),
+  interfacePlugin(ptp),
+  hostLocal,
+  loopback,
+  chainedPlugin(portmap),
+];
 
 /** Names of the plugins this executable can be, which are the names of links to it and values of `type`. */
 export const pluginNames: readonly string[] = plugins.map(({ name }) => name);

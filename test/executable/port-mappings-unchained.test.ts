@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { defaultRoutes, dualStack } from "./configs.ts";
+import { bareEnvironment, defaultRoutes, dualStack, failure } from "./configs.ts";
 import { Node } from "./harness.ts";
+import { translations } from "./ports.ts";
 
 const config = (node: Node, plugin: string, more: object = {}) => ({
   cniVersion: "1.1.0",
@@ -62,5 +63,27 @@ describe.each(["bridge", "ptp"])("%s with port mappings of its own", (plugin) =>
     await node.succeed("ADD", { plugin, config: config(node, plugin, { ...mappings, capabilities: {} }), containerId: "plain", netns: pod });
     expect(await node.ruleset()).toEqual([]);
   });
-});
 
+  const byIptables = { backend: "iptables" };
+
+  test("by iptables: GC takes all chains of what is not valid, and leaves those of what is", async () => {
+    const node = await Node.create();
+    const [kept, lost] = [await node.pod(), await node.pod()];
+    const of = (hostPort: number) => ({ ...byIptables, runtimeConfig: { portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] } });
+    await node.succeed("ADD", { plugin, config: config(node, plugin, of(8080)), containerId: "kept", netns: kept });
+    const before = await translations(node);
+    await node.succeed("ADD", { plugin, config: config(node, plugin, of(8081)), containerId: "lost", netns: lost });
+    expect(await translations(node)).not.toBe(before);
+    // a runtime's GC has no runtimeConfig
+    const valid = { "cni.dev/valid-attachments": [{ containerID: "kept", ifname: "eth0" }] };
+    await node.succeed("GC", { plugin, config: config(node, plugin, { ...byIptables, ...valid }) });
+    expect(await translations(node)).toBe(before);
+  });
+
+  test("by iptables: STATUS is 50 where there is none, and says which tool is missing", async () => {
+    const node = await Node.create();
+    const ask = async (more: object = {}) => node.podwire("STATUS", { plugin, config: config(node, plugin, byIptables), ...more });
+    expect(await ask()).toMatchObject({ exitCode: 0, stdout: "" });
+    expect(failure(await ask({ env: bareEnvironment() }))).toMatchObject({ code: 50, msg: expect.stringContaining("iptables-save") as unknown });
+  });
+});

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseBase, readLogSettings, readType } from "../../src/cni/config.ts";
+import { parseBase, readLogSettings, readType } from "../../src/protocol/config.ts";
 import type { Invocation, JsonObject, Verb } from "../../src/cni/invocation.ts";
 import { quietLog } from "../../src/cni/log.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
-import { bridge } from "../../src/plugins/bridge.ts";
+import { bridge } from "../../src/plugins/interface/bridge.ts";
 import { findPlugin, pluginNames } from "../../src/plugins/registry.ts";
-import { ptp } from "../../src/plugins/ptp.ts";
+import { ptp } from "../../src/plugins/interface/ptp.ts";
 import { files, text, withoutComments } from "./source.ts";
 
 // conf/README.md is the reference of keys. What podwire reads is not listed anywhere: it is found out, by giving each
@@ -152,13 +152,13 @@ test("the readers of a configuration are those asked here", () => {
   const calls = /\b(?:parseConfig|parseLeniently|readConfig)\(/;
   const readers = files.filter((path) => calls.test(withoutComments(text(path))));
   expect(readers.toSorted()).toEqual([
-    "cni/config.ts",
-    "cni/delegate.ts", // what another plugin printed
     "cni/schema.ts",
     "ipam/config.ts",
-    "plugins/bridge.ts",
-    "plugins/portmap.ts",
-    "plugins/ptp.ts",
-    "plugins/wiring.ts", // `ipam.type` alone, before `read`
+    "ipam/delegate.ts", // what another plugin printed
+    "plugins/chained/portmap.ts",
+    "plugins/interface/bridge.ts",
+    "plugins/interface/ptp.ts",
+    "protocol/config.ts",
+    "verbs/plugin.ts", // `ipam.type` alone, before `read`
   ]);
 });

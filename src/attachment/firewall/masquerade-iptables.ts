@@ -23,7 +23,7 @@ import {
   replaceChain,
   tryRestoreNat,
 } from "./iptables.ts";
-import type { RegisterUndo } from "./traces.ts";
+import type { Undo } from "../undo.ts";
 
 // The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a
 // container and network: two interfaces share it, which is why a rule that decides nothing notes whose address is
@@ -71,12 +71,12 @@ const unique = (lines: readonly string[]): string[] => [...new Set(lines)];
  * Masquerades by iptables: one iptables-restore per family, and one look at the table where the container has a chain
  * already.
  */
-export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix[], undo: RegisterUndo): void {
+export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix[], undo: Undo): void {
   const used = families.filter((family) => ofFamily(addresses, family).length > 0);
   if (used.includes(6)) assertIptables([6]);
   for (const family of used) {
     const own = ofFamily(addresses, family);
-    undo(() =>
+    undo.push("remove iptables rules", () =>
       removeFamily(
         owner,
         family,

@@ -1,6 +1,8 @@
-import type { Lease, Subject } from "../../../src/plugins/plan.ts";
-import { planBridge } from "../../../src/plugins/bridge.ts";
-import { planPtp } from "../../../src/plugins/ptp.ts";
+import { findPart, type PartName, type PartOf } from "../../../src/attachment/attachment.ts";
+import type { Addressing } from "../../../src/cni/result.ts";
+import type { Plan, Subject } from "../../../src/verbs/plan.ts";
+import { planBridge } from "../../../src/plugins/interface/bridge.ts";
+import { planPtp } from "../../../src/plugins/interface/ptp.ts";
 import { type Ip, parseIp, parsePrefix, type Prefix } from "../../../src/net/ip.ts";
 
 export const ip = (text: string): Ip => parseIp(text)!;
@@ -41,12 +43,15 @@ export const subject: Subject = {
   vlanMac: "02:00:00:00:00:04",
 };
 
+/** The part of that kind. */
+export const part = <K extends PartName>({ attachment }: Plan, kind: K): PartOf<K> => findPart(attachment.parts, kind)!;
+
 /** A lease of these addresses, each with the gateway after it ("" for none). */
-export const lease = (addresses: [address: string, gateway: string][], routes: Lease["routes"] = []): Lease => ({
+export const lease = (addresses: [address: string, gateway: string][], routes: Addressing["routes"] = []): Addressing => ({
   ips: addresses.map(([address, gateway]) => ({ address: prefix(address), ...(gateway && { gateway: ip(gateway) }) })),
   routes,
   dns: { nameservers: [], domain: "", search: [], options: [] },
 });
 
-export const bridgeOf = (more: Partial<BridgeConfig>, of: Lease) => planBridge({ ...bridgeDefaults, ...more }, subject, of);
-export const ptpOf = (more: Partial<PtpConfig>, of: Lease) => planPtp({ ...ptpDefaults, ...more }, subject, of);
+export const bridgeOf = (more: Partial<BridgeConfig>, of: Addressing) => planBridge({ ...bridgeDefaults, ...more }, subject, of);
+export const ptpOf = (more: Partial<PtpConfig>, of: Addressing) => planPtp({ ...ptpDefaults, ...more }, subject, of);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { waitForDelivery } from "../../../src/attachment/readiness.ts";
+import { waitForDelivery } from "../../../src/attachment/link/readiness.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../../src/kernel/netlink.ts";
 import { addAddress } from "../../../src/netlink/rtnetlink/address.ts";
 import { createVeth, decodeLink, deleteLink, getLink, setLink } from "../../../src/netlink/rtnetlink/link.ts";

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { vlanMessages } from "../../../src/attachment/bridge.ts";
+import { vlanMessages } from "../../../src/attachment/link/port.ts";
+import { findPart } from "../../../src/attachment/attachment.ts";
 import type { Message } from "../../../src/netlink/message.ts";
 import { createBridge } from "../../../src/netlink/rtnetlink/link.ts";
-import { type BridgeConfig, bridgeOf, lease, prefix } from "./plans.ts";
+import { type BridgeConfig, bridgeOf, lease, part, prefix } from "./plans.ts";
 
 /*
  * The kernel these tests were first run on has no VLAN filtering of bridges (CONFIG_BRIDGE_VLAN_FILTERING), so what is
@@ -29,7 +30,7 @@ const everyVlanGone: [number, string] = [RTM_DELLINK, hex(`${port7}  14 00 1a 80
 
 /** What is sent for the port of a configuration, "" where it has no VLANs. */
 function messagesFor(config: Partial<BridgeConfig>): [number, string][] {
-  const { vlans } = bridgeOf(config, lease([])).attachment.bridge!.port;
+  const { vlans } = part(bridgeOf(config, lease([])), "veth").plug!;
   return vlans ? vlanMessages({ index: 7, name: "veth1" }, vlans).map(sent) : [];
 }
 
@@ -64,18 +65,19 @@ describe("VLANs of a bridge", () => {
     ["vlan", { vlan: 100 }, true],
     ["an empty trunk counts", { vlanTrunk: [] }, true],
   ])("filtering with %s: %#", (_what, config, filtering) => {
-    expect(bridgeOf(config, lease([])).attachment.bridge).toMatchObject({ vlanFiltering: filtering });
+    expect(part(bridgeOf(config, lease([])), "bridge")).toMatchObject({ vlanFiltering: filtering });
   });
 
   test("a gateway in a VLAN sits on <bridge>.<vlan>, whose port has the same VLANs", () => {
-    const { bridge } = bridgeOf({ vlan: 100, isGateway: true }, lease([["10.9.0.2/24", "10.9.0.1"]])).attachment;
-    expect(bridge!.vlanInterface).toMatchObject({ name: "cni0.100", vlans: { dropDefault: true, untagged: 100, tagged: [] } });
-    expect(bridge!.port.vlans).toEqual(bridge!.vlanInterface!.vlans);
-    expect(bridge!.addresses).toEqual([prefix("10.9.0.1/24")]);
+    const plan = bridgeOf({ vlan: 100, isGateway: true }, lease([["10.9.0.2/24", "10.9.0.1"]]));
+    const { vlanInterface, addresses } = part(plan, "gateways");
+    expect(vlanInterface).toMatchObject({ name: "cni0.100", vlans: { dropDefault: true, untagged: 100, tagged: [] } });
+    expect(part(plan, "veth").plug!.vlans).toEqual(vlanInterface!.vlans);
+    expect(addresses).toEqual([prefix("10.9.0.1/24")]);
   });
 
   test("without a gateway or without addresses there is none", () => {
-    const interfaces = [bridgeOf({ vlan: 100 }, lease([["10.9.0.2/24", ""]])), bridgeOf({ vlan: 100, isGateway: true }, lease([]))].map(({ attachment }) => attachment.bridge!.vlanInterface);
-    expect(interfaces).toEqual([undefined, undefined]);
+    const plans = [bridgeOf({ vlan: 100 }, lease([["10.9.0.2/24", ""]])), bridgeOf({ vlan: 100, isGateway: true }, lease([]))];
+    expect(plans.map((plan) => findPart(plan.attachment.parts, "gateways"))).toEqual([undefined, undefined]);
   });
 });

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { delegateAdd, delegateVerb } from "../../../src/cni/delegate.ts";
+import { delegateAdd, delegateVerb } from "../../../src/ipam/delegate.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import { quietLog } from "../../../src/cni/log.ts";
 import { startProcess } from "../../../src/kernel/process.ts";

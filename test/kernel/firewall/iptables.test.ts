@@ -2,21 +2,20 @@ import { mkdtempSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Firewall, Owner } from "../../../src/attachment/attachment.ts";
-import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, statusFirewall } from "../../../src/attachment/firewall/firewall.ts";
+import type { MasqueradePart, Owner } from "../../../src/attachment/attachment.ts";
 import { iptablesChain } from "../../../src/attachment/firewall/masquerade-iptables.ts";
 import { startProcess } from "../../../src/kernel/process.ts";
 import { parsePrefix } from "../../../src/net/ip.ts";
 import { sh } from "./node.ts";
+import { apply, assertTools, collect, compare, remove as removePart, statusOf } from "./parts.ts";
 
 const owner = (ifname = "eth0", containerId = "1234"): Owner => ({ network: "test", containerId, ifname });
-const masquerading = (...addresses: string[]): Firewall => ({ masquerade: { backend: "iptables", addresses: addresses.map((text) => parsePrefix(text)!) } });
+const masquerading = (...addresses: string[]): MasqueradePart => ({ kind: "masquerade", backend: "iptables", addresses: addresses.map((text) => parsePrefix(text)!) });
 const chain = "CNI-2bbe0c48b91a7d1b8a6753a8";
 const dual = masquerading("10.1.0.5/24", "10.2.0.5/24", "fd00::5/64");
 
-const apply = (who: Owner, firewall: Firewall, undo: (() => void)[] = []) => applyFirewall(who, "veth0", firewall, (run) => undo.push(run));
-const remove = (who: Owner, firewall?: Firewall) =>
-  removeFirewall({ owner: who, hostVeth: "veth0", addresses: firewall?.masquerade?.addresses.map(({ ip }) => ip) ?? [], backend: "iptables" });
+/** By the addresses of `part`, or without knowing any. */
+const remove = (who: Owner, part?: MasqueradePart) => removePart("masquerade", who, (part?.addresses ?? []).map(({ ip }) => ip), masquerading());
 
 /** A folder whose iptables tools are of one flavour, to stand first in PATH. */
 function flavour(kind: "nft" | "legacy"): string {
@@ -50,7 +49,8 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
   });
 
   test("has the reference's rules, every subnet accepted before the rest is masqueraded", () => {
-    assertFirewallTools(dual);
+    assertTools(masquerading());
+    assertTools(dual);
     apply(owner(), dual);
     expect(save().filter((line) => !line.includes("interface"))).toEqual([
       `:${chain} - [0:0]`,
@@ -64,17 +64,17 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
       `-A ${chain} -d fd00::/64 ${comment} -j ACCEPT`,
       `-A ${chain} ! -d ff00::/8 ${comment} -j MASQUERADE`,
     ]);
-    expect(checkFirewall(owner(), "veth0", dual)).toEqual([]);
+    expect(compare(owner(), dual)).toEqual([]);
     const before = save();
     apply(owner(), dual);
     expect(save()).toEqual(before);
   });
 
   test("is found changed", () => {
-    expect(checkFirewall(owner(), "veth0", dual)).toEqual([`iptables chain ${chain} is missing in table nat (IPv4)`, `iptables chain ${chain} is missing in table nat (IPv6)`]);
+    expect(compare(owner(), dual)).toEqual([`iptables chain ${chain} is missing in table nat (IPv4)`, `iptables chain ${chain} is missing in table nat (IPv6)`]);
     apply(owner(), dual);
     sh(`PATH=${process.env.PATH}; iptables -t nat -D POSTROUTING 1; iptables -t nat -D ${chain} 1; ip6tables -t nat -I ${chain} -j MASQUERADE`);
-    expect(checkFirewall(owner(), "veth0", dual)).toEqual([`iptables chain ${chain} lacks the rule -d 10.1.0.0/24 ${comment} -j ACCEPT`, "iptables chain POSTROUTING lacks the jump for 10.1.0.5"]);
+    expect(compare(owner(), dual)).toEqual([`iptables chain ${chain} lacks the rule -d 10.1.0.0/24 ${comment} -j ACCEPT`, "iptables chain POSTROUTING lacks the jump for 10.1.0.5"]);
   });
 
   test("is removed by address or without, twice, and leaves the container's other interface alone", () => {
@@ -83,7 +83,7 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
     apply(owner("net1"), other);
     const alone = save();
     apply(owner(), dual);
-    expect(checkFirewall(owner("net1"), "veth0", other)).toEqual([]);
+    expect(compare(owner("net1"), other)).toEqual([]);
     remove(owner());
     expect(save()).toEqual(alone);
     remove(owner());
@@ -96,18 +96,17 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
   });
 
   test("is undone", () => {
-    const undo: (() => void)[] = [];
-    apply(owner(), dual, undo);
-    undo.reverse().forEach((run) => run());
+    const undo = apply(owner(), dual);
+    undo();
     expect(save()).toEqual([]);
   });
 
   test("is collected by the network's comment", () => {
     apply(owner(), dual);
     apply({ network: "test2", containerId: "x", ifname: "eth0" }, masquerading("10.9.0.5/24"));
-    collectFirewall("test", [{ containerId: "1234", ifname: "eth0" }], "iptables");
-    expect(checkFirewall(owner(), "veth0", dual)).toEqual([]);
-    collectFirewall("test", [], "iptables");
+    collect("masquerade", "test", [{ containerId: "1234", ifname: "eth0" }], masquerading());
+    expect(compare(owner(), dual)).toEqual([]);
+    collect("masquerade", "test", [], masquerading());
     expect(save()).toHaveLength(5);
   });
 });
@@ -115,8 +114,8 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
 describe("without the tools", () => {
   test("what is missing is named before anything is done", () => {
     setPath("/nowhere");
-    expect(() => assertFirewallTools(dual)).toThrow("cannot find iptables-save in PATH (/nowhere); the iptables backend needs it");
-    expect(() => statusFirewall("iptables")).toThrow(expect.objectContaining({ code: 50 }));
+    expect(() => assertTools(masquerading())).toThrow("cannot find iptables-save in PATH (/nowhere); the iptables backend needs it");
+    expect(() => statusOf(dual)).toThrow(expect.objectContaining({ code: 50 }));
     remove(owner(), dual);
     setPath(PATH);
   });

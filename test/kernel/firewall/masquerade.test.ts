@@ -1,22 +1,14 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Firewall, Owner } from "../../../src/attachment/attachment.ts";
-import { applyFirewall, assertFirewallTools, checkFirewall, collectFirewall, removeFirewall, statusFirewall } from "../../../src/attachment/firewall/firewall.ts";
+import type { MasqueradePart, Owner } from "../../../src/attachment/attachment.ts";
 import { parsePrefix } from "../../../src/net/ip.ts";
 import { elements, nftObjects, ns, ruleset, sh, succeeds } from "./node.ts";
+import { apply, assertTools, collect as collectParts, compare, remove as removeParts, statusOf } from "./parts.ts";
 
 const owner = (containerId: string, network = "kindnet"): Owner => ({ network, containerId, ifname: "eth0" });
-const masquerading = (...addresses: string[]): Firewall & Required<Pick<Firewall, "masquerade">> => ({
-  masquerade: { backend: "nftables", addresses: addresses.map((text) => parsePrefix(text)!) },
-});
-const ips = ({ masquerade }: ReturnType<typeof masquerading>) => masquerade.addresses.map(({ ip }) => ip);
-
-/** Applies and returns what was registered to undo it. */
-function apply(who: Owner, firewall: Firewall): () => void {
-  const undo: (() => void)[] = [];
-  applyFirewall(who, "veth0", firewall, (run) => undo.push(run));
-  return () => undo.reverse().forEach((run) => run());
-}
-const remove = (who: Owner, firewall?: ReturnType<typeof masquerading>) => removeFirewall({ owner: who, hostVeth: "veth0", addresses: firewall ? ips(firewall) : [] });
+const masquerading = (...addresses: string[]): MasqueradePart => ({ kind: "masquerade", backend: "nftables", addresses: addresses.map((text) => parsePrefix(text)!) });
+/** By the addresses of `part`, or without knowing any. */
+const remove = (who: Owner, part?: MasqueradePart) => removeParts("masquerade", who, (part?.addresses ?? []).map(({ ip }) => ip), masquerading());
+const collect = (valid: { containerId: string; ifname: string }[]) => collectParts("masquerade", "kindnet", valid);
 
 const jump = (chain: string) => ({ jump: { target: chain } });
 const dual = masquerading("10.244.0.5/24", "fd00:10:244::5/64");
@@ -27,7 +19,8 @@ beforeEach(() => {
 
 describe("masquerading by nftables", () => {
   test("is one element per address, that jumps to the chain of its subnet", () => {
-    assertFirewallTools(dual);
+    assertTools(masquerading());
+    assertTools(dual);
     apply(owner("c1"), dual);
     expect(elements("masquerade4")).toEqual([{ key: "10.244.0.5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-10.244.0.0/24") }]);
     expect(elements("masquerade6")).toEqual([{ key: "fd00:10:244::5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-fd00_10_244__/64") }]);
@@ -35,13 +28,13 @@ describe("masquerading by nftables", () => {
     for (const rule of ["type nat hook postrouting priority srcnat; policy accept;", "ip saddr vmap @masquerade4", "ip6 saddr vmap @masquerade6", "ip daddr 10.244.0.0/24 return", "ip daddr 224.0.0.0/4 return", "ip6 daddr fd00:10:244::/64 return", "ip6 daddr ff00::/8 return", "masquerade"]) {
       expect(rules).toContain(rule);
     }
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toEqual([]);
+    expect(compare(owner("c1"), dual)).toEqual([]);
   });
 
   test.each(["10.0.0.1/8", "10.1.2.3/20", "10.1.2.3/32", "10.1.2.3/0", "fd00::1/7", "fd00::1/61", "fd00::1/128", "fd00::1/0"])("knows subnets of every length: %s", (address) => {
     const firewall = masquerading(address);
     apply(owner("c1"), firewall);
-    expect(checkFirewall(owner("c1"), "veth0", firewall)).toEqual([]);
+    expect(compare(owner("c1"), firewall)).toEqual([]);
     const chain = nftObjects("chain").find(({ name }) => String(name).startsWith("masq-"))!.name as string;
     expect(nftObjects("rule").filter((rule) => rule.chain === chain)).toHaveLength(3);
     const listed = ruleset();
@@ -65,7 +58,7 @@ describe("masquerading by nftables", () => {
     const listed = ruleset();
     sh(`nft flush ruleset; nft -f - <<'END'\n${listed}\nEND`);
     expect(ruleset()).toBe(listed);
-    expect(checkFirewall(long, "veth0", dual)).toEqual([]);
+    expect(compare(long, dual)).toEqual([]);
     remove(long);
     expect(elements("masquerade4")).toEqual([]);
   });
@@ -74,7 +67,7 @@ describe("masquerading by nftables", () => {
     apply(owner("gone"), dual);
     apply(owner("c2"), dual);
     expect(elements("masquerade4").map(({ comment }) => comment)).toEqual(["kindnet c2 eth0"]);
-    expect(checkFirewall(owner("gone"), "veth0", dual)).toEqual([
+    expect(compare(owner("gone"), dual)).toEqual([
       'nftables table podwire: 10.244.0.5 in map masquerade4 belongs to "kindnet c2 eth0"',
       'nftables table podwire: fd00:10:244::5 in map masquerade6 belongs to "kindnet c2 eth0"',
     ]);
@@ -84,14 +77,14 @@ describe("masquerading by nftables", () => {
     apply(owner("c1"), dual);
     sh("nft flush ruleset");
     apply(owner("c1"), dual);
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toEqual([]);
+    expect(compare(owner("c1"), dual)).toEqual([]);
     sh("nft flush chain inet podwire postrouting");
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toEqual([
+    expect(compare(owner("c1"), dual)).toEqual([
       'nftables table podwire, chain postrouting: rule "ip saddr vmap @masquerade4" is missing or not in its place',
       'nftables table podwire, chain postrouting: rule "ip6 saddr vmap @masquerade6" is missing or not in its place',
     ]);
     apply(owner("c2"), masquerading("10.244.0.6/24"));
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toEqual([]);
+    expect(compare(owner("c1"), dual)).toEqual([]);
   });
 
   test.each([
@@ -103,7 +96,7 @@ describe("masquerading by nftables", () => {
   ])("is found changed: %s", (change, difference) => {
     apply(owner("c1"), dual);
     sh(`nft '${change}'`);
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toContain(difference);
+    expect(compare(owner("c1"), dual)).toContain(difference);
   });
 
   test("leaves rules of other people in the base chain alone", () => {
@@ -111,7 +104,7 @@ describe("masquerading by nftables", () => {
     sh("nft insert rule inet podwire postrouting oifname tun0 accept");
     apply(owner("c2"), masquerading("10.9.0.6/24"));
     expect(ruleset()).toContain('oifname "tun0" accept');
-    expect(checkFirewall(owner("c1"), "veth0", dual)).toEqual([]);
+    expect(compare(owner("c1"), dual)).toEqual([]);
   });
 
   test("is removed by address, by comment when no address is known, twice, and never for another pod", () => {
@@ -133,12 +126,12 @@ describe("masquerading by nftables", () => {
     apply(owner("c1"), dual);
     apply(owner("c2"), masquerading("10.9.0.2/24"));
     apply(owner("c3", "kindnet-2"), masquerading("10.8.0.3/24"));
-    collectFirewall("kindnet", [{ containerId: "c1", ifname: "eth0" }]);
+    collect([{ containerId: "c1", ifname: "eth0" }]);
     expect(elements("masquerade4").map(({ comment }) => comment).toSorted()).toEqual(["kindnet c1 eth0", "kindnet-2 c3 eth0"]);
     const chains = nftObjects("chain").map(({ name }) => name);
     expect(chains).not.toContain("masq-kindnet-10.9.0.0/24");
     expect(chains).toContain("masq-kindnet-10.244.0.0/24");
-    collectFirewall("kindnet", []);
+    collect([]);
     expect(elements("masquerade4")).toHaveLength(1);
   });
 
@@ -147,12 +140,12 @@ describe("masquerading by nftables", () => {
     const many = Array.from({ length: 3000 }, (_, n) => `10.9.${n >> 8}.${n & 255} comment "kindnet x${n} eth0" : jump masq-kindnet-10.244.0.0/24`);
     // an ordinary user's nft may not enlarge its socket's buffer, so it gets them by and by
     for (let first = 0; first < many.length; first += 500) sh(`nft -f - <<'END'\nadd element inet podwire masquerade4 { ${many.slice(first, first + 500).join(", ")} }\nEND`);
-    collectFirewall("kindnet", [{ containerId: "c1", ifname: "eth0" }]);
+    collect([{ containerId: "c1", ifname: "eth0" }]);
     expect(elements("masquerade4")).toHaveLength(1);
   });
 
   test("has a status that changes nothing", () => {
-    statusFirewall("nftables");
+    statusOf(dual);
     expect(ruleset()).toBe("");
   });
 

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import { referenceMasqueradeHash, removeReferenceRules } from "../../../src/attachment/firewall/reference.ts";
+import { referenceMasqueradeHash, removeReferenceMasquerade, removeReferenceSpoofCheck } from "../../../src/attachment/firewall/reference.ts";
 import { parseIp } from "../../../src/net/ip.ts";
 import { ruleset, sh } from "./node.ts";
 
@@ -33,8 +33,10 @@ test("what the reference left for an attachment is removed, and only that", () =
       }
     }
 END`);
-  removeReferenceRules(owner, [parseIp("10.1.0.5")!]);
-  removeReferenceRules(owner, []);
+  for (const addresses of [[parseIp("10.1.0.5")!], []]) {
+    removeReferenceMasquerade(owner, addresses);
+    removeReferenceSpoofCheck(owner);
+  }
   const left = ruleset();
   expect(left).not.toMatch(/id: one|one-eth0/);
   expect(left).toMatch(/id: two/);

@@ -1,13 +1,14 @@
-import type { Owner, PortMappings } from "../../../src/attachment/attachment.ts";
+import type { Owner, PortsPart } from "../../../src/attachment/attachment.ts";
 import { masqueradeRuleset } from "../../../src/attachment/firewall/masquerade.ts";
-import { portMappingRuleset } from "../../../src/attachment/firewall/port-maps.ts";
+import { portMappingRuleset } from "../../../src/attachment/ports/maps.ts";
 import { spoofCheckRuleset } from "../../../src/attachment/firewall/spoof-check.ts";
 import type { Ruleset } from "../../../src/kernel/nftables/ruleset.ts";
 import { parsePrefix } from "../../../src/net/ip.ts";
 
 const owner: Owner = { network: "net", containerId: "c1", ifname: "eth0" };
 const addresses = ["10.244.0.5/20", "fd00:10:244::5/61"].map((text) => parsePrefix(text)!);
-const ports: PortMappings = {
+const ports: PortsPart = {
+  kind: "ports",
   backend: "nftables",
   mappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }],
   addresses,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { forgetStaleFlows, type UdpPort } from "../../../src/attachment/firewall/stale-flows.ts";
+import { forgetStaleFlows, type UdpPort } from "../../../src/attachment/ports/stale-flows.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from "../../../src/kernel/netlink.ts";
 import { type Ip, parseIp } from "../../../src/net/ip.ts";
 import { sh } from "./node.ts";

@@ -5,9 +5,9 @@ import { afterEach } from "vitest";
 import type { Invocation } from "../../../src/cni/invocation.ts";
 import { quietLog } from "../../../src/cni/log.ts";
 import { type HostLocalConfig, parseIpamConfig } from "../../../src/ipam/config.ts";
-import type { Knowledge } from "../../../src/ipam/knowledge.ts";
+import type { Knowledge } from "../../../src/node/record.ts";
 import { addLease, type Leased } from "../../../src/ipam/leases.ts";
-import { type Liveness, runMarker } from "../../../src/ipam/liveness.ts";
+import { type Liveness, runMarker } from "../../../src/node/liveness.ts";
 import { formatIp } from "../../../src/net/ip.ts";
 
 const nodes: LeaseNode[] = [];
@@ -59,7 +59,7 @@ export class LeaseNode {
 
   /** A lease as `bridge` makes it, of a pod that lives: with a host veth and a namespace. */
   addPod(config: HostLocalConfig, containerId: string): Leased {
-    const knowledge = { hostVeth: `veth-${containerId}`, netns: join(this.root, "netns", containerId), cookie: BigInt(Math.floor(Math.random() * 1e9)) };
+    const knowledge = { hostVeth: `veth-${containerId}`, netns: join(this.root, "netns", containerId), cookie: BigInt(Math.floor(Math.random() * 1e9)), parts: [] };
     writeFileSync(join(this.root, "links", knowledge.hostVeth), "");
     writeFileSync(knowledge.netns, `${knowledge.cookie}`);
     return this.add(config, containerId, knowledge);

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { runMarker } from "../../../src/ipam/liveness.ts";
+import { runMarker } from "../../../src/node/liveness.ts";
 import { listLeases } from "../../../src/ipam/reclaim.ts";
 import { formatIp } from "../../../src/net/ip.ts";
 import { addresses, LeaseNode } from "./node.ts";

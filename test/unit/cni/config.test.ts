@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "../../../src/cni/config.ts";
+import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "../../../src/protocol/config.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import type { JsonObject, Verb } from "../../../src/cni/invocation.ts";
 import { quietLog } from "../../../src/cni/log.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { dispatch, type Edges, toCniError } from "../../../src/cni/dispatch.ts";
+import { dispatch, type Edges, toCniError } from "../../../src/protocol/dispatch.ts";
 import { CniError } from "../../../src/cni/error.ts";
 import type { Invocation, Plugin } from "../../../src/cni/invocation.ts";
 import { noDns } from "../../../src/cni/result.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseEnvironment } from "../../../src/cni/environment.ts";
+import { parseEnvironment } from "../../../src/protocol/environment.ts";
 import { CniError } from "../../../src/cni/error.ts";
 
 const good = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CniError } from "../../../src/cni/error.ts";
 import { noDns, type Result } from "../../../src/cni/result.ts";
-import { decodeDelegateResult, decodePrevResult, encodeResult } from "../../../src/cni/result-shapes.ts";
+import { decodeDelegateResult, decodePrevResult, encodeResult } from "../../../src/protocol/result-shapes.ts";
 import { type Version, versions } from "../../../src/cni/versions.ts";
 import { parseIp, parsePrefix } from "../../../src/net/ip.ts";
 

@@ -3,7 +3,7 @@ import { parseConfig, shape, optional } from "../../../src/cni/schema.ts";
 import { formatPrefix, parsePrefix } from "../../../src/net/ip.ts";
 import {
   chooseBackend,
-  planPortMappings,
+  planPorts,
   portMappingComplaints,
   portMappingFields,
   portMappingList,
@@ -16,19 +16,19 @@ const schema = shape(
 const prefixes = (...texts: string[]) => texts.map((text) => parsePrefix(text)!);
 const dual = prefixes("10.1.0.5/24", "10.1.0.6/24", "fd00::5/64");
 const plan = (mappings: object[], keys: object = {}, addresses = dual) =>
-  planPortMappings(parseConfig(schema, { ...keys, runtimeConfig: { portMappings: mappings } }), addresses);
+  planPorts(parseConfig(schema, { ...keys, runtimeConfig: { portMappings: mappings } }), addresses);
 const web = { hostPort: 80, containerPort: 8080, protocol: "tcp" };
 
 describe("a plan of port mappings", () => {
-  test("is nothing where nothing can be mapped", () => {
-    expect(plan([])).toBeUndefined();
-    expect(plan([web], {}, [])).toBeUndefined();
-    expect(plan([{ ...web, hostIP: "192.0.2.1" }], {}, prefixes("fd00::5/64"))).toBeUndefined();
-    expect(plan([{ ...web, hostIP: "::" }], {}, prefixes("10.1.0.5/24"))).toBeUndefined();
+  test("leads to no address where nothing can be mapped", () => {
+    expect(plan([])).toMatchObject({ mappings: [], addresses: [] });
+    expect(plan([web], {}, []).addresses).toEqual([]);
+    expect(plan([{ ...web, hostIP: "192.0.2.1" }], {}, prefixes("fd00::5/64")).addresses).toEqual([]);
+    expect(plan([{ ...web, hostIP: "::" }], {}, prefixes("10.1.0.5/24")).addresses).toEqual([]);
   });
 
   test("has the first address of each family that a mapping is for", () => {
-    const addresses = (...mappings: object[]) => plan(mappings)?.addresses.map(formatPrefix);
+    const addresses = (...mappings: object[]) => plan(mappings).addresses.map(formatPrefix);
     expect(addresses(web)).toEqual(["10.1.0.5/24", "fd00::5/64"]);
     expect(addresses({ ...web, hostIP: "0.0.0.0" })).toEqual(["10.1.0.5/24"]);
     expect(addresses({ ...web, hostIP: "::" })).toEqual(["fd00::5/64"]);
@@ -53,7 +53,7 @@ describe("a plan of port mappings", () => {
         { ...web, containerPort: 1 },
         { ...web, protocol: "UDP" },
         { ...web, hostIP: "192.0.2.1" },
-      ])?.mappings.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
+      ]).mappings.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
     ).toEqual(["8080/tcp", "8080/udp", "8080/tcp"]);
   });
 });

@@ -1,0 +1,47 @@
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { formatPrefix, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
+import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
+import type { Link } from "../../netlink/rtnetlink/link.ts";
+import {
+  decodeRoutes,
+  formatRoute,
+  getRoutes,
+  type KernelRoute,
+  RT_TABLE_MAIN,
+} from "../../netlink/rtnetlink/route.ts";
+import type { Route } from "../attachment.ts";
+
+/** The addresses a link lacks, in words. */
+export function missingAddresses(socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] {
+  if (wanted.length === 0) return [];
+  const present = socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
+  return wanted
+    .filter((prefix) => !present.some((other) => samePrefix(other, prefix)))
+    .map((prefix) => `address ${formatPrefix(prefix)} is missing on ${link.name}`);
+}
+
+/** The routes that do not lead through a link as they are wanted, in words. */
+export function missingRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): string[] {
+  const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
+  const present = families.flatMap((family) => socket.dump(getRoutes(family)).flatMap(decodeRoutes));
+  return wanted
+    .filter((route) => !present.some((other) => servesAs(other, route, link)))
+    .map((route) => `route ${formatRoute(route)} through ${link.name} is missing`);
+}
+
+/**
+ * In the route's own table, through the link, to the same gateway, with the same numbers; those nobody asked for are
+ * the kernel's affair.
+ */
+function servesAs(route: KernelRoute, wanted: Route, link: Link): boolean {
+  return (
+    samePrefix(route.dst, wanted.dst) &&
+    route.table === (wanted.table ?? RT_TABLE_MAIN) &&
+    route.index === link.index &&
+    (wanted.gw ? route.gw !== undefined && sameIp(route.gw, wanted.gw) : route.gw === undefined) &&
+    (!wanted.priority || route.priority === wanted.priority) &&
+    (!wanted.mtu || route.mtu === wanted.mtu) &&
+    (!wanted.advmss || route.advmss === wanted.advmss) &&
+    (wanted.scope === undefined || wanted.dst.ip.family === 6 || route.scope === wanted.scope)
+  );
+}

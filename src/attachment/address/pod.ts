@@ -1,0 +1,73 @@
+import { isErrno } from "../../kernel/linux.ts";
+import { addAddress } from "../../netlink/rtnetlink/address.ts";
+import { setLink } from "../../netlink/rtnetlink/link.ts";
+import { deleteNeighbour, setNeighbour } from "../../netlink/rtnetlink/neighbour.ts";
+import { addRoute } from "../../netlink/rtnetlink/route.ts";
+import type { Made, PodPart, Route } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { findLink } from "../link/links.ts";
+import { podSide, waitForAddresses, waitForDelivery, waitForLink } from "../link/readiness.ts";
+import type { PodNamespace } from "../pod-namespace.ts";
+import type { Site } from "../site.ts";
+import { applySysctls } from "../sysctls.ts";
+import { missingAddresses, missingRoutes } from "./missing.ts";
+
+/** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
+export const pod: Kind<PodPart> = {
+  apply: (part, site, { made }) => configure(part, site.pod, { index: made.veth!.peer!, name: part.link.name }),
+
+  settle(part, site, made) {
+    if (!part.up) return;
+    const ips = part.addresses.map(({ prefix }) => prefix.ip);
+    if (ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
+    waitForDelivery(podSide(site), ips);
+    if (made.bridge && ips.length > 0) announce(part, site, made);
+  },
+
+  compare({ link, up, addresses, routes }, site, foreign) {
+    const { socket } = site.pod;
+    const found = findLink(socket, link.name);
+    if (!found) return []; // which is said of the link
+    const prefixes = addresses.map(({ prefix }) => prefix);
+    return [
+      ...(up && !found.up ? [`link ${link.name} in the container is down`] : []),
+      ...missingAddresses(socket, found, prefixes),
+      ...missingRoutes(socket, found, foreign ? routes.map(withoutMetrics) : routes),
+    ];
+  },
+};
+
+/** The reference reports a route's mtu and advmss but does not install them. */
+const withoutMetrics = ({ mtu: _mtu, advmss: _advmss, ...route }: Route): Route => route;
+
+function configure(wanted: PodPart, pod: PodNamespace, link: { index: number; name: string }): void {
+  pod.enter(() => applySysctls(wanted.sysctls));
+  const addresses = [
+    ...wanted.addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)),
+    ...(wanted.up ? [setLink(link, { up: true })] : []),
+  ];
+  const routes = [
+    ...wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac)),
+    ...wanted.routes.map((route) => addRoute(link, route)),
+  ];
+  if (!wanted.addresses.some(({ dad }) => dad)) return void pod.socket.request([...addresses, ...routes]);
+  pod.socket.request(addresses);
+  waitForAddresses(pod, link); // a route's source must not be an address that may turn out to be taken
+  pod.socket.request(routes);
+}
+
+/** Tells neighbours who has the addresses now. */
+function announce({ link, addresses }: PodPart, { host, pod }: Site, made: Made): void {
+  const holder = made.vlanInterface ?? made.bridge!;
+  for (const { prefix } of addresses) {
+    try {
+      host.request([deleteNeighbour(holder, prefix.ip)]);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+  }
+  // With arp_notify and ndisc_notify set, writing the MAC (the same one) makes the kernel announce every address of the
+  // link. At link up it would be too early: the bridge port does not forward yet, and a packet socket of our own would
+  // cost an RCU grace period when it is closed.
+  pod.socket.request([setLink({ index: made.veth!.peer!, name: link.name }, { mac: link.mac })]);
+}

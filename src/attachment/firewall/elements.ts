@@ -1,0 +1,47 @@
+import { compareRulesets } from "../../kernel/nftables/compare.ts";
+import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
+import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { Owner } from "../attachment.ts";
+import type { Selection } from "../kind.ts";
+import { ownerLabel } from "../owner.ts";
+import type { Undo } from "../undo.ts";
+import { explained } from "./explained.ts";
+import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
+
+// Elements of nftables' sets and maps that carry their owner as a comment: how they are written, compared and told apart.
+
+/** The owner's own elements. */
+export const isOwnedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
+  const label = ownerLabel(owner, COMMENT_BYTES);
+  return ({ comment }) => startsWithWords(comment, label);
+};
+
+/** Elements of attachments of the network that are not valid. */
+export function isLost({ network, valid }: Selection): (found: FoundElement) => boolean {
+  const kept = valid.map((attachment) => ownerLabel({ network, ...attachment }, COMMENT_BYTES));
+  return ({ comment }) =>
+    isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
+}
+
+/** Makes what the ruleset says, in one transaction; its elements are taken back by `undo`. */
+export function writeElements(owner: Owner, ruleset: Ruleset, undo: Undo): void {
+  const { table, elements } = ruleset;
+  // registered before: when the kernel's answer is lost (ENOBUFS), the rules may be there all the same
+  undo.push("remove nftables elements", () =>
+    Nftables.use((nft) =>
+      nft.deleteElements(
+        elements.map((element) => ({ table, ...element })),
+        isOwnedBy(owner),
+      ),
+    ),
+  );
+  explained(`write the nftables rules of ${ownerLabel(owner, COMMENT_BYTES)}`, () =>
+    Nftables.use((nft) => applyRulesets(nft, [ruleset])),
+  );
+}
+
+/** What the kernel lacks of the ruleset, in words. */
+export const compareElements = (ruleset: Ruleset): string[] =>
+  explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, [ruleset])));

@@ -1,0 +1,35 @@
+import type { SpoofCheckPart } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { hostVethName } from "../owner.ts";
+import { assertBackend, statusOfBackend } from "./backend.ts";
+import { compareElements, isLost, isOwnedBy, writeElements } from "./elements.ts";
+import { whereUsable } from "./explained.ts";
+import { removeReferenceSpoofCheck } from "./reference.ts";
+import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
+
+/** Frames of a pod pass the bridge from its own MAC only. */
+export const spoofCheck: Kind<SpoofCheckPart> = {
+  assertTools: () => assertBackend({ backend: "nftables", addresses: [] }),
+
+  apply: ({ mac }, { owner, hostLink }, { undo }) =>
+    writeElements(owner, spoofCheckRuleset(owner, hostLink!, mac), undo),
+
+  compare: ({ mac }, { owner, hostLink }, foreign) =>
+    foreign ? [] : compareElements(spoofCheckRuleset(owner, hostLink!, mac)),
+
+  remove({ owner }) {
+    const isMine = isOwnedBy(owner);
+    whereUsable("remove nftables elements", (nft) => {
+      const guarded = nft.findElement(guardedElement(hostVethName(owner)));
+      if (guarded && isMine(guarded)) nft.deleteFromSets(spoofCheckSets, isMine);
+    });
+    return "unknown";
+  },
+
+  removeReference: ({ owner }) => removeReferenceSpoofCheck(owner),
+
+  collect: (selection) =>
+    void whereUsable("remove nftables elements", (nft) => nft.deleteFromSets(spoofCheckSets, isLost(selection))),
+
+  status: () => statusOfBackend("nftables"),
+};

@@ -1,0 +1,66 @@
+import type { Log } from "../cni/log.ts";
+import type { Ip } from "../net/ip.ts";
+import type { Made, Owner, Part, PartName } from "./attachment.ts";
+import type { PodNamespace } from "./pod-namespace.ts";
+import type { Site } from "./site.ts";
+import type { Undo } from "./undo.ts";
+
+/** Everything podwire knows about one sort of thing; nothing about it is known elsewhere. */
+export interface Kind<P extends Part = Part> {
+  /**
+   * Throws, naming it, where a tool or kernel module is missing. Asked twice, with nothing changed by it: before IPAM
+   * is asked, when the part has no addresses yet, and before anything is made, when it has.
+   */
+  assertTools?(part: P): void;
+  /** Makes it. What it owns is registered in `undo` as it is made; shared things stay. */
+  apply(part: P, site: Site, progress: Progress): void;
+  /** When every part is made: waits for what comes up by itself. */
+  settle?(part: P, site: Site, made: Made): void;
+  /**
+   * Says in words how what is there differs from the part; empty when it is as ADD made it. A `foreign` attachment was
+   * made by the reference: only what every plugin would make is asked for.
+   */
+  compare(part: P, site: Site, foreign: boolean): string[];
+  /**
+   * Removes what the owner has of it; missing is success. `part` is what the configuration, which may be another one
+   * by now, asks for. A kind without this makes only what is shared, or goes with the link.
+   */
+  remove?(traces: Traces, part: P | undefined): Found;
+  /** Removes what the reference made of it; called where the attachment was not podwire's own. */
+  removeReference?(traces: Traces, part: P | undefined): void;
+  /** GC: removes what attachments of the network have that are not valid. */
+  collect?(selection: Selection, part: P | undefined): void;
+  /** Throws code 50 where this node cannot do it; changes nothing. */
+  status?(part: P): void;
+}
+
+/** What an ADD has come to. */
+export interface Progress {
+  undo: Undo;
+  made: Made;
+}
+
+/** Whose the removed thing was: podwire's own, another plugin's for the same attachment, or none that says so. */
+export type Found = "own" | "foreign" | "unknown";
+
+/** What DEL knows of an attachment; any of it but the owner may be missing. */
+export interface Traces {
+  owner: Owner;
+  /** of the host: opened when it is asked for */
+  site: Site;
+  pod?: PodNamespace;
+  /** addresses its record, lease or prevResult names */
+  addresses: Ip[];
+  /** MAC of the container's interface in prevResult */
+  mac?: string;
+}
+
+/** Which attachments GC keeps. */
+export interface Selection {
+  network: string;
+  valid: readonly { containerId: string; ifname: string }[];
+  site: Site;
+  log: Log;
+}
+
+export type Kinds = { readonly [K in PartName]: Kind<Extract<Part, { kind: K }>> };

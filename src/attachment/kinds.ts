@@ -1,0 +1,15 @@
+import { host } from "./address/host.ts";
+import { pod } from "./address/pod.ts";
+import type { Part, PartName } from "./attachment.ts";
+import { masquerade } from "./firewall/masquerade-part.ts";
+import { spoofCheck } from "./firewall/spoof-check-part.ts";
+import type { Kind, Kinds } from "./kind.ts";
+import { bridge } from "./link/bridge.ts";
+import { gateways } from "./link/gateways.ts";
+import { veth } from "./link/veth.ts";
+import { ports } from "./ports/ports.ts";
+
+const kinds: Kinds = { bridge, veth, host, pod, gateways, masquerade, spoofCheck, ports };
+
+/** What is known about parts of that kind. */
+export const kindOf = (name: PartName): Kind => kinds[name] as Kind<Part>;

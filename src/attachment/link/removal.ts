@@ -1,0 +1,58 @@
+import { isErrno } from "../../kernel/linux.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { sameIp } from "../../net/ip.ts";
+import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
+import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
+import type { Found, Selection, Traces } from "../kind.ts";
+import { hostVethName, networkAlias } from "../owner.ts";
+import { findLink, listLinks } from "./links.ts";
+
+/** Deletes a link by name; true when it was there. */
+export function removeLink(socket: NetlinkSocket, name: string): boolean {
+  try {
+    socket.request([deleteLink(name)]);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return false;
+    throw error;
+  }
+}
+
+/**
+ * Deletes the attachment's veth pair, and with it every address and route on it. Says whether podwire had made it, or
+ * another plugin.
+ */
+export function removeVeth(traces: Traces): Found {
+  const { owner, site, pod } = traces;
+  if (removeLink(site.host, hostVethName(owner))) return "own";
+  const link = pod && findLink(pod.socket, owner.ifname);
+  if (!link || !isEvidentlyOf(link, traces)) return "unknown";
+  removeLink(pod.socket, owner.ifname);
+  return "foreign";
+}
+
+/**
+ * CNI_NETNS may name another pod's namespace, so its interface is deleted only when something says it is this
+ * attachment's: an address of its lease or prevResult, or prevResult's MAC. One whose host end podwire made for
+ * somebody else never is.
+ */
+function isEvidentlyOf(link: Link, { site, pod, addresses, mac }: Traces): boolean {
+  const peer =
+    link.peer === undefined
+      ? undefined
+      : listLinks(site.host).find(
+          ({ index, kind, peer: other }) => index === link.peer && kind === "veth" && other === link.index,
+        );
+  if (peer?.alias.startsWith("podwire ")) return false;
+  if (mac !== undefined && link.mac === mac) return true;
+  const present = pod!.socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
+  return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
+}
+
+/** GC: deletes the host veths podwire made for attachments of the network that are not valid. */
+export function collectVeths({ network, valid, site, log }: Selection): void {
+  const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
+  const prefix = networkAlias(network);
+  const lost = listLinks(site.host).filter(({ name, alias }) => alias.startsWith(prefix) && !kept.has(name));
+  log.note("links", lost.filter(({ name }) => removeLink(site.host, name)).length);
+}

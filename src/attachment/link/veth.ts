@@ -1,0 +1,98 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { isErrno } from "../../kernel/linux.ts";
+import { isNewLinkName } from "../../net/link-name.ts";
+import { createVeth, decodeLink, getLink, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import type { VethEnd, VethPart } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { linkAlias } from "../owner.ts";
+import type { Site } from "../site.ts";
+import { applySysctls, compareSysctls } from "../sysctls.ts";
+import type { Undo } from "../undo.ts";
+import { findLink } from "./links.ts";
+import { comparePort, plugMessages } from "./port.ts";
+import { hostSide, waitForLink } from "./readiness.ts";
+import { collectVeths, removeLink, removeVeth } from "./removal.ts";
+
+/** The attachment's own link, and everything that goes with it. */
+export const veth: Kind<VethPart> = {
+  apply(part, site, { undo, made }) {
+    const link = createPair(part, site, undo, part.plug && made.bridge!.index);
+    made.veth = link;
+    applySysctls(part.host.sysctls);
+    site.host.request([...(part.plug ? plugMessages(link, part.plug) : []), setLink(link, { up: true })]);
+  },
+
+  settle(part, site) {
+    if (part.up) waitForLink(hostSide(site), part.host.name);
+  },
+
+  compare(part, site, foreign) {
+    const host = site.seenLink(part.host.name);
+    const pod = findLink(site.pod.socket, part.pod.name);
+    const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
+    return [
+      ...compareEnd(host, part.host, "on the host"),
+      ...compareEnd(pod, part.pod, "in the container"),
+      ...(host && part.plug ? comparePort(host, part.plug, site.seenLink(part.plug.bridge)) : []),
+      ...(foreign ? [] : compareSysctls(part.host.sysctls)),
+      ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),
+      ...(host && !host.up ? [`link ${part.host.name} on the host is down`] : []),
+    ];
+  },
+
+  remove: removeVeth,
+  collect: collectVeths,
+};
+
+function compareEnd(link: Link | undefined, wanted: VethEnd, where: string): string[] {
+  if (!link) return [`link ${wanted.name} does not exist ${where}`];
+  if (link.kind !== "veth") {
+    return [`link ${wanted.name} ${where} is not a veth but ${link.kind ? `a ${link.kind}` : "a device"}`];
+  }
+  return wanted.mac && link.mac !== wanted.mac
+    ? [`link ${wanted.name} ${where} has MAC ${link.mac}, not ${wanted.mac}`]
+    : [];
+}
+
+function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {
+  if (!isNewLinkName(veth.pod.name)) {
+    throw new CniError(
+      Code.InvalidEnvironment,
+      `cannot create CNI_IFNAME ${JSON.stringify(veth.pod.name)}: no link can be made whose name has a % in it`,
+    );
+  }
+  const make = createVeth({
+    host: veth.host,
+    pod: veth.pod,
+    ...(veth.mtu && { mtu: veth.mtu }),
+    netns: pod.fd,
+    ...(master !== undefined && { master }) });
+  // Before it is made: when what follows in the batch fails, or the kernel's answer is lost (ENOBUFS), it is there all
+  // the same. Its MAC, which was drawn for this call, tells it from that of an attachment that was there before.
+  undo.push(
+    `delete link ${veth.host.name}`,
+    () => findLink(host, veth.host.name)?.mac === veth.host.mac && removeLink(host, veth.host.name),
+  );
+  try {
+    // one batch, one system call: a veth without its alias, which GC could not attribute, never exists
+    const replies = host.request([
+      make,
+      setAlias(veth.host.name, linkAlias(owner)),
+      getLink(veth.host.name),
+    ]);
+    return decodeLink(replies[0]!)!;
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    throw findLink(host, veth.host.name)
+      ? new CniError(
+          Code.InvalidConfig,
+          `cannot attach ${owner.ifname}: container ${owner.containerId} is attached to network ${owner.network} ` +
+            `by it already (host link ${veth.host.name}); DEL comes first`,
+        )
+      : new CniError(
+          Code.InvalidEnvironment,
+          `cannot create CNI_IFNAME "${owner.ifname}" in ${pod.path}: an interface of that name already exists there`,
+          error.message,
+        );
+  }
+}

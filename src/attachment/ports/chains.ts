@@ -1,0 +1,119 @@
+import { sha512 } from "../../kernel/hash.ts";
+import { type Family, formatPrefix, hostPrefix, type Ip, parseIp } from "../../net/ip.ts";
+import type { Owner, PortMapping } from "../attachment.ts";
+import { commentMatch, dropChain, type NatTable } from "../firewall/iptables.ts";
+import { assertGone, type Claim, claimedPorts, type Holder, portText } from "./holder.ts";
+import { hostAddress } from "./keys.ts";
+
+// The chains of port mappings in table nat, the reference's and podwire's alike: whose they are and which ports they
+// hold.
+
+/** The chain that leads to them all, by an entry for each protocol of each. */
+export const DNAT = "CNI-HOSTPORT-DNAT";
+const PREFIX = "CNI-DN-";
+/** The longest name iptables takes (XT_EXTENSION_MAXNAMELEN, less the zero). */
+const NAME_LENGTH = 28;
+
+const chainName = (text: string): string => `${PREFIX}${sha512(text)}`.slice(0, NAME_LENGTH);
+
+/**
+ * The reference's name: it goes by network and container id, joined without a separator, and so all interfaces of a
+ * container share it.
+ */
+const containerChain = ({ network, containerId }: Owner): string => chainName(`${network}${containerId}`);
+/** The name for an interface that finds another one's ports there. */
+const interfaceChain = ({ network, containerId, ifname }: Owner): string =>
+  chainName(`${network}\0${containerId}\0${ifname}`);
+
+/** The names a chain of the owner may have. */
+export const chainNames = (owner: Owner): string[] => [interfaceChain(owner), containerChain(owner)];
+
+/** A rule that decides nothing and says whose the chain is: the name of the chain does not. */
+export const chainNote = ({ ifname }: Owner, link: string): string =>
+  commentMatch(`interface: "${ifname}" link: "${link}"`);
+
+const noteOf = (nat: NatTable, chain: string): { ifname: string; link: string } | undefined => {
+  const note = nat
+    .get(chain)
+    ?.map((rule) => /^-m comment --comment "interface: \\"(.*)\\" link: \\"(.*)\\""$/.exec(rule))
+    .find(Boolean);
+  return note ? { ifname: note[1]!.replaceAll(/\\(.)/g, "$1"), link: note[2]! } : undefined;
+};
+
+/** True for a chain without podwire's note: the reference made it. */
+export const isReferences = (nat: NatTable, chain: string): boolean => nat.has(chain) && !noteOf(nat, chain);
+
+/**
+ * Whether a chain is the owner's: the note names the interface; where there is none, it is any interface's of the
+ * container.
+ */
+export const isChainOf = (nat: NatTable, chain: string, owner: Owner): boolean =>
+  chainNames(owner).includes(chain) && (noteOf(nat, chain)?.ifname ?? owner.ifname) === owner.ifname;
+
+/** The owner's chain, or the name for one: the reference's unless another interface of the container has that. */
+export function chainOf(nat: NatTable, owner: Owner): string {
+  const present = chainNames(owner).find((chain) => nat.has(chain) && isChainOf(nat, chain, owner));
+  if (present !== undefined) return present;
+  return nat.has(containerChain(owner)) ? interfaceChain(owner) : containerChain(owner);
+}
+
+/** The rules of `CNI-HOSTPORT-DNAT` that lead to the chain. */
+export const entriesOf = (nat: NatTable, chain: string): string[] =>
+  (nat.get(DNAT) ?? []).filter((rule) => rule.endsWith(` -j ${chain}`));
+
+/** Lines that delete the chain and what leads to it, none when it is not there. */
+export const removeChain = (nat: NatTable, chain: string): string[] =>
+  nat.has(chain) ? [...entriesOf(nat, chain).map((rule) => `-D ${DNAT} ${rule}`), ...dropChain(chain)] : [];
+
+/**
+ * The chains that translate a claimed port and must give way: the claimant's own from before, and those of gone pods.
+ * Throws, naming the holder, when a live pod has one.
+ */
+export function takenChains(nat: NatTable, family: Family, claim: Claim): string[] {
+  const mappings = claimedPorts(claim).find((claimed) => claimed.family === family)?.mappings ?? [];
+  return [...nat.keys()].filter((chain) => {
+    const held = chain.startsWith(PREFIX)
+      ? mappings.find((mapping) => nat.get(chain)!.some((rule) => holds(rule, mapping)))
+      : undefined;
+    if (held && !isChainOf(nat, chain, claim.owner)) assertGone(holderOf(nat, family, chain), portText(held), claim);
+    return held !== undefined;
+  });
+}
+
+/** True for a rule that translates the mapping's port, at its host address, or one of them at any. */
+function holds(rule: string, mapping: PortMapping): boolean {
+  if (!rule.includes(`-p ${mapping.protocol} -m ${mapping.protocol} --dport ${mapping.hostPort} -j DNAT `)) {
+    return false;
+  }
+  const address = hostAddress(mapping);
+  const other = /^-d (\S+)/.exec(rule)?.[1];
+  return !address || other === undefined || other === formatPrefix(hostPrefix(address));
+}
+
+function holderOf(nat: NatTable, family: Family, chain: string): Holder {
+  const [, network, container] = /name: \\"(.*?)\\" id: \\"(.*?)\\"/.exec(entriesOf(nat, chain)[0] ?? "") ?? [];
+  const note = noteOf(nat, chain);
+  const place = `${family === 4 ? "iptables" : "ip6tables"} table nat, chain ${chain}`;
+  return {
+    container: container ?? "unknown",
+    network: network ?? "unknown",
+    ...(note
+      ? { ...note, place }
+      : { targets: targetsOf(nat, chain), place: `rules of the reference portmap, ${place}` }),
+  };
+}
+
+/** Where the chain's ports lead; none when one of its rules cannot be read, for then nothing is proved. */
+function targetsOf(nat: NatTable, chain: string): Ip[] {
+  const targets = nat
+    .get(chain)!
+    .filter((rule) => rule.includes(" -j DNAT "))
+    .map(targetOf);
+  return targets.every((target) => target !== undefined) ? targets : [];
+}
+
+/** The address a rule translates to. */
+export function targetOf(rule: string): Ip | undefined {
+  const found = / -j DNAT --to-destination (?:\[(.*)\]|([^:]*)):\d+$/.exec(rule);
+  return found ? parseIp(found[1] ?? found[2]!) : undefined;
+}

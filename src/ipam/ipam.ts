@@ -1,0 +1,167 @@
+import type { PartName } from "../attachment/attachment.ts";
+import { hostVethName, ownerOf } from "../attachment/owner.ts";
+import type { Site } from "../attachment/site.ts";
+import type { Undo } from "../attachment/undo.ts";
+import { CniError, Code, messageOf } from "../cni/error.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import { type Addressing, noAddressing, type ResultIp } from "../cni/result.ts";
+import { SystemError } from "../kernel/linux.ts";
+import { hostLiveness, runMarker } from "../node/liveness.ts";
+import { ensureRecord, findRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
+import { formatIp, type Ip } from "../net/ip.ts";
+import { collectLeases } from "./collect.ts";
+import { type HostLocalConfig, parseIpamConfig, parseLeaseFolder } from "./config.ts";
+import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
+import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
+import { findRange } from "./range.ts";
+import { statusOfLeases } from "./status.ts";
+
+/** Where an attachment's addresses come from, whoever gives them; it also keeps the attachment's record. */
+export interface Ipam {
+  /** false: the attachment has no addresses at all */
+  readonly gives: boolean;
+  /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
+  add(site: Site, parts: PartName[], undo: Undo): Addressing;
+  check(): void;
+  /** What is known of the attachment without asking a delegate. */
+  traces(): Known;
+  del(): void;
+  gc(): void;
+  status(): void;
+  /** A reported address with the prefix length of the subnet it was leased from, where that is known. */
+  inSubnet(ip: ResultIp): ResultIp;
+}
+
+/** `parts` is absent where nothing tells; `foreign` is true where the attachment is surely not podwire's. */
+export interface Known {
+  addresses: Ip[];
+  parts?: PartName[];
+  foreign: boolean;
+}
+
+/**
+ * host-local is part of this process (`podwire` is another name for it); any other type is executed from CNI_PATH; ""
+ * gives no addresses.
+ */
+export function chooseIpam(call: Invocation, type: string): Ipam {
+  if (type === "host-local" || type === "podwire") return hostLocalIpam(call);
+  return type === "" ? noIpam(call) : delegatedIpam(call, type);
+}
+
+/** What is remembered of the attachment that is being made. */
+function knowledgeOf({ owner, pod }: Site, parts: PartName[]): Knowledge {
+  const { cookie } = pod;
+  return { hostVeth: hostVethName(owner), netns: pod.path, ...(cookie !== undefined && { cookie }), parts };
+}
+
+function hostLocalIpam(call: Invocation): Ipam {
+  const removes = call.verb === "DEL" || call.verb === "GC";
+  const folder = parseLeaseFolder(call);
+  const owner = ownerOf(call);
+  // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
+  const config: HostLocalConfig | undefined = removes ? undefined : parseIpamConfig(call);
+  return {
+    gives: true,
+    add: (site, parts, undo) =>
+      call.log.step("ipam", () => {
+        const lease = addLease(config!, owner, hostLiveness(), knowledgeOf(site, parts));
+        undo.push("release the lease", () => lease.undo());
+        for (const { ip, holder } of lease.takenBack) {
+          call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+        }
+        return lease;
+      }),
+    check: () => checkLease(config!, owner),
+    traces() {
+      const parts = findRecord(folder, owner)?.knowledge?.parts;
+      const addresses = findLease(folder, owner);
+      return { addresses, ...(parts && { parts }), foreign: addresses.length > 0 && !parts };
+    },
+    del: () => void call.log.step("ipam", () => removeLease(folder, owner)),
+    gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
+    status: () => statusOfLeases(config!, call.log),
+    inSubnet(ip) {
+      const range = config?.sets.map((set) => findRange(set, ip.address.ip)).find((found) => found);
+      return range ? { ...ip, address: { ip: ip.address.ip, length: range.subnet.length } } : ip;
+    },
+  };
+}
+
+/** An attachment without leases of podwire's own has a record all the same: DEL and GC need neither delegate nor prevResult. */
+function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
+  keep(ips: Ip[], site: Site, parts: PartName[], undo: Undo): void;
+} {
+  const folder = parseLeaseFolder(call);
+  const owner = ownerOf(call);
+  return {
+    keep(ips, site, parts, undo) {
+      undo.push("forget the record", () => removeRecord(folder, owner));
+      try {
+        ensureRecord(folder, { owner, ips, marker: runMarker(), knowledge: knowledgeOf(site, parts) });
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error; // a node where it cannot be kept has pods all the same
+        call.log.warn(`cannot keep a record of the attachment: ${messageOf(error)}`);
+      }
+    },
+    traces() {
+      const record = findRecord(folder, owner);
+      const parts = record?.knowledge?.parts;
+      return { addresses: record?.ips ?? [], ...(parts && { parts }), foreign: false };
+    },
+    del: () => void removeRecord(folder, owner),
+    gc() {
+      const valid = new Set(call.validAttachments.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
+      pruneRecords(folder, ({ containerId, ifname }) => valid.has(`${containerId}:${ifname}`));
+    },
+  };
+}
+
+function noIpam(call: Invocation): Ipam {
+  const { keep, ...record } = recordOf(call);
+  return {
+    ...record,
+    gives: false,
+    add(site, parts, undo) {
+      keep([], site, parts, undo);
+      return noAddressing();
+    },
+    check: () => undefined,
+    status: () => undefined,
+    inSubnet: (ip) => ip,
+  };
+}
+
+function delegatedIpam(call: Invocation, type: string): Ipam {
+  if (call.verb === "ADD") getPluginFile(call, type); // a missing executable is found out before anything is touched
+  const { keep, ...record } = recordOf(call);
+  return {
+    gives: true,
+    add: (site, parts, undo) =>
+      call.log.step("ipam", () => {
+        // DEL also after an ADD that failed: the delegate may have done half of it (SPEC.md, "Delegated plugins")
+        undo.push(`DEL of IPAM plugin ${type}`, () => delegateVerb(call, type, "DEL"));
+        const { ips, routes, dns } = delegateAdd(call, type);
+        if (ips.length === 0) throw new CniError(Code.Internal, `IPAM plugin ${type} returned no IP addresses`);
+        keep(
+          ips.map(({ address }) => address.ip),
+          site,
+          parts,
+          undo,
+        );
+        return { ips, routes, dns };
+      }),
+    check: () => delegateVerb(call, type, "CHECK"),
+    traces: record.traces,
+    del: () =>
+      call.log.step("ipam", () => {
+        delegateVerb(call, type, "DEL");
+        record.del();
+      }),
+    gc() {
+      record.gc();
+      delegateVerb(call, type, "GC");
+    },
+    status: () => delegateVerb(call, type, "STATUS"),
+    inSubnet: (ip) => ip,
+  };
+}

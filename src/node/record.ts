@@ -1,0 +1,131 @@
+import type { PartName } from "../attachment/attachment.ts";
+import { tryJson } from "../cni/json.ts";
+import { isObject } from "../cni/schema.ts";
+import { ensureDirectory, findText, namesIn, removeFile, writeFile } from "../kernel/file.ts";
+import { sha512 } from "../kernel/hash.ts";
+import { exists, isErrno } from "../kernel/linux.ts";
+import { utf8Length } from "../net/bytes.ts";
+import { formatIp, type Ip, parseIp } from "../net/ip.ts";
+import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.ts";
+
+/** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
+export interface Knowledge {
+  /** name of the host end of the veth pair */
+  hostVeth: string;
+  /** path of the pod's network namespace */
+  netns: string;
+  /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
+  cookie?: bigint;
+  /** the kinds of parts it has that something must be removed of, whatever a later configuration says */
+  parts: PartName[];
+}
+
+/** What podwire keeps of one attachment. The lease files are the truth about addresses; this says where to look. */
+export interface AttachmentRecord {
+  owner: RecordOwner;
+  ips: Ip[];
+  /** text of the /run marker when the leases were made; "" when there was none */
+  marker: string;
+  /** absent where host-local was run by a plugin that is not podwire's */
+  knowledge?: Knowledge;
+}
+
+/** Longest file name that is made of the owner's own words; ext4 and most others allow 255 bytes. */
+const READABLE_BYTES = 200;
+
+/**
+ * `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed
+ * one.
+ */
+function recordName({ containerId, ifname }: RecordOwner): string {
+  const readable = `${containerId}:${ifname}`;
+  return utf8Length(readable) <= READABLE_BYTES ? readable : `sha512:${sha512(readable).slice(0, 64)}`;
+}
+
+const recordPath = (folder: RecordFolder, owner: RecordOwner): string => `${asidePath(folder)}/${recordName(owner)}`;
+
+/**
+ * Where an ADD prepares its lease file: the owner's own place, so that the DEL after an ADD that was killed finds it.
+ */
+export const draftPath = (folder: RecordFolder, owner: RecordOwner): string =>
+  `${asidePath(folder)}/.new-${recordName(owner)}`;
+
+/** The owner's record; undefined when there is none, or when it was cut short. */
+export function findRecord(folder: RecordFolder, owner: RecordOwner): AttachmentRecord | undefined {
+  const record = decodeRecord(findText(recordPath(folder, owner)));
+  return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname
+    ? record
+    : undefined;
+}
+
+/** True when there is a record, readable or not. */
+export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));
+
+/** Not flushed to disk: a record that is lost is made up for by reading all leases. */
+export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledge }: AttachmentRecord): void {
+  const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
+  const json = {
+    containerId: owner.containerId,
+    ifname: owner.ifname,
+    ips: ips.map(formatIp),
+    marker,
+    ...(knowledge && {
+      hostVeth: knowledge.hostVeth,
+      netns: knowledge.netns,
+      ...cookie,
+      parts: knowledge.parts,
+    }),
+  };
+  writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
+}
+
+/** As `writeRecord`, where the folder of the records may be missing. */
+export function ensureRecord(folder: RecordFolder, record: AttachmentRecord): void {
+  try {
+    writeRecord(folder, record);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    ensureAside(folder);
+    writeRecord(folder, record);
+  }
+}
+
+export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean => removeFile(recordPath(folder, owner));
+
+/** Removes the records of owners that are not wanted, and files that are no record. */
+export function pruneRecords(folder: RecordFolder, isWanted: (owner: RecordOwner) => boolean): void {
+  for (const name of namesIn(asidePath(folder))) {
+    if (name.startsWith(".")) continue; // census, stamp, drafts
+    const record = decodeRecord(findText(`${asidePath(folder)}/${name}`));
+    if (!record || !isWanted(record.owner)) removeFile(`${asidePath(folder)}/${name}`);
+  }
+}
+
+/** Creates the folder of the records. */
+export const ensureAside = (folder: RecordFolder): void => ensureDirectory(asidePath(folder));
+
+function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
+  const parsed = tryJson(text ?? "");
+  const json = isObject(parsed) ? parsed : undefined;
+  const string = (key: string): string => (typeof json?.[key] === "string" ? (json[key] as string) : "");
+  if (!json || !Array.isArray(json["ips"]) || !string("containerId") || !string("ifname")) return undefined;
+  const ips = json["ips"].map((ip) => parseIp(String(ip)));
+  if (!ips.every((ip) => ip !== undefined)) return undefined;
+  const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
+  const knowledge = string("hostVeth") && Array.isArray(json["parts"])
+    ? {
+        knowledge: {
+          hostVeth: string("hostVeth"),
+          netns: string("netns"),
+          ...cookie,
+          parts: json["parts"] as PartName[],
+        },
+      }
+    : {};
+  return {
+    owner: { containerId: string("containerId"), ifname: string("ifname") },
+    ips,
+    marker: string("marker"),
+    ...knowledge,
+  };
+}

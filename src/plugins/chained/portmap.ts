@@ -1,0 +1,26 @@
+import { optional, readConfig, shape } from "../../cni/schema.ts";
+import type { ChainedPlugin } from "../../verbs/plan.ts";
+import {
+  planPorts,
+  type PortMappingConfig,
+  portMappingComplaints,
+  portMappingFields,
+  portMappingList,
+} from "../port-mappings.ts";
+
+const portmapConfig = shape(
+  { ...portMappingFields, runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })) },
+  portMappingComplaints,
+);
+
+/** Leads ports of the node to ports of the container another plugin has wired: the ports part, and nothing else. */
+export const portmap: ChainedPlugin<PortMappingConfig> = {
+  name: "portmap",
+  kinds: ["ports"],
+  read: (call) => readConfig(portmapConfig, call),
+  plan: (config, { owner, netns }, { ips, routes }) => ({
+    ips,
+    routes,
+    attachment: { owner, netns, parts: [planPorts(config, ips.map(({ address }) => address))] },
+  }),
+};

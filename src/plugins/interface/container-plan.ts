@@ -1,0 +1,126 @@
+import type { LinkAddress, Part, PodPart, Route, Sysctl, VethPart } from "../../attachment/attachment.ts";
+import { dns } from "../../cni/fields.ts";
+import type { ResultIp, ResultRoute } from "../../cni/result.ts";
+import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../../cni/schema.ts";
+import { RT_SCOPE } from "../../netlink/rtnetlink/route.ts";
+import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
+import type { Subject } from "../../verbs/plan.ts";
+import { planPorts, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
+
+/** The veth pair; what is special about it goes into `more`. */
+export const planVeth = (
+  { mtu }: { mtu: number },
+  { owner, hostVeth, hostMac, podMac }: Subject,
+  { sysctls = [], ...more }: Partial<Pick<VethPart, "up" | "plug">> & { sysctls?: Sysctl[] } = {},
+): VethPart => ({
+  kind: "veth",
+  // a host veth takes no router's word: the pod behind it must not configure the host
+  host: { name: hostVeth, mac: hostMac, sysctls: [acceptNoRouter(hostVeth), ...sysctls] },
+  pod: { name: owner.ifname, mac: podMac },
+  ...(mtu && { mtu }),
+  up: true,
+  ...more,
+});
+
+const acceptNoRouter = (link: string): Sysctl => ({
+  path: `net/ipv6/conf/${link}/accept_ra`,
+  value: "0",
+  optional: true,
+});
+
+/** The pod's end of the link; without addresses it has nothing but the link itself. */
+export const planPod = (
+  { owner, podMac }: Subject,
+  more: Pick<PodPart, "addresses" | "routes"> & Partial<Omit<PodPart, "kind">>,
+): PodPart => ({
+  kind: "pod",
+  link: { name: owner.ifname, mac: podMac },
+  up: true,
+  sysctls: [],
+  neighbours: [],
+  ...more,
+});
+
+/** Families among addresses, each once. */
+export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];
+
+/** The gateway routes of a family go through when they name none: the first one IPAM gave for it. */
+export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
+  ips.find(({ address, gateway }) => address.ip.family === family && gateway)?.gateway;
+
+/**
+ * Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there
+ * is none; equal ones once.
+ */
+export function planRoutes(routes: ResultRoute[], ips: ResultIp[]): Route[] {
+  const planned = routes.map(({ dst, gw, ...rest }): Route => {
+    const direct = rest.scope === RT_SCOPE.LINK || rest.scope === RT_SCOPE.HOST;
+    const through = gw ?? (direct ? undefined : gatewayOf(ips, dst.ip.family));
+    return { ...rest, dst: networkOf(dst), ...(through && { gw: through }) };
+  });
+  return planned.filter((route, at) => planned.findIndex((other) => sameRoute(route, other)) === at);
+}
+
+const sameRoute = (a: Route, b: Route): boolean =>
+  samePrefix(a.dst, b.dst) &&
+  a.table === b.table &&
+  a.priority === b.priority &&
+  (a.gw && b.gw ? sameIp(a.gw, b.gw) : a.gw === b.gw);
+
+/** Addresses as the container gets them. */
+export const planAddresses = (ips: ResultIp[], options: Omit<LinkAddress, "prefix">): LinkAddress[] =>
+  ips.map(({ address }) => ({ prefix: address, ...options }));
+
+/**
+ * Sysctls of a container's interface that has addresses: it takes no router's word (the routes are the
+ * configuration's), keeps its IPv6 addresses when it is set down, and announces its addresses when told to (see
+ * `settle`).
+ */
+export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): Sysctl[] {
+  const v6 = `net/ipv6/conf/${ifname}`;
+  const hasIpv6 = familiesOf(ips).includes(6);
+  return [
+    ...(hasIpv6
+      ? [
+          { path: "net/ipv6/conf/lo/disable_ipv6", value: "0" },
+          { path: `${v6}/disable_ipv6`, value: "0" },
+          { path: `${v6}/keep_addr_on_down`, value: "1" },
+        ]
+      : []),
+    acceptNoRouter(ifname),
+    ...(dad ? [{ path: `${v6}/enhanced_dad`, value: "1", optional: true }] : []),
+    { path: `${v6}/accept_dad`, value: dad ? "1" : "0", optional: true },
+    { path: `${v6}/ndisc_notify`, value: "1", optional: true },
+    { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
+  ];
+}
+
+/** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
+export const containerFields = {
+  ...portMappingFields,
+  ipMasq: flag(),
+  ipMasqBackend: optional(choice("nftables", "iptables")),
+  mtu: orElse(integer(0, 65535), 0),
+  enabledad: flag(),
+  ipam: optional(shape({ type: orElse(text(), "") })),
+  dns: optional(dns),
+  capabilities: optional(map(anything())),
+};
+
+export type ContainerConfig = Infer<ReturnType<typeof shape<typeof containerFields>>> & PortMappingConfig;
+
+/** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
+export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
+  capabilities?.["portMappings"] === true;
+
+/** What the host's firewall holds for these addresses, as far as it is asked for: masquerading and port mappings. */
+export function planFirewall(config: ContainerConfig, ips: ResultIp[], more: Part[] = []): Part[] {
+  const addresses = ips.map(({ address }) => address);
+  return [
+    ...(config.ipMasq
+      ? [{ kind: "masquerade", backend: config.ipMasqBackend ?? "nftables", addresses } as const]
+      : []),
+    ...more,
+    ...(mapsPorts(config) ? [planPorts(config, addresses)] : []),
+  ];
+}

@@ -1,0 +1,35 @@
+import type { Plugin } from "../../cni/invocation.ts";
+import { collectLeases } from "../../ipam/collect.ts";
+import { parseIpamConfig, parseLeaseFolder } from "../../ipam/config.ts";
+import { addLease, checkLease, removeLease } from "../../ipam/leases.ts";
+import { statusOfLeases } from "../../ipam/status.ts";
+import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
+import { formatIp } from "../../net/ip.ts";
+import { hostLiveness } from "../../node/liveness.ts";
+
+/** The IPAM plugin by itself, for main plugins that run one: addresses of the configured ranges, kept as files. */
+export const hostLocal: Plugin = {
+  name: "host-local",
+
+  add(call) {
+    refuseOwnNamespace(call);
+    const { ips, routes, dns, takenBack } = addLease(parseIpamConfig(call), call, hostLiveness());
+    for (const { ip, holder } of takenBack) {
+      call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+    }
+    return { interfaces: [], ips, routes, dns };
+  },
+
+  check: (call) => checkLease(parseIpamConfig(call), call),
+
+  del(call) {
+    refuseOwnNamespace(call);
+    removeLease(parseLeaseFolder(call), call);
+  },
+
+  gc(call) {
+    call.log.note("leases", collectLeases(parseLeaseFolder(call), call.validAttachments).length);
+  },
+
+  status: (call) => statusOfLeases(parseIpamConfig(call), call.log),
+};

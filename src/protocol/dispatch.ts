@@ -1,0 +1,191 @@
+import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "./config.ts";
+import { type Environment, type EnvironmentPart, parseEnvironment } from "./environment.ts";
+import { Code, CniError, codeFor, messageOf, OUT_OF_MEMORY } from "../cni/error.ts";
+import type { Invocation, JsonObject, Plugin } from "../cni/invocation.ts";
+import { printCompactJson, printJson } from "../cni/json.ts";
+import { lineLog, type Log, quietLog } from "../cni/log.ts";
+import { encodeResult } from "./result-shapes.ts";
+import { newest, versions } from "../cni/versions.ts";
+
+/** What dispatch touches of the world. */
+export interface Edges {
+  environment: Environment;
+  /** standard input to its end; with `firstByteMs`, nothing when nothing came by then */
+  readStdin(firstByteMs?: number): Uint8Array;
+  /** the name the executable was called by; where it is no plugin's, the configuration's `type` decides */
+  invokedAs: string;
+  pluginNames: readonly string[];
+  findPlugin(name: string): Plugin | undefined;
+  /** appends a line to a log file, or to standard error for "stderr"; may throw */
+  append(file: string, line: string): void;
+  /** one line for people, on standard error */
+  complain(message: string): void;
+  /** milliseconds of a clock that only goes forward */
+  now(): number;
+}
+
+/** What the process prints and how it ends. */
+export interface Answer {
+  stdout: string;
+  exitCode: number;
+}
+
+/** A runtime that asks for VERSION sends its own on standard input; a person at a terminal does not. */
+const VERSION_INPUT_MS = 500;
+
+/** What `podwire` is when neither its name nor a `type` says so. */
+const DEFAULT_PLUGIN = "bridge";
+
+/** One call by a runtime, from environment and standard input to the answer; the only place that catches everything. */
+export function dispatch(edges: Edges): Answer {
+  let config: JsonObject | undefined;
+  let log: Log = quietLog();
+  try {
+    const part = parseEnvironment(edges.environment);
+    if (part.verb === "VERSION") return answerToVersion(edges);
+    const stdin = readStdin(edges);
+    config = parseDocument(stdin);
+    log = openLog(edges, config, part);
+    const base = parseBase(config, part.verb, log);
+    const plugin = edges.findPlugin(edges.invokedAs) ?? getPlugin(edges, readType(config));
+    const stdout = run(plugin, { ...part, ...base, stdin, log });
+    log.finish("ok");
+    return { stdout, exitCode: 0 };
+  } catch (error) {
+    const failure = toCniError(error);
+    log.finish({ code: failure.code, msg: failure.message });
+    return { stdout: printError(failure, config ? answerVersion(config) : newest), exitCode: 1 };
+  }
+}
+
+function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
+  const plugin = findPlugin(type === "" || type === "podwire" ? DEFAULT_PLUGIN : type);
+  if (plugin) return plugin;
+  throw new CniError(
+    Code.InvalidConfig,
+    `invalid configuration: type is ${JSON.stringify(type)}, must be one of ${pluginNames.join(", ")}`,
+  );
+}
+
+function run(plugin: Plugin, call: Invocation & { cniVersion: (typeof versions)[number] }): string {
+  switch (call.verb) {
+    case "ADD":
+      return encodeResult(plugin.add(call), call.cniVersion);
+    case "CHECK":
+      plugin.check(call);
+      return "";
+    case "DEL":
+      plugin.del(call);
+      return "";
+    case "GC":
+      plugin.gc(call);
+      return "";
+    case "STATUS":
+      plugin.status(call);
+      return "";
+    case "VERSION":
+      throw new Error("VERSION is answered before");
+  }
+}
+
+/** The version of the input where it is one of ours, and every version there is; in the reference's form, one line. */
+function answerToVersion(edges: Edges): Answer {
+  const input = edges.readStdin(VERSION_INPUT_MS);
+  let cniVersion = newest;
+  try {
+    cniVersion = answerVersion({ cniVersion: newest, ...parseDocument(input) });
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error; // no configuration, or none that can be read: the newest it is
+  }
+  return { stdout: `${printCompactJson({ cniVersion, supportedVersions: versions })}\n`, exitCode: 0 };
+}
+
+function readStdin(edges: Edges): Uint8Array {
+  try {
+    return edges.readStdin();
+  } catch (error) {
+    if (error === null) throw toCniError(error);
+    throw new CniError(codeFor(error, Code.Io), `error reading from stdin: ${messageOf(error)}`, "", { cause: error });
+  }
+}
+
+/**
+ * The log of the configuration's `log` key, else of PODWIRE_LOG, else none; one that cannot be written is mentioned and
+ * forgotten.
+ */
+function openLog(edges: Edges, config: JsonObject, { verb, containerId, ifname }: EnvironmentPart): Log {
+  const settings = readLogSettings(config);
+  const file = settings.file ?? edges.environment.PODWIRE_LOG;
+  if (!file) return quietLog((message) => edges.complain(`warning: ${message}`));
+  const plugin = edges.pluginNames.includes(edges.invokedAs) ? edges.invokedAs : textOf(config.type);
+  const subject = { verb, plugin, network: textOf(config.name), container: containerId, interface: ifname };
+  const write = (line: string): void => {
+    try {
+      edges.append(file, line);
+    } catch (error) {
+      edges.complain(`cannot write the log: ${messageOf(error)}`);
+    }
+  };
+  return lineLog(subject, settings.level ?? "info", { write, now: edges.now });
+}
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/**
+ * Calls on files; what the kernel says about links, routes and sockets is no I/O error in the specification's sense.
+ */
+const fileCalls = [
+  "open",
+  "read",
+  "write",
+  "fsync",
+  "fchmod",
+  "link",
+  "symlink",
+  "unlink",
+  "rename",
+  "mkdir",
+  "rmdir",
+  "readlink",
+  "access",
+  "statx",
+  "statfs",
+  "getdents64",
+  "flock",
+];
+/** Any error as a runtime may hear it: never a stack trace. */
+export function toCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error;
+  if (error === null) return new CniError(Code.TryAgainLater, OUT_OF_MEMORY);
+  if (!(error instanceof Error)) return new CniError(Code.Internal, "internal error", String(error));
+  // the engine's own words for a lack of memory, where it has enough left to make an error
+  if (error.message === "out of memory") return new CniError(Code.TryAgainLater, OUT_OF_MEMORY);
+  const details = causesOf(error).join(": ");
+  if (error.name !== "SystemError") {
+    return new CniError(Code.Internal, `internal error: ${error.message || error.name}`, details || error.name, {
+      cause: error,
+    });
+  }
+  const { syscall = "" } = error as { syscall?: string };
+  const code = codeFor(error, fileCalls.includes(syscall) ? Code.Io : Code.Internal);
+  return new CniError(code, error.message, details, { cause: error });
+}
+
+const causesOf = (error: Error): string[] =>
+  error.cause instanceof Error ? [error.cause.message, ...causesOf(error.cause)] : [];
+
+/**
+ * Runtimes keep errors whole, in logs and events, where a value of a megabyte helps nobody: longer text loses its
+ * middle.
+ */
+const LONGEST_TEXT = 8_000;
+const KEPT_END = 1_000;
+
+const cut = (text: string): string =>
+  text.length <= LONGEST_TEXT
+    ? text
+    : `${text.slice(0, LONGEST_TEXT - KEPT_END)} ... (${text.length - LONGEST_TEXT} characters) ... ` +
+      text.slice(-KEPT_END);
+
+const printError = ({ code, message, details }: CniError, cniVersion: string): string =>
+  printJson({ cniVersion, code, msg: cut(message), ...(details && { details: cut(details) }) });

@@ -1,0 +1,48 @@
+import { kindOf } from "../attachment/kinds.ts";
+import type { Made, Part } from "../attachment/attachment.ts";
+import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
+import { Site } from "../attachment/site.ts";
+import { Undo } from "../attachment/undo.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import { noAddressing, type Result } from "../cni/result.ts";
+import { assertConvertible } from "../cni/versions.ts";
+import { blankSubject, type Spec } from "./spec.ts";
+
+/** Makes the attachment; when that fails, takes back what it made and throws. */
+export function add<C>(spec: Spec<C>, call: Invocation): Result {
+  const [config, ipam] = spec.read(call);
+  assertConvertible(call.cniVersion, { hasIps: ipam.gives });
+  const sketch = spec.plan(config, blankSubject(call), noAddressing()).attachment.parts;
+  assertTools(sketch);
+  if (spec.isChained) refuseOwnNamespace(call);
+  const site = new Site(call, (self) => spec.hostLink(self, call));
+  const undo = new Undo();
+  try {
+    if (!spec.isChained) void site.pod; // opened, or refused, before anything is done
+    const owned = sketch.map(({ kind }) => kind).filter((kind) => kindOf(kind).remove);
+    const addressing = ipam.add(site, owned, undo);
+    const plan = spec.plan(config, spec.draw(call, config), addressing);
+    if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
+    const made = applyParts(plan.attachment.parts, site, undo);
+    return spec.result(call, plan, made, { config, addressing });
+  } catch (error) {
+    for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
+    throw error;
+  } finally {
+    site.close();
+  }
+}
+
+const assertTools = (parts: readonly Part[]): void => {
+  for (const part of parts) kindOf(part.kind).assertTools?.(part);
+};
+
+/** Makes every part, in order; throws the first failure: the caller runs the undo. */
+function applyParts(parts: readonly Part[], site: Site, undo: Undo): Made {
+  const made: Made = {};
+  for (const part of parts) site.log.step(part.kind, () => kindOf(part.kind).apply(part, site, { undo, made }));
+  site.log.step("settle", () => {
+    for (const part of parts) kindOf(part.kind).settle?.(part, site, made);
+  });
+  return made;
+}

@@ -1,0 +1,71 @@
+import { findPart, type Part, type PartName } from "../attachment/attachment.ts";
+import type { Traces } from "../attachment/kind.ts";
+import { kindOf } from "../attachment/kinds.ts";
+import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
+import { Site } from "../attachment/site.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import { noAddressing } from "../cni/result.ts";
+import type { Known } from "../ipam/ipam.ts";
+import { type Ip, sameIp } from "../net/ip.ts";
+import { type Attempt, attempt } from "./attempt.ts";
+import { containerIps } from "./previous.ts";
+import { blankSubject, type Spec } from "./spec.ts";
+
+/** Removes whatever is the owner's, in reverse order; what is missing is success, and a failure keeps nothing else back. */
+export function del<C>(spec: Spec<C>, call: Invocation): void {
+  const [config, ipam] = spec.read(call);
+  const site = new Site(call, (self) => spec.hostLink(self, call));
+  const failures = attempt("DEL");
+  try {
+    if (spec.isChained) refuseOwnNamespace(call);
+    const pod = spec.isChained ? undefined : site.findPod();
+    const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
+    const asked = spec.plan(config, blankSubject(call), noAddressing()).attachment.parts;
+    removeParts(kindsOf(spec.kinds, known, asked), {
+      asked,
+      failures,
+      foreign: known.foreign,
+      traces: { owner: site.owner, site, ...(pod && { pod }), ...tracesOf(call, known) },
+    });
+    failures.try(() => ipam.del());
+  } finally {
+    site.close();
+  }
+  // A DEL that fails would make the runtime leave out the rest of the chain, and leak the container's address
+  if (!spec.isChained) failures.throwIfAny();
+  for (const failure of failures.messages()) {
+    call.log.warn(`what ${spec.name} made for ${call.containerId} may be left behind: ${failure}`);
+  }
+}
+
+/** What its record names, or all there may be where there is none; and what the configuration asks for now. */
+const kindsOf = (all: readonly PartName[], { parts }: Known, asked: readonly Part[]): PartName[] =>
+  all.filter((kind) => kindOf(kind).remove && (!parts || parts.includes(kind) || findPart(asked, kind)));
+
+/** Addresses and MAC that record, lease or prevResult name. */
+function tracesOf(call: Invocation, { addresses }: Known): { addresses: Ip[]; mac?: string } {
+  const { prevResult, ifname } = call;
+  if (!prevResult) return { addresses };
+  const reported = containerIps(call, prevResult).map(({ address }) => address.ip);
+  const mac = prevResult.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
+  const all = [...addresses, ...reported];
+  const unique = all.filter((ip, at) => all.findIndex((other) => sameIp(ip, other)) === at);
+  return { addresses: unique, ...(mac !== undefined && { mac }) };
+}
+
+interface Removal {
+  asked: readonly Part[];
+  failures: Attempt;
+  /** the attachment may be the reference's */
+  foreign: boolean;
+  traces: Traces;
+}
+
+function removeParts(kinds: readonly PartName[], { asked, failures, foreign, traces }: Removal): void {
+  const backwards = kinds.toReversed();
+  const found = backwards.map((name) =>
+    failures.try(() => traces.site.log.step(name, () => kindOf(name).remove!(traces, findPart(asked, name)))),
+  );
+  if (found.includes("own") || !(foreign || found.includes("foreign"))) return;
+  for (const name of backwards) failures.try(() => kindOf(name).removeReference?.(traces, findPart(asked, name)));
+}

@@ -1,0 +1,51 @@
+import type { Attachment, Made, Owner, PartName } from "../attachment/attachment.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import type { Addressing, Dns, Result, ResultIp, ResultRoute } from "../cni/result.ts";
+
+/**
+ * What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. Where nothing is
+ * made yet, or any more, all MACs are "".
+ */
+export interface Subject {
+  owner: Owner;
+  netns: string;
+  hostVeth: string;
+  hostMac: string;
+  podMac: string;
+  /** of a bridge that is made, and of its VLAN interface */
+  bridgeMac: string;
+  vlanMac: string;
+}
+
+/** The description of an attachment, and the addresses and routes as they are reported for it. */
+export interface Plan {
+  attachment: Attachment;
+  ips: ResultIp[];
+  routes: ResultRoute[];
+}
+
+/** What every plugin that attaches pods is: from configuration and addresses to parts. Nothing of it talks to Linux. */
+interface Planning<C> {
+  name: string;
+  /** the kinds of parts it can have, in the order in which they are made */
+  kinds: readonly PartName[];
+  read(call: Invocation): C;
+  plan(config: C, subject: Subject, addressing: Addressing): Plan;
+}
+
+/** The keys of an interface plugin that the verbs need. */
+export interface InterfaceConfig {
+  ipam?: { type: string };
+  dns?: Partial<Dns>;
+}
+
+/** A plugin that makes the pod's interface and has its addresses from IPAM. */
+export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> extends Planning<C> {
+  needsIpam: boolean;
+  /** the MAC asked for, if any */
+  mac?(config: C): string | undefined;
+  interfaces(plan: Plan, made: Made): Result["interfaces"];
+}
+
+/** A plugin that adds parts to what an earlier one of the chain made, with the addresses of prevResult. */
+export type ChainedPlugin<C = unknown> = Planning<C>;

@@ -1,0 +1,115 @@
+import { findLink } from "../attachment/link/links.ts";
+import { hostVethName } from "../attachment/owner.ts";
+import type { Site } from "../attachment/site.ts";
+import { CniError, Code } from "../cni/error.ts";
+import { overridingDns } from "../cni/fields.ts";
+import type { Invocation, Plugin } from "../cni/invocation.ts";
+import { optional, orElse, parseLeniently, readTogether, shape, text } from "../cni/schema.ts";
+import { chooseIpam, type Ipam } from "../ipam/ipam.ts";
+import { randomMac } from "../kernel/random.ts";
+import { parseMac } from "../net/mac.ts";
+import { add } from "./add.ts";
+import { check } from "./check.ts";
+import { del } from "./del.ts";
+import { gc } from "./gc.ts";
+import type { ChainedPlugin, InterfaceConfig, InterfacePlugin, Subject } from "./plan.ts";
+import { getPrevious, previousIpam } from "./previous.ts";
+import { blankSubject, type Spec } from "./spec.ts";
+import { status } from "./status.ts";
+
+const pluginOf = <C>(spec: Spec<C>): Plugin => ({
+  name: spec.name,
+  add: (call) => add(spec, call),
+  check: (call) => check(spec, call),
+  del: (call) => del(spec, call),
+  gc: (call) => gc(spec, call),
+  status: (call) => status(spec, call),
+});
+
+/** A plugin from what it plans. */
+export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlugin<C>): Plugin =>
+  pluginOf<C>({
+    ...plugin,
+    isChained: false,
+    read: (call) => readInterface(plugin, call),
+    draw: (call, config) => ({
+      ...blankSubject(call),
+      hostMac: randomMac(),
+      bridgeMac: randomMac(),
+      vlanMac: randomMac(),
+      podMac: plugin.mac?.(config) ?? randomMac(),
+    }),
+    recall: recallVeth,
+    hostLink: ({ owner }) => hostVethName(owner),
+    result: (_call, plan, made, { config, addressing }) => ({
+      interfaces: plugin.interfaces(plan, made),
+      ips: plan.ips,
+      routes: plan.routes,
+      dns: overridingDns(config.dns) ?? addressing.dns,
+    }),
+  });
+
+/** A chained plugin from what it plans: its result is the one it was given. */
+export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): Plugin =>
+  pluginOf<C>({
+    ...plugin,
+    isChained: true,
+    read: (call) => [plugin.read(call), previousIpam(call, plugin.name)],
+    draw: blankSubject,
+    recall: (call) => ({ subject: blankSubject(call), foreign: false }),
+    hostLink: findHostLink,
+    result: (call) => getPrevious(call, plugin.name),
+  });
+
+const ipamType = shape({ ipam: optional(shape({ type: orElse(text(), "") })) });
+
+/** What is wrong with configuration and IPAM is said in one error; DEL and GC take what can be read. */
+function readInterface<C extends InterfaceConfig>(plugin: InterfacePlugin<C>, call: Invocation): [C, Ipam] {
+  const isStrict = call.verb !== "DEL" && call.verb !== "GC";
+  let config: C | undefined;
+  return readTogether(
+    () => (config = plugin.read(call)),
+    () => {
+      const type = (config ?? parseLeniently(ipamType, call.config).value).ipam?.type ?? "";
+      if (type === "" && plugin.needsIpam && isStrict) {
+        throw new CniError(Code.InvalidConfig, `ipam.type: ${plugin.name} needs an IPAM plugin, such as "host-local"`);
+      }
+      return chooseIpam(call, type);
+    },
+  );
+}
+
+/** Names and MACs as prevResult has them; an attachment whose host veth is not podwire's was made by the reference. */
+function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: boolean } {
+  const { interfaces } = getPrevious(call, "CHECK");
+  const blank = blankSubject(call);
+  const pod = interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox === call.netns);
+  if (!pod) {
+    throw new CniError(
+      Code.InvalidConfig,
+      `prevResult.interfaces: none is named ${JSON.stringify(call.ifname)} in sandbox ${JSON.stringify(call.netns)}`,
+    );
+  }
+  const onHost = interfaces
+    .filter(({ sandbox }) => !sandbox)
+    .map((entry) => ({ entry, kind: site.seenLink(entry.name)?.kind }));
+  const bridge = onHost.find(({ kind }) => kind === "bridge")?.entry;
+  const veth = onHost.find(({ entry }) => entry.name === blank.hostVeth) ?? onHost.find(({ kind }) => kind === "veth");
+  const hostVeth = veth?.entry.name ?? blank.hostVeth;
+  return {
+    subject: {
+      ...blank,
+      hostVeth,
+      hostMac: parseMac(veth?.entry.mac ?? "") ?? "",
+      podMac: pod.mac ?? "",
+      bridgeMac: bridge?.mac ?? "",
+    },
+    foreign: hostVeth !== blank.hostVeth,
+  };
+}
+
+/** The host's end of the container's link: podwire's own, else a veth of the host that prevResult lists. */
+function findHostLink(site: Site, { prevResult }: Invocation): string | undefined {
+  const listed = (prevResult?.interfaces ?? []).filter(({ sandbox }) => !sandbox).map(({ name }) => name);
+  return [hostVethName(site.owner), ...listed].find((name) => findLink(site.host, name)?.kind === "veth");
+}

@@ -1,0 +1,45 @@
+import { CniError, Code } from "../cni/error.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import { noAddressing, type Result, type ResultIp } from "../cni/result.ts";
+import type { Ipam } from "../ipam/ipam.ts";
+
+// What the result of an earlier plugin, or of an earlier ADD, says of a container.
+
+/** prevResult, for a verb or plugin that cannot do without. */
+export function getPrevious({ prevResult }: Invocation, who: string): Result {
+  if (prevResult) return prevResult;
+  throw new CniError(
+    Code.InvalidConfig,
+    who === "CHECK"
+      ? "prevResult: CHECK needs the result of ADD, and it is missing"
+      : `prevResult is missing: ${who} must be called after a plugin that gives the container its addresses`,
+  );
+}
+
+/** This container's addresses: those of its interface, and those of no interface that is listed. */
+export const containerIps = ({ ifname }: Invocation, { ips, interfaces }: Result): ResultIp[] =>
+  ips.filter(({ interface: index }) => {
+    const link = index === undefined ? undefined : interfaces[index];
+    return !link || (link.name === ifname && Boolean(link.sandbox));
+  });
+
+/** Addresses as an earlier plugin of the chain got them: nothing is leased, and nothing given back. */
+export const previousIpam = (call: Invocation, name: string): Ipam => ({
+  gives: true,
+  add() {
+    const previous = getPrevious(call, name);
+    return { ...previous, ips: containerIps(call, previous) };
+  },
+  check: () => void getPrevious(call, name),
+  // whether the reference made what is there is not known, so it may be so
+  traces: () => ({ addresses: [], foreign: true }),
+  del: () => undefined,
+  gc: () => undefined,
+  status: () => undefined,
+  inSubnet: (ip) => ip,
+});
+
+/** What CHECK compares with: the addresses and routes ADD reported. */
+export function reported(call: Invocation, result: Result, ipam: Ipam) {
+  return { ...noAddressing(), ips: containerIps(call, result).map((ip) => ipam.inSubnet(ip)), routes: result.routes };
+}

@@ -1,0 +1,32 @@
+import type { Made, PartName } from "../attachment/attachment.ts";
+import { hostVethName, ownerOf } from "../attachment/owner.ts";
+import type { Site } from "../attachment/site.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import type { Addressing, Result } from "../cni/result.ts";
+import type { Ipam } from "../ipam/ipam.ts";
+import type { Plan, Subject } from "./plan.ts";
+
+/** A plugin as the verbs see it, interface or chained: what the two differ in is here, and nowhere else. */
+export interface Spec<C = unknown> {
+  name: string;
+  kinds: readonly PartName[];
+  /** A chained plugin leaves the namespace alone, and its DEL must not keep the rest of the chain from its own. */
+  isChained: boolean;
+  /** Configuration and where addresses come from; throws where a verb needs what is wrong or missing. */
+  read(call: Invocation): [C, Ipam];
+  plan(config: C, subject: Subject, addressing: Addressing): Plan;
+  /** what ADD makes: names, and MACs that are drawn */
+  draw(call: Invocation, config: C): Subject;
+  /** what ADD made, by prevResult */
+  recall(call: Invocation, site: Site): { subject: Subject; foreign: boolean };
+  /** the host's end of the pod's link */
+  hostLink(site: Site, call: Invocation): string | undefined;
+  result(call: Invocation, plan: Plan, made: Made, more: { config: C; addressing: Addressing }): Result;
+}
+
+/** The subject of a plan for which nothing is drawn. */
+export function blankSubject(call: Invocation): Subject {
+  const owner = ownerOf(call);
+  const macs = { hostMac: "", podMac: "", bridgeMac: "", vlanMac: "" };
+  return { owner, netns: call.netns, hostVeth: hostVethName(owner), ...macs };
+}
