@@ -16,7 +16,7 @@ export interface Knowledge {
   netns: string;
   /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
   cookie?: bigint;
-  /** the kinds of parts it has that something must be removed of, whatever a later configuration says */
+  /** the optional kinds of parts it has, whatever a later configuration says */
   parts: PartName[];
 }
 

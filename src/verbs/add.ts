@@ -4,23 +4,26 @@ import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { noAddressing, type Result } from "../cni/result.ts";
+import type { Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
-import { blankSubject, type Spec } from "./spec.ts";
+import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
 export function add<C>(spec: Spec<C>, call: Invocation): Result {
   const [config, ipam] = spec.read(call);
   assertConvertible(call.cniVersion, { hasIps: ipam.gives });
-  const sketch = spec.plan(config, blankSubject(call), noAddressing()).attachment.parts;
-  assertTools(sketch);
+  const asked = spec.asked(config);
+  assertTools(asked);
   if (spec.isChained) refuseOwnNamespace(call);
   const site = new Site(call, (self) => spec.hostLink(self, call));
   const undo = new Undo();
   try {
     if (!spec.isChained) void site.pod; // opened, or refused, before anything is done
-    const owned = sketch.map(({ kind }) => kind).filter((kind) => kindOf(kind).remove);
-    const addressing = ipam.add(site, owned, undo);
+    const addressing = ipam.add(
+      site,
+      asked.map(({ kind }) => kind),
+      undo,
+    );
     const plan = spec.plan(config, spec.draw(call, config), addressing);
     if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
     const made = applyParts(plan.attachment.parts, site, undo);

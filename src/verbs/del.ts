@@ -4,12 +4,11 @@ import { kindOf } from "../attachment/kinds.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { noAddressing } from "../cni/result.ts";
 import type { Known } from "../ipam/ipam.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
 import { type Attempt, attempt } from "./attempt.ts";
 import { containerIps } from "./previous.ts";
-import { blankSubject, type Spec } from "./spec.ts";
+import type { Spec } from "./spec.ts";
 
 /** Removes whatever is the owner's, in reverse order; what is missing is success, and a failure keeps nothing else back. */
 export function del<C>(spec: Spec<C>, call: Invocation): void {
@@ -20,8 +19,8 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     if (spec.isChained) refuseOwnNamespace(call);
     const pod = spec.isChained ? undefined : site.findPod();
     const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
-    const asked = spec.plan(config, blankSubject(call), noAddressing()).attachment.parts;
-    removeParts(kindsOf(spec.kinds, known, asked), {
+    const asked = spec.asked(config);
+    removeParts(kindsOf(spec, known, asked), {
       asked,
       failures,
       foreign: known.foreign,
@@ -39,8 +38,10 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
 }
 
 /** What its record names, or all there may be where there is none; and what the configuration asks for now. */
-const kindsOf = (all: readonly PartName[], { parts }: Known, asked: readonly Part[]): PartName[] =>
-  all.filter((kind) => kindOf(kind).remove && (!parts || parts.includes(kind) || findPart(asked, kind)));
+function kindsOf<C>({ kinds, optional }: Spec<C>, { parts }: Known, asked: readonly Part[]): PartName[] {
+  const had = optional.filter((kind) => !parts || parts.includes(kind) || findPart(asked, kind));
+  return [...kinds, ...had].filter((kind) => kindOf(kind).remove);
+}
 
 /** Addresses and MAC that record, lease or prevResult name. */
 function tracesOf(call: Invocation, { addresses }: Known): { addresses: Ip[]; mac?: string } {

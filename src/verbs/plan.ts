@@ -1,4 +1,4 @@
-import type { Attachment, Made, Owner, PartName } from "../attachment/attachment.ts";
+import type { Attachment, Made, Owner, Part, PartName } from "../attachment/attachment.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Addressing, Dns, Result, ResultIp, ResultRoute } from "../cni/result.ts";
 
@@ -27,9 +27,14 @@ export interface Plan {
 /** What every plugin that attaches pods is: from configuration and addresses to parts. Nothing of it talks to Linux. */
 interface Planning<C> {
   name: string;
-  /** the kinds of parts it can have, in the order in which they are made */
+  /** the kinds of parts every attachment of it has, or may have in what is shared */
   kinds: readonly PartName[];
+  /** the kinds only some configurations ask for */
+  optional: readonly PartName[];
   read(call: Invocation): C;
+  /** The parts of optional kinds a configuration asks for, before any address is known and after all are forgotten. */
+  asked(config: C): Part[];
+  /** All parts, in the order in which they are made. */
   plan(config: C, subject: Subject, addressing: Addressing): Plan;
 }
 

@@ -1,4 +1,4 @@
-import type { Made, PartName } from "../attachment/attachment.ts";
+import type { Made, Part, PartName } from "../attachment/attachment.ts";
 import { hostVethName, ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
@@ -10,10 +10,12 @@ import type { Plan, Subject } from "./plan.ts";
 export interface Spec<C = unknown> {
   name: string;
   kinds: readonly PartName[];
+  optional: readonly PartName[];
   /** A chained plugin leaves the namespace alone, and its DEL must not keep the rest of the chain from its own. */
   isChained: boolean;
   /** Configuration and where addresses come from; throws where a verb needs what is wrong or missing. */
   read(call: Invocation): [C, Ipam];
+  asked(config: C): Part[];
   plan(config: C, subject: Subject, addressing: Addressing): Plan;
   /** what ADD makes: names, and MACs that are drawn */
   draw(call: Invocation, config: C): Subject;

@@ -1,9 +1,8 @@
 import { kindOf } from "../attachment/kinds.ts";
 import { CniError, Code, messageOf } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { noAddressing } from "../cni/result.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
-import { blankSubject, type Spec } from "./spec.ts";
+import type { Spec } from "./spec.ts";
 
 /** Throws code 50 where an ADD with this configuration could not work on this node; changes nothing. */
 export function status<C>(spec: Spec<C>, call: Invocation): void {
@@ -13,7 +12,6 @@ export function status<C>(spec: Spec<C>, call: Invocation): void {
   } catch (error) {
     throw new CniError(Code.NotAvailable, `cannot open a netlink socket: ${messageOf(error)}`);
   }
-  const { parts } = spec.plan(config, blankSubject(call), noAddressing()).attachment;
-  for (const part of parts) kindOf(part.kind).status?.(part);
+  for (const part of spec.asked(config)) kindOf(part.kind).status?.(part);
   ipam.status();
 }

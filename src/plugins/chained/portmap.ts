@@ -16,8 +16,10 @@ const portmapConfig = shape(
 /** Leads ports of the node to ports of the container another plugin has wired: the ports part, and nothing else. */
 export const portmap: ChainedPlugin<PortMappingConfig> = {
   name: "portmap",
-  kinds: ["ports"],
+  kinds: [],
+  optional: ["ports"],
   read: (call) => readConfig(portmapConfig, call),
+  asked: (config) => [planPorts(config, [])],
   plan: (config, { owner, netns }, { ips, routes }) => ({
     ips,
     routes,

@@ -158,10 +158,13 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
       routes: planRoutes(routes, ips),
     }),
     ...(isGateway ? [gateways] : []),
-    ...planFirewall(config, ips, config.macspoofchk ? [{ kind: "spoofCheck", mac: subject.podMac }] : []),
+    ...firewall(config, ips, subject.podMac),
   ];
   return { ips, routes, attachment: { owner, netns, parts } };
 }
+
+const firewall = (config: BridgeConfig, ips: ResultIp[], mac: string): Part[] =>
+  planFirewall(config, ips, config.macspoofchk ? [{ kind: "spoofCheck", mac }] : []);
 
 /**
  * A default route per family through its first gateway, unless IPAM brought one; one without a `gw` gets the gateway
@@ -198,10 +201,12 @@ function interfaces({ attachment: { netns, parts } }: Plan, made: Made): ResultI
 
 export const bridge: InterfacePlugin<BridgeConfig> = {
   name: "bridge",
-  kinds: ["bridge", "veth", "host", "pod", "gateways", "masquerade", "spoofCheck", "ports"],
+  kinds: ["bridge", "veth", "host", "pod", "gateways"],
+  optional: ["masquerade", "spoofCheck", "ports"],
   needsIpam: false,
   read,
   mac: wantedMac,
+  asked: (config) => firewall(config, [], ""),
   plan: planBridge,
   interfaces,
 };

@@ -199,9 +199,11 @@ function interfaces({ attachment: { netns, parts } }: Plan, made: Made): ResultI
 
 export const ptp: InterfacePlugin<PtpConfig> = {
   name: "ptp",
-  kinds: ["veth", "host", "pod", "masquerade", "ports"],
+  kinds: ["veth", "host", "pod"],
+  optional: ["masquerade", "ports"],
   needsIpam: true,
   read: (call) => readConfig(ptpConfig, call),
+  asked: (config) => planFirewall(config, []),
   plan: planPtp,
   interfaces,
 };
