@@ -28,7 +28,7 @@ INPUTS ?= 100000
 FUZZ ?=
 FUZZ_TARGET := .cache/fuzz/target
 
-.PHONY: build check lint types unit test fuzz arm64 demo bench reference packages install clean
+.PHONY: build check format lint types unit test fuzz arm64 demo bench reference packages install clean
 
 build: $(OUT)
 
@@ -56,8 +56,14 @@ $(OUT): .cache/podwire.js $(ENGINE)
 check: lint types unit
 
 lint: $(MODULES)
+	node_modules/.bin/prettier --log-level warn --check 'src/**/*.ts' 'test/**/*.ts'
 	node_modules/.bin/oxlint --config .oxlintrc.json --deny-warnings src test
 	@if command -v rustfmt >/dev/null; then cd src/engine && rustfmt --check --edition 2024 main.rs; fi
+
+# Writes code as `make check` wants it.
+format: $(MODULES)
+	node_modules/.bin/prettier --log-level warn --write 'src/**/*.ts' 'test/**/*.ts'
+	@if command -v rustfmt >/dev/null; then cd src/engine && rustfmt --edition 2024 main.rs; fi
 
 types: $(MODULES)
 	node_modules/.bin/tsc -p src

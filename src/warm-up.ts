@@ -12,7 +12,10 @@ const ipam = {
 const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] };
 const prevResult = {
   cniVersion: "1.0.0",
-  interfaces: [{ name: "cni0", mac: "00:11:22:33:44:55" }, { name: "eth0", mac: "00:11:22:33:44:57", sandbox: "/x" }],
+  interfaces: [
+    { name: "cni0", mac: "00:11:22:33:44:55" },
+    { name: "eth0", mac: "00:11:22:33:44:57", sandbox: "/x" },
+  ],
   ips: [{ interface: 1, address: "10.1.0.2/16", gateway: "10.1.0.1" }],
   routes: [{ dst: "0.0.0.0/0" }],
 };
@@ -24,7 +27,13 @@ const prevResult = {
 export function warmUp(): void {
   for (const type of pluginNames) for (const verb of ["VERSION", "ADD", "CHECK", "DEL", "STATUS"]) call(type, verb);
   const mac = "00:11:22:33:44:55";
-  const message = createVeth({ host: { name: "veth0", mac }, pod: { name: "eth0", mac }, netns: 3, mtu: 1400, master: 1 });
+  const message = createVeth({
+    host: { name: "veth0", mac },
+    pod: { name: "eth0", mac },
+    netns: 3,
+    mtu: 1400,
+    master: 1,
+  });
   const [received] = decodeMessages(concatBytes(encodeMessage(message, 1)));
   decodeLink(received!);
 }

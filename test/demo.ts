@@ -21,9 +21,12 @@ const pods = [
   { containerId: "blue", netns: await node.pod() },
   { containerId: "green", netns: await node.pod() },
 ];
-const run = async (verb: Parameters<Node["podwire"]>[0], call: Parameters<Node["podwire"]>[1]) => node.podwire(verb, call);
+const run = async (verb: Parameters<Node["podwire"]>[0], call: Parameters<Node["podwire"]>[1]) =>
+  node.podwire(verb, call);
 
-say(`A node, a machine outside (${outside.address4}, ${outside.address6}) and two pods; the configuration is conf/bridge-dual-stack.json.`);
+say(
+  `A node, a machine outside (${outside.address4}, ${outside.address6}) and two pods; the configuration is conf/bridge-dual-stack.json.`,
+);
 say("\nADD: what a container runtime does when a pod starts. The answers:");
 const before = await node.links();
 const answers: Answer[] = [];
@@ -34,7 +37,8 @@ for (const pod of pods) {
   say(indent(answer.stdout));
 }
 
-const addresses = (answer: Answer | undefined): string[] => (answer?.result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
+const addresses = (answer: Answer | undefined): string[] =>
+  (answer?.result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
 const [blue, green] = pods as [(typeof pods)[0], (typeof pods)[0]];
 
 /** Pings, and reports it with the line of ping's output that tells the time. */
@@ -50,10 +54,15 @@ say(indent(await blue.netns.must("ip", "-6", "route", "show", "default")));
 
 say("\nPackets:");
 for (const address of addresses(answers[1])) await ping(blue.netns, address, `blue to green, ${address}`);
-for (const address of [outside.address4, outside.address6]) await ping(green.netns, address, `green to outside, ${address}`);
+for (const address of [outside.address4, outside.address6]) {
+  await ping(green.netns, address, `green to outside, ${address}`);
+}
 await outside.listen(80, { name: "outside" });
 const { from } = await green.netns.connect(outside.address4, 80);
-report(`green connects to the machine outside, which sees ${from}: the node's address, by masquerade`, from === outside.node4);
+report(
+  `green connects to the machine outside, which sees ${from}: the node's address, by masquerade`,
+  from === outside.node4,
+);
 
 say("\nCHECK: is everything still as the results say?");
 for (const [index, pod] of pods.entries()) {
@@ -62,7 +71,10 @@ for (const [index, pod] of pods.entries()) {
 }
 await green.netns.ip("route del default");
 const broken = await runList(run, "CHECK", list, { ...green, result: answers[1]?.result as CniResult });
-report(`with green's default route deleted by hand, CHECK says: ${broken.error?.msg ?? "nothing"}`, broken.exitCode !== 0);
+report(
+  `with green's default route deleted by hand, CHECK says: ${broken.error?.msg ?? "nothing"}`,
+  broken.exitCode !== 0,
+);
 
 const names = new Set(before.map(({ ifname }) => ifname));
 const bridge = String(list.plugins[0]?.bridge);
@@ -71,7 +83,9 @@ const bridge = String(list.plugins[0]?.bridge);
 async function belongings(): Promise<Record<string, unknown[]>> {
   const links = (await node.links()).map(({ ifname }) => ifname).filter((name) => !names.has(name) && name !== bridge);
   const leases = Object.keys(node.leases({ folder: `/var/lib/cni/networks/${list.name}` }));
-  const elements = (await node.ruleset()).flatMap((entry) => ((entry.map ?? entry.set) as { elem?: unknown[] } | undefined)?.elem ?? []);
+  const elements = (await node.ruleset()).flatMap(
+    (entry) => ((entry.map ?? entry.set) as { elem?: unknown[] } | undefined)?.elem ?? [],
+  );
   return { links, leases, "firewall elements": elements };
 }
 
@@ -85,10 +99,15 @@ for (const [index, pod] of pods.entries()) {
 say("\nWhat is left of the pods:");
 const left = await belongings();
 for (const [what, each] of Object.entries(left)) {
-  report(`${what}: ${each.length === 0 ? "none" : JSON.stringify(each)}, of ${used[what]?.length}`, each.length === 0 && used[what]!.length > 0);
+  report(
+    `${what}: ${each.length === 0 ? "none" : JSON.stringify(each)}, of ${used[what]?.length}`,
+    each.length === 0 && used[what]!.length > 0,
+  );
 }
 const clean = Object.values(left).flat().length === 0;
-say(`\nLeft: ${clean ? `nothing (the bridge ${bridge} and podwire's empty nft table stay, as they are shared, for the next pod)` : "see above"}.`);
+say(
+  `\nLeft: ${clean ? `nothing (the bridge ${bridge} and podwire's empty nft table stay, as they are shared, for the next pod)` : "see above"}.`,
+);
 
 await node.remove();
 process.exitCode = failures === 0 ? 0 : 1;

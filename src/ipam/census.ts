@@ -84,7 +84,7 @@ const CHUNK_BYTES = 64 << 10;
 function linesAfter(fd: number, wanted: Uint8Array): string[] {
   const found: string[] = [];
   let buffer = new Uint8Array(FIRST_BYTES);
-  for (let kept = 0; ; ) {
+  for (let kept = 0; ;) {
     const count = linux.read(fd, buffer.subarray(kept));
     if (count === 0) return found;
     const filled = buffer.subarray(0, kept + count);

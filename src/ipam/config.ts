@@ -3,6 +3,7 @@ import { Code, CniError } from "../cni/error.ts";
 import { ip, prefix, route } from "../cni/fields.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { ResultRoute } from "../cni/result.ts";
+import { parseConfig, parseLeniently } from "../cni/reading.ts";
 import {
   type Complaint,
   decoded,
@@ -11,8 +12,6 @@ import {
   optional,
   optionalOrEmpty,
   orElse,
-  parseConfig,
-  parseLeniently,
   shape,
   text,
 } from "../cni/schema.ts";
@@ -93,9 +92,12 @@ function wholeComplaints({
   return complaints.map((text) => ({ at: "ipam", must: `must have sound address ranges: ${text}` }));
 }
 
+const wholeConfig = shape(keys, wholeComplaints);
+const dataDirAlone = shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) });
+
 /** Everything host-local needs for ADD, CHECK and STATUS; throws CniError 7 (configuration) or 4 (CNI_ARGS). */
 export function parseIpamConfig(call: Invocation): HostLocalConfig {
-  const config = parseConfig(shape(keys, wholeComplaints), call.config);
+  const config = parseConfig(wholeConfig, call.config);
   const { IP: argument = "" } = readArguments(call, ["IP"]);
   const fromArguments = argument === "" ? undefined : parseRequested(argument);
   if (argument !== "" && !fromArguments) {
@@ -116,10 +118,7 @@ export function parseIpamConfig(call: Invocation): HostLocalConfig {
 
 /** Where the leases are, from a configuration that need not be valid otherwise: all that DEL and GC need. */
 export function parseLeaseFolder(call: Pick<Invocation, "config" | "network">): LeaseFolder {
-  const { value } = parseLeniently(
-    shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) }),
-    call.config,
-  );
+  const { value } = parseLeniently(dataDirAlone, call.config);
   return folderOf(value.ipam.dataDir, call.network);
 }
 

@@ -10,7 +10,8 @@ import type { Invocation, Verb } from "../cni/invocation.ts";
 import { tryJson } from "../cni/json.ts";
 import type { Result } from "../cni/result.ts";
 import { decodeDelegateResult } from "../protocol/result-shapes.ts";
-import { integer, optional, orElse, parseLeniently, shape, text } from "../cni/schema.ts";
+import { parseLeniently } from "../cni/reading.ts";
+import { integer, optional, orElse, shape, text } from "../cni/schema.ts";
 import { parseVersion } from "../cni/versions.ts";
 
 /** No IPAM plugin takes this long; one that hangs must not hang the runtime for ever. */
@@ -109,22 +110,18 @@ function start(call: Call, { type, file, verb, deadlineMs }: Execution): Outcome
           cause: error,
         });
       }
-      throw new CniError(
-        codeFor(error, Code.InvalidConfig),
-        `cannot run plugin "${type}" (${file})`,
-        error.message,
-        { cause: error },
-      );
+      throw new CniError(codeFor(error, Code.InvalidConfig), `cannot run plugin "${type}" (${file})`, error.message, {
+        cause: error,
+      });
     }
   }
 }
 
+const errorText = shape({ code: optional(integer()), msg: orElse(text(), ""), details: orElse(text(), "") });
+
 /** The plugin's own error, code and all; where it printed none, 999 with what it left on stdout and stderr. */
 function failure(type: string, stdout: string, stderr: string, how: string): CniError {
-  const said = parseLeniently(
-    shape({ code: optional(integer()), msg: orElse(text(), ""), details: orElse(text(), "") }),
-    tryJson(stdout),
-  ).value;
+  const said = parseLeniently(errorText, tryJson(stdout)).value;
   if (said.code !== undefined) return new CniError(said.code, said.msg, said.details);
   const details = [stdout, stderr]
     .map((output) => output.trim())

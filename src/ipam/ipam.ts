@@ -56,10 +56,10 @@ function knowledgeOf({ owner, pod }: Site, parts: PartName[]): Knowledge {
 
 function hostLocalIpam(call: Invocation): Ipam {
   const removes = call.verb === "DEL" || call.verb === "GC";
-  const folder = parseLeaseFolder(call);
   const owner = ownerOf(call);
   // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
   const config: HostLocalConfig | undefined = removes ? undefined : parseIpamConfig(call);
+  const folder = config?.folder ?? parseLeaseFolder(call);
   return {
     gives: true,
     add: (site, parts, undo) =>

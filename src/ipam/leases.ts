@@ -98,7 +98,12 @@ const newRecord = (
   knowledge: Knowledge | undefined,
 ): AttachmentRecord => ({ owner, ips, marker: liveness.marker(), ...(knowledge && { knowledge }) });
 
-function giveBack(store: LeaseStore, owner: LeaseOwner, taken: Candidate[], before: AttachmentRecord | undefined): void {
+function giveBack(
+  store: LeaseStore,
+  owner: LeaseOwner,
+  taken: Candidate[],
+  before: AttachmentRecord | undefined,
+): void {
   for (const { ip } of taken) store.release(ip, owner);
   if (before) store.remember(before);
   else store.forget(owner);

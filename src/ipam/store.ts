@@ -101,13 +101,9 @@ export class LeaseStore {
     if (!this.complete) this.takeCensus();
     const counted = this.findInCensus(owner.containerId);
     const of = (ifname: string | undefined): Ip[] =>
-      counted.flatMap(({ holder, ip }) =>
-        holder.ifname === ifname && isHeldBy(this.folder, ip, holder) ? [ip] : [],
-      );
+      counted.flatMap(({ holder, ip }) => (holder.ifname === ifname && isHeldBy(this.folder, ip, holder) ? [ip] : []));
     for (const ip of of(owner.ifname)) if (!ips.some((other) => sameIp(ip, other))) ips.push(ip);
-    return ips.length > 0
-      ? { ips, holder: owner }
-      : { ips: of(undefined), holder: { containerId: owner.containerId } };
+    return ips.length > 0 ? { ips, holder: owner } : { ips: of(undefined), holder: { containerId: owner.containerId } };
   }
 
   /** A census that cannot be read is taken again. */

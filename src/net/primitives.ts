@@ -84,7 +84,7 @@ export function encodeHex(bytes: Uint8Array): string {
  */
 export function findAttribute(payload: Uint8Array, type: number): number {
   let found = -1;
-  for (let at = 0; at + 4 <= payload.length; ) {
+  for (let at = 0; at + 4 <= payload.length;) {
     const length = payload[at]! | (payload[at + 1]! << 8);
     if (length < 4 || at + length > payload.length) break;
     if (((payload[at + 2]! | (payload[at + 3]! << 8)) & 0x3fff) === type) found = at;
@@ -104,7 +104,7 @@ export function decodeCString(bytes: Uint8Array, start: number, end: number): st
  * the same bytes or, where `wanted` flags it as nested (NLA_F_NESTED), with attributes that say all that its own say.
  */
 export function includesAttributes(payload: Uint8Array, wanted: Uint8Array): boolean {
-  for (let at = 0; at + 4 <= wanted.length; ) {
+  for (let at = 0; at + 4 <= wanted.length;) {
     const length = wanted[at]! | (wanted[at + 1]! << 8);
     const type = wanted[at + 2]! | (wanted[at + 3]! << 8);
     const there = findAttribute(payload, type & 0x3fff);

@@ -90,7 +90,8 @@ export function ensureRecord(folder: RecordFolder, record: AttachmentRecord): vo
   }
 }
 
-export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean => removeFile(recordPath(folder, owner));
+export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean =>
+  removeFile(recordPath(folder, owner));
 
 /** Removes the records of owners that are not wanted, and files that are no record. */
 export function pruneRecords(folder: RecordFolder, isWanted: (owner: RecordOwner) => boolean): void {
@@ -112,16 +113,17 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const ips = json["ips"].map((ip) => parseIp(String(ip)));
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
-  const knowledge = string("hostVeth") && Array.isArray(json["parts"])
-    ? {
-        knowledge: {
-          hostVeth: string("hostVeth"),
-          netns: string("netns"),
-          ...cookie,
-          parts: json["parts"] as PartName[],
-        },
-      }
-    : {};
+  const knowledge =
+    string("hostVeth") && Array.isArray(json["parts"])
+      ? {
+          knowledge: {
+            hostVeth: string("hostVeth"),
+            netns: string("netns"),
+            ...cookie,
+            parts: json["parts"] as PartName[],
+          },
+        }
+      : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },
     ips,

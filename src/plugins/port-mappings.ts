@@ -55,12 +55,7 @@ const kindOf = ([first = ""]: readonly string[] = []): "iptables" | "nftables" |
   first === "" ? undefined : /^[-!]/.test(first) ? "iptables" : "nftables";
 
 /** The backend asked for, else the one that can do what the keys ask for, else nftables. */
-export function chooseBackend({
-  backend,
-  externalSetMarkChain,
-  conditionsV4,
-  conditionsV6,
-}: Partial<Policy>): Backend {
+export function chooseBackend({ backend, externalSetMarkChain, conditionsV4, conditionsV6 }: Partial<Policy>): Backend {
   const needsIptables =
     externalSetMarkChain !== undefined || [conditionsV4, conditionsV6].some((list) => kindOf(list) === "iptables");
   return backend ?? (needsIptables ? "iptables" : "nftables");

@@ -6,6 +6,7 @@ import { explainJson, isStackOverflow } from "../cni/json.ts";
 import { type Log, logLevels } from "../cni/log.ts";
 import type { Result } from "../cni/result.ts";
 import { decodePrevResult } from "./result-shapes.ts";
+import { parseConfig, parseLeniently } from "../cni/reading.ts";
 import {
   anything,
   choice,
@@ -15,8 +16,6 @@ import {
   optional,
   optionalOrEmpty,
   orElse,
-  parseConfig,
-  parseLeniently,
   shape,
   text,
 } from "../cni/schema.ts";
@@ -56,47 +55,52 @@ function parseJson(text: string): unknown {
   }
 }
 
+const versionAlone = shape({ cniVersion: optional(text()) });
+
 /** The version an answer to this configuration has, whatever else is wrong with it. */
 export function answerVersion(config: JsonObject): Version {
-  const { cniVersion } = parseLeniently(shape({ cniVersion: optional(text()) }), config).value;
+  const { cniVersion } = parseLeniently(versionAlone, config).value;
   return isSupported(cniVersion) ? cniVersion : cniVersion === undefined || cniVersion === "" ? "0.1.0" : newest;
 }
 
 const logSettings = shape({ file: optionalOrEmpty(text()), level: optional(choice(...logLevels)) });
 
+const logAlone = shape({ log: optional(logSettings) });
+
+const hasLog = (config: JsonObject): boolean => Object.keys(config).some((key) => key.toLowerCase() === "log");
+
 /** Where the configuration wants its log; what is wrong there is left for `parseBase` to complain about. */
 export const readLogSettings = (config: JsonObject) =>
-  parseLeniently(shape({ log: optional(logSettings) }), config).value.log ?? {};
+  (hasLog(config) ? parseLeniently(logAlone, config).value.log : undefined) ?? {}; // most have none
+
+const typeAlone = shape({ type: orElse(text(), "") });
 
 /** The plugin a configuration names, for an executable that is called by none of their names. */
-export const readType = (config: JsonObject): string => parseConfig(shape({ type: orElse(text(), "") }), config).type;
+export const readType = (config: JsonObject): string => parseConfig(typeAlone, config).type;
+
+const baseKeys = {
+  name: orElse(text(), ""),
+  cniVersion: orElse(text(), ""),
+  log: optional(logSettings),
+  prevResult: optional(anything()),
+};
+const base = shape(baseKeys);
+/** DEL does without a log it cannot read. */
+const baseOfDel = shape({ ...baseKeys, log: optional(anything()) });
 
 /** The keys every plugin has: name, version, prevResult and what GC must leave alone. */
 export function parseBase(config: JsonObject, verb: Verb, log: Log): ConfigPart {
-  const base = parseConfig(
-    shape({
-      name: orElse(text(), ""),
-      cniVersion: orElse(text(), ""),
-      log: optional(verb === "DEL" ? anything() : logSettings),
-      prevResult: optional(anything()),
-    }),
-    config,
-  );
-  if (base.name === "") throw new CniError(Code.InvalidConfig, "missing network name");
-  if (!isIdentifier(base.name)) {
-    throw new CniError(
-      Code.InvalidConfig,
-      `invalid characters found in network name: must be ${identifierRule}`,
-      base.name,
-    );
+  const { name, cniVersion: version, prevResult: previous } = parseConfig(verb === "DEL" ? baseOfDel : base, config);
+  if (name === "") throw new CniError(Code.InvalidConfig, "missing network name");
+  if (!isIdentifier(name)) {
+    throw new CniError(Code.InvalidConfig, `invalid characters found in network name: must be ${identifierRule}`, name);
   }
-  const cniVersion = parseVersion(base.cniVersion);
+  const cniVersion = parseVersion(version);
   assertVerbAllowed(verb, cniVersion);
-  const prevResult =
-    base.prevResult === undefined ? undefined : readPrevResult(base.prevResult, { cniVersion, verb, log });
+  const prevResult = previous === undefined ? undefined : readPrevResult(previous, { cniVersion, verb, log });
   return {
     config,
-    network: base.name,
+    network: name,
     cniVersion,
     ...(prevResult && { prevResult }),
     validAttachments: verb === "GC" ? readValidAttachments(config) : [],
@@ -118,14 +122,16 @@ function readPrevResult(
 }
 
 const identifier = decoded((value) => (typeof value === "string" && value !== "" ? value : undefined), "a name");
+const validAttachments = shape({
+  "cni.dev/valid-attachments": list(shape({ containerID: identifier, ifname: identifier })),
+});
 
 /**
  * The attachments GC must keep. A runtime that was given no list leaves the key out or sends null: that must not be
  * read as "nothing is valid", so it is an error, as is an entry that cannot be read.
  */
 function readValidAttachments(config: JsonObject): Invocation["validAttachments"] {
-  const schema = shape({ "cni.dev/valid-attachments": list(shape({ containerID: identifier, ifname: identifier })) });
-  return parseConfig(schema, config)["cni.dev/valid-attachments"].map(({ containerID, ifname }) => ({
+  return parseConfig(validAttachments, config)["cni.dev/valid-attachments"].map(({ containerID, ifname }) => ({
     containerId: containerID,
     ifname,
   }));

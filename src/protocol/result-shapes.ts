@@ -3,7 +3,8 @@ import { Code, CniError } from "../cni/error.ts";
 import { dns, ip, prefix, route, toDns } from "../cni/fields.ts";
 import { printJson } from "../cni/json.ts";
 import type { Dns, Result, ResultRoute } from "../cni/result.ts";
-import { integer, list, optional, optionalOrEmpty, orElse, parseAs, shape, type Subject, text } from "../cni/schema.ts";
+import { parseAs, type Subject } from "../cni/reading.ts";
+import { integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../cni/schema.ts";
 import { assertConvertible, isSupported, resultFamily, type Version, versions } from "../cni/versions.ts";
 
 /** An absent field: JSON.stringify leaves out keys whose value is undefined. */
@@ -134,40 +135,43 @@ export function decodeDelegateResult(json: unknown, version: Version, plugin: st
 
 const prevResult: Subject = { code: Code.InvalidConfig, what: "configuration", root: "prevResult" };
 
+const versionAlone = shape({ cniVersion: optional(text()) });
+
 const ownVersion = (json: unknown, subject: Subject): string | undefined =>
-  parseAs(shape({ cniVersion: optional(text()) }), json, subject).cniVersion;
+  parseAs(versionAlone, json, subject).cniVersion;
 
 const decode = (json: unknown, version: Version, subject: Subject): Result =>
   resultFamily(version) === "ip4-ip6" ? decodeOld(json, subject) : decodeNew(json, subject);
 
-// The schemas are made where they are used: most calls come without a result to read.
+const word = optionalOrEmpty(text());
+const number = optional(integer());
+const resultInterface = shape({
+  name: orElse(text(), ""),
+  mac: word,
+  mtu: number,
+  sandbox: word,
+  socketPath: word,
+  pciID: word,
+});
+const routes = orElse(list(route), []);
+const gateway = optionalOrEmpty(ip);
+const newResult = shape({
+  interfaces: orElse(list(resultInterface), []),
+  ips: orElse(list(shape({ address: prefix, gateway, interface: number })), []),
+  routes,
+  dns: optional(dns),
+});
+
 function decodeNew(json: unknown, subject: Subject): Result {
-  const word = optionalOrEmpty(text());
-  const schema = shape({
-    interfaces: orElse(
-      list(
-        shape({
-          name: orElse(text(), ""),
-          mac: word,
-          mtu: optional(integer()),
-          sandbox: word,
-          socketPath: word,
-          pciID: word,
-        }),
-      ),
-      [],
-    ),
-    ips: orElse(list(shape({ address: prefix, gateway: optionalOrEmpty(ip), interface: optional(integer()) })), []),
-    routes: orElse(list(route), []),
-    dns: optional(dns),
-  });
-  const value = parseAs(schema, json, subject);
+  const value = parseAs(newResult, json, subject);
   return { ...value, dns: toDns(value.dns) };
 }
 
+const entry = optional(shape({ ip: prefix, gateway, routes }));
+const oldResult = shape({ ip4: entry, ip6: entry, dns: optional(dns) });
+
 function decodeOld(json: unknown, subject: Subject): Result {
-  const entry = optional(shape({ ip: prefix, gateway: optionalOrEmpty(ip), routes: orElse(list(route), []) }));
-  const { ip4, ip6, dns: written } = parseAs(shape({ ip4: entry, ip6: entry, dns: optional(dns) }), json, subject);
+  const { ip4, ip6, dns: written } = parseAs(oldResult, json, subject);
   const entries = [ip4, ip6].filter((one) => one !== undefined);
   const ips = entries.map(({ ip: address, gateway }) => ({ address, ...(gateway && { gateway }) }));
   return { interfaces: [], ips, routes: entries.flatMap(({ routes }) => routes), dns: toDns(written) };

@@ -18,14 +18,28 @@ const v6 = { subnet: "fd00:60::/64" };
 const route4 = { dst: "0.0.0.0/0" };
 const route6 = { dst: "::/0" };
 const hostLocal = (side: Side, more: object) => ({ type: "host-local", dataDir: side.node.dataDir, ...more });
-const bridge = (side: Side, more: object = {}) => ({ type: "bridge", bridge: "br0", isDefaultGateway: true, ipam: hostLocal(side, v4), ...more });
-const ptp = (side: Side, more: object = {}) => ({ type: "ptp", ipam: hostLocal(side, { ...v4, routes: [route4] }), ...more });
+const bridge = (side: Side, more: object = {}) => ({
+  type: "bridge",
+  bridge: "br0",
+  isDefaultGateway: true,
+  ipam: hostLocal(side, v4),
+  ...more,
+});
+const ptp = (side: Side, more: object = {}) => ({
+  type: "ptp",
+  ipam: hostLocal(side, { ...v4, routes: [route4] }),
+  ...more,
+});
 
 const kindnet = (side: Side, mappings: object[]) => [
   { type: "ptp", ipMasq: false, mtu: 1500, ipam: hostLocal(side, { routes: [route4], ranges: [[v4]] }) },
   { type: "portmap", ...(mappings.length > 0 && { runtimeConfig: { portMappings: mappings } }) },
 ];
-const threeMappings = [8080, 8443, 5353].map((port) => ({ hostPort: port, containerPort: port, protocol: port === 5353 ? "udp" : "tcp" }));
+const threeMappings = [8080, 8443, 5353].map((port) => ({
+  hostPort: port,
+  containerPort: port,
+  protocol: port === 5353 ? "udp" : "tcp",
+}));
 
 export const cases: Case[] = [
   { name: "bridge", plugins: (side) => [bridge(side)], targets: { ADD: 0.5, CHECK: 0.45, DEL: 1.05 } },
@@ -55,6 +69,15 @@ export const cases: Case[] = [
 ];
 
 /** The call for one plugin of a chain. */
-export function callFor(config: Record<string, unknown>, version: string, container: { id: string; netns: string }): Call {
-  return { plugin: String(config.type), config: { cniVersion: version, name: "bench", ...config }, containerId: container.id, netns: container.netns };
+export function callFor(
+  config: Record<string, unknown>,
+  version: string,
+  container: { id: string; netns: string },
+): Call {
+  return {
+    plugin: String(config.type),
+    config: { cniVersion: version, name: "bench", ...config },
+    containerId: container.id,
+    netns: container.netns,
+  };
 }

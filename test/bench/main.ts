@@ -78,4 +78,6 @@ const table = format(rows);
 const folder = join(import.meta.dirname, "../../.cache");
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "bench.json"), JSON.stringify(rows, null, 2));
-console.log(`\nreference plugins ${reference.newest ? "v1.9.1" : "v1.1.1 (Debian)"}, ${cpus()[0]?.model}, ${cpus().length} processors, Linux ${release()}\n\n${table}`);
+console.log(
+  `\nreference plugins ${reference.newest ? "v1.9.1" : "v1.1.1 (Debian)"}, ${cpus()[0]?.model}, ${cpus().length} processors, Linux ${release()}\n\n${table}`,
+);

@@ -29,10 +29,25 @@ async function rate(side: Side, backend: string): Promise<number> {
   await side.node.setSysctl("net/ipv4/ip_forward", 1);
 
   enter(side);
-  const prevResult = { cniVersion: "1.0.0", interfaces: [{ name: "eth0", sandbox: pod.path }], ips: [{ address: "10.63.0.2/24", gateway: "10.63.0.1", interface: 0 }] };
+  const prevResult = {
+    cniVersion: "1.0.0",
+    interfaces: [{ name: "eth0", sandbox: pod.path }],
+    ips: [{ address: "10.63.0.2/24", gateway: "10.63.0.1", interface: 0 }],
+  };
   for (let container = 0; container < containers; container++) {
-    const portMappings = Array.from({ length: portsEach }, (_, index) => ({ hostPort: firstPort + container * portsEach + index, containerPort: 80, protocol: "tcp" }));
-    const config = { cniVersion: "1.0.0", name: "bench", type: "portmap", backend, prevResult, runtimeConfig: { portMappings } };
+    const portMappings = Array.from({ length: portsEach }, (_, index) => ({
+      hostPort: firstPort + container * portsEach + index,
+      containerPort: 80,
+      protocol: "tcp",
+    }));
+    const config = {
+      cniVersion: "1.0.0",
+      name: "bench",
+      type: "portmap",
+      backend,
+      prevResult,
+      runtimeConfig: { portMappings },
+    };
     const call = { plugin: "portmap", config, containerId: `mapped-${container}`, netns: pod.path };
     measure(side, { verb: "ADD", call });
   }
@@ -59,7 +74,13 @@ export async function mappings(): Promise<Row[]> {
     const sides = await bothSides();
     const [ours, theirs] = sides as [Side, Side];
     const podwire = await rate(ours, "nftables");
-    rows.push({ what: `connections a second through the last of 1,000 mappings (reference: ${backend})`, podwire, reference: await rate(theirs, backend), unit: "/s", runs });
+    rows.push({
+      what: `connections a second through the last of 1,000 mappings (reference: ${backend})`,
+      podwire,
+      reference: await rate(theirs, backend),
+      unit: "/s",
+      runs,
+    });
     for (const side of sides) await side.node.remove();
   }
   return rows;

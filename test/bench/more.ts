@@ -76,7 +76,12 @@ export async function fullStores(): Promise<Row[]> {
     for (const count of [10, 10_000]) {
       for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
         enter(side);
-        const call = { plugin: "host-local", config: config(side, count), containerId: `bench-${round + 1}`, netns: pods.get(side)! };
+        const call = {
+          plugin: "host-local",
+          config: config(side, count),
+          containerId: `bench-${round + 1}`,
+          netns: pods.get(side)!,
+        };
         for (const verb of ["ADD", "DEL"] as const) {
           const { ms } = measure(side, { verb, call });
           if (round >= 0) (times[`${side.name} ${verb} ${count}`] ??= []).push(ms);
@@ -123,7 +128,10 @@ export async function together(): Promise<Row[]> {
   const pods = new Map<Side, string[]>();
   for (const side of sides) {
     const made = await Promise.all(Array.from({ length: count }, async () => side.node.pod()));
-    pods.set(side, made.map(({ path }) => path));
+    pods.set(
+      side,
+      made.map(({ path }) => path),
+    );
   }
   const times: Record<string, number[]> = { podwire: [], reference: [] };
   const runs = 5;
@@ -135,7 +143,12 @@ export async function together(): Promise<Row[]> {
         call: { plugin: "bridge", config: masquerading(side), containerId: `together-${round}-${index}`, netns },
       });
       const paths = pods.get(side)!;
-      times[side.name]!.push(timeTogether(side, paths.map((netns, index) => step("ADD", netns, index))));
+      times[side.name]!.push(
+        timeTogether(
+          side,
+          paths.map((netns, index) => step("ADD", netns, index)),
+        ),
+      );
       for (const [index, netns] of paths.entries()) measure(side, step("DEL", netns, index));
     }
   }

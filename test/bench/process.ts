@@ -37,7 +37,10 @@ const wait4 = libcCall("wait4", "int int bytes int bytes");
 const clockResolution = libcCall("clock_getres", "int int bytes");
 
 /** Numbers in memory the kernel writes. */
-const longs = (bytes: Uint8Array) => (at: number): number => Number(new DataView(bytes.buffer).getBigInt64(at, true));
+const longs =
+  (bytes: Uint8Array) =>
+  (at: number): number =>
+    Number(new DataView(bytes.buffer).getBigInt64(at, true));
 
 /** The length of the kernel's tick. */
 const tickMs = ((): number => {

@@ -22,7 +22,9 @@ function installed(): Record<Side["name"], string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "reference"), { recursive: true });
   execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
-  for (const name of pluginNames.filter((each) => each !== "podwire")) copyWhole(join(reference.folder, name), join(folder, "reference", name));
+  for (const name of pluginNames.filter((each) => each !== "podwire")) {
+    copyWhole(join(reference.folder, name), join(folder, "reference", name));
+  }
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
 }
 

@@ -53,10 +53,18 @@ describe("podwire for arm64", () => {
     ["JSON that is none", "ADD", '{"name": "net",\n  "type": }', {}],
     ["JSON nested too deep", "ADD", "[".repeat(100_000), {}],
     ["a wrong variable", "ADD", { cniVersion: "1.1.0", name: "net", type: "bridge" }, { CNI_CONTAINERID: "a/b" }],
-    ["wrong keys", "ADD", { cniVersion: "1.1.0", name: "net", type: "bridge", mtu: -1, vlan: 5000, ipam: { type: "host-local" } },
-      { CNI_CONTAINERID: "c", CNI_IFNAME: "eth0", CNI_NETNS: "/proc/1/ns/none" }],
-    ["no namespace", "ADD", { cniVersion: "1.1.0", name: "net", type: "bridge" },
-      { CNI_CONTAINERID: "c", CNI_IFNAME: "eth0", CNI_NETNS: "/nowhere" }],
+    [
+      "wrong keys",
+      "ADD",
+      { cniVersion: "1.1.0", name: "net", type: "bridge", mtu: -1, vlan: 5000, ipam: { type: "host-local" } },
+      { CNI_CONTAINERID: "c", CNI_IFNAME: "eth0", CNI_NETNS: "/proc/1/ns/none" },
+    ],
+    [
+      "no namespace",
+      "ADD",
+      { cniVersion: "1.1.0", name: "net", type: "bridge" },
+      { CNI_CONTAINERID: "c", CNI_IFNAME: "eth0", CNI_NETNS: "/nowhere" },
+    ],
   ])("answers as the native one: %s", (_what, verb, config, env) => {
     const { native, arm64: other } = both(verb, config, env);
     expect(other).toEqual(native);
@@ -66,13 +74,24 @@ describe("podwire for arm64", () => {
   test("leases addresses as the native one does: the same results, the same files", () => {
     const seen = Object.entries(commands).map(([name, command]) => {
       const dataDir = join(folder, `leases-${name}`);
-      const config = { cniVersion: "1.1.0", name: "net", type: "host-local", ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.9.0.0/29" }], [{ subnet: "fd00:9::/64" }]] } };
+      const config = {
+        cniVersion: "1.1.0",
+        name: "net",
+        type: "host-local",
+        ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.9.0.0/29" }], [{ subnet: "fd00:9::/64" }]] },
+      };
       const verb = (what: string, id: string, more: object = {}) =>
         call(command, what, { ...config, ...more }, { CNI_CONTAINERID: id, CNI_IFNAME: "eth0", CNI_NETNS: "/nowhere" });
-      const answers = [..."abcde"].map((id) => verb("ADD", id)).concat(verb("CHECK", "b"), verb("CHECK", "never"), verb("DEL", "b"), verb("ADD", "f"), verb("ADD", "g"));
-      const files = execFileSync("sh", ["-c", "cd \"$1\" && grep -r . net | sort", "sh", dataDir], { encoding: "utf8" });
+      const answers = [..."abcde"]
+        .map((id) => verb("ADD", id))
+        .concat(verb("CHECK", "b"), verb("CHECK", "never"), verb("DEL", "b"), verb("ADD", "f"), verb("ADD", "g"));
+      const files = execFileSync("sh", ["-c", 'cd "$1" && grep -r . net | sort', "sh", dataDir], { encoding: "utf8" });
       const gc = verb("GC", "", { "cni.dev/valid-attachments": [{ containerID: "a", ifname: "eth0" }] });
-      return { answers: answers.map(({ status, stdout }) => ({ status, stdout: stdout.replaceAll(dataDir, "") })), files, gc: gc.status };
+      return {
+        answers: answers.map(({ status, stdout }) => ({ status, stdout: stdout.replaceAll(dataDir, "") })),
+        files,
+        gc: gc.status,
+      };
     });
     expect(seen[1]).toEqual(seen[0]);
     expect(seen[0]!.files).toContain("net/10.9.0.2:a");
@@ -80,9 +99,15 @@ describe("podwire for arm64", () => {
   });
 
   test("ends in words where its own limits are reached: stack and memory", () => {
-    const deep = executableOf('const dig = () => dig() + 1; try { dig(); } catch (error) { say(error instanceof Error) }', { machine: arm64 });
+    const deep = executableOf(
+      "const dig = () => dig() + 1; try { dig(); } catch (error) { say(error instanceof Error) }",
+      { machine: arm64 },
+    );
     expect(run(deep)).toEqual([true]);
-    const large = executableOf('try { const all = []; for (;;) all.push("x".repeat(1 << 24) + all.length); } catch { say("full") }', { machine: arm64 });
+    const large = executableOf(
+      'try { const all = []; for (;;) all.push("x".repeat(1 << 24) + all.length); } catch { say("full") }',
+      { machine: arm64 },
+    );
     expect(run(large)).toEqual(["full"]);
   });
 });

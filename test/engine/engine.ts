@@ -42,12 +42,15 @@ export function executableOf(body: string, { before = "", warmUp = "", machine =
   const folder = mkdtempSync(join(tmpdir(), "podwire-engine-"));
   const script = join(folder, "script.js");
   const out = join(folder, "executable");
-  writeFileSync(script, `"use strict"; var podwire = (() => {
+  writeFileSync(
+    script,
+    `"use strict"; var podwire = (() => {
     const utf8 = primitives.encodeUtf8;
     const say = (value) => host.write(1, utf8(JSON.stringify(value) + "\\n"));
     ${before}
     return { lastWords: "last words", warmUp() { ${warmUp} }, main(args, environment) { ${body}; return 0; } };
-  })();`);
+  })();`,
+  );
   const [command, ...args] = [...machine.runner, machine.engine, script, out];
   execFileSync(command!, args);
   return startable(out, machine);
@@ -55,6 +58,13 @@ export function executableOf(body: string, { before = "", warmUp = "", machine =
 
 /** Runs an executable of `executableOf` and returns the lines it said. */
 export function run(executable: string, args: string[] = [], env: Record<string, string> = {}): unknown[] {
-  const stdout = execFileSync(executable, args, { env: { PATH: "/usr/bin:/bin", ...env }, encoding: "utf8", maxBuffer: 1 << 27 });
-  return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as unknown);
+  const stdout = execFileSync(executable, args, {
+    env: { PATH: "/usr/bin:/bin", ...env },
+    encoding: "utf8",
+    maxBuffer: 1 << 27,
+  });
+  return stdout
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as unknown);
 }

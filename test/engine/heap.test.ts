@@ -6,7 +6,10 @@ import { root } from "../harness/paths.ts";
 /** Runs the allocator's own tests (src/engine/heap_tests.rs) and returns what cargo said. */
 const cargoTest = (args: string[], env: Record<string, string> = {}): string =>
   execFileSync("cargo", ["test", "--quiet", "--locked", ...args, "heap"], {
-    cwd: join(root, "src/engine"), encoding: "utf8", env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"],
+    cwd: join(root, "src/engine"),
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
   });
 
 describe("the allocator", { timeout: 300_000 }, () => {
@@ -17,7 +20,9 @@ describe("the allocator", { timeout: 300_000 }, () => {
   test("touches no memory that is not its own, under AddressSanitizer", () => {
     const target = `${process.arch === "arm64" ? "aarch64" : "x86_64"}-unknown-linux-gnu`;
     const said = cargoTest(["--features", "asan", "--target", target], {
-      CARGO_TARGET_DIR: join(root, ".cache/engine-asan-test"), RUSTC_BOOTSTRAP: "1", RUSTFLAGS: "-Zsanitizer=address",
+      CARGO_TARGET_DIR: join(root, ".cache/engine-asan-test"),
+      RUSTC_BOOTSTRAP: "1",
+      RUSTFLAGS: "-Zsanitizer=address",
       ASAN_OPTIONS: "detect_leaks=0", // what the heap asked from the kernel it keeps
     });
     expect(said).toMatch(/ok\. \d+ passed; 0 failed/);

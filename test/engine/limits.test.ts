@@ -15,7 +15,13 @@ const folder = mkdtempSync(join(tmpdir(), "podwire-limits-"));
 
 /** Runs a command that ends in podwire's name, and returns what came of it. */
 function run(command: string[], options: { input?: string; env?: Record<string, string> } = {}) {
-  const { status, signal, stdout, stderr } = spawnSync(command[0]!, command.slice(1), { env, input, encoding: "utf8", maxBuffer: 1 << 26, ...options });
+  const { status, signal, stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
+    env,
+    input,
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+    ...options,
+  });
   return { status, signal, stdout, stderr };
 }
 
@@ -39,7 +45,19 @@ describe("podwire answers with", () => {
     ["memory that may be executed", ["setarch", "-X", podwire]],
     ["signals ignored", ["env", "--ignore-signal", podwire]],
     ["signals blocked", ["env", "--block-signal", podwire]],
-    ["another user, without privileges", ["setpriv", "--reuid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "sh", "-c", `exec ${podwire}`]],
+    [
+      "another user, without privileges",
+      [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set=-all",
+        "sh",
+        "-c",
+        `exec ${podwire}`,
+      ],
+    ],
     ["no /proc", ["unshare", "--mount", "sh", "-c", `mount -t tmpfs none /proc; exec ${podwire}`]],
   ])("%s", (_what, command) => expect(run(command)).toEqual(inPodwire));
 
@@ -58,7 +76,7 @@ describe("podwire answers with", () => {
   });
 
   test("no argument at all, not even its name", () => {
-    const executable = executableOf('say(args); host.write(1, utf8(String(environment.length)))');
+    const executable = executableOf("say(args); host.write(1, utf8(String(environment.length)))");
     // the kernel has given one, "", since Linux 5.18
     const python = `import ctypes; a = (ctypes.c_char_p * 1)(None); ctypes.CDLL(None).execve(b"${executable}", a, a)`;
     const { stdout } = spawnSync("python3", ["-c", python], { encoding: "utf8" });
@@ -79,21 +97,25 @@ describe("podwire answers with", () => {
   });
 
   test("200 of it at once", async () => {
-    const answers = await Promise.all(Array.from({ length: 200 }, async () => {
-      const child = spawn(podwire, [], { env, stdio: ["pipe", "pipe", "ignore"] });
-      let said = "";
-      child.stdout.on("data", (data: Buffer) => (said += data.toString()));
-      child.stdin.end(input);
-      const code = await new Promise((resolve) => child.once("close", resolve));
-      return `${String(code)} ${said}`;
-    }));
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const child = spawn(podwire, [], { env, stdio: ["pipe", "pipe", "ignore"] });
+        let said = "";
+        child.stdout.on("data", (data: Buffer) => (said += data.toString()));
+        child.stdin.end(input);
+        const code = await new Promise((resolve) => child.once("close", resolve));
+        return `${String(code)} ${said}`;
+      }),
+    );
     expect(new Set(answers)).toEqual(new Set([`0 ${answer}`]));
   });
 });
 
 describe("closed descriptors", () => {
   test("0 to 2 are opened on /dev/null: no file of podwire's own takes their place", () => {
-    const executable = executableOf('say([host.open("/etc/passwd", 0, 0), host.write(2, utf8("lost")), host.read(0, new Uint8Array(4))])');
+    const executable = executableOf(
+      'say([host.open("/etc/passwd", 0, 0), host.write(2, utf8("lost")), host.read(0, new Uint8Array(4))])',
+    );
     expect(spawnSync("sh", ["-c", `exec ${executable} <&- 2>&-`], { encoding: "utf8" }).stdout).toBe("[3,4,0]\n");
   });
 
@@ -113,22 +135,34 @@ describe("memory", () => {
   test("that runs out where nothing catches it ends in the last words, on standard output, and exit 1", () => {
     const executable = executableOf("const all = []; for (;;) all.push(new Uint8Array(16 << 20))");
     const { status, stdout, stderr } = spawnSync(executable, [], { encoding: "utf8" });
-    expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: "last words", stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown });
+    expect({ status, stdout, stderr }).toEqual({
+      status: 1,
+      stdout: "last words",
+      stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown,
+    });
   });
 
   test("that runs out after the answer was printed adds nothing to it: one document stays one", () => {
     const executable = executableOf("say({ answer: 1 }); const all = []; for (;;) all.push(new Uint8Array(16 << 20))");
     const { status, stdout, stderr } = spawnSync(executable, [], { encoding: "utf8" });
-    expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: '{"answer":1}\n', stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown });
+    expect({ status, stdout, stderr }).toEqual({
+      status: 1,
+      stdout: '{"answer":1}\n',
+      stderr: expect.stringMatching(/^podwire: .*out of memory/) as unknown,
+    });
   });
 
   test("that small objects fill is refused as well, in bounded time", () => {
-    const executable = executableOf('let caught; try { const all = []; for (;;) all.push({ a: [1, {}] }); } catch (error) { caught = error === null ? "null" : error.message; } say(caught)');
+    const executable = executableOf(
+      'let caught; try { const all = []; for (;;) all.push({ a: [1, {}] }); } catch (error) { caught = error === null ? "null" : error.message; } say(caught)',
+    );
     expect(["out of memory", "null"]).toContain(runScript(executable)[0]);
   }, 60_000);
 
   test("is given back: a thousand large texts, one after the other, take the room of a few", () => {
-    const executable = executableOf('let n = 0; for (let i = 0; i < 1000; i++) n += primitives.decodeUtf8(new Uint8Array(4 << 20)).length; say(n)');
+    const executable = executableOf(
+      "let n = 0; for (let i = 0; i < 1000; i++) n += primitives.decodeUtf8(new Uint8Array(4 << 20)).length; say(n)",
+    );
     expect(runScript(executable)).toEqual([1000 * (4 << 20)]);
     expect(run(["prlimit", "--as=60000000", executable]).stdout).toBe(`${1000 * (4 << 20)}\n`);
   });
@@ -137,7 +171,11 @@ describe("memory", () => {
     const text = `{"cniVersion":"1.0.0","name":"n","type":"bridge","x":[${"{},".repeat(15 << 20)}{}]}`;
     const add = { ...env, CNI_COMMAND: "ADD", CNI_CONTAINERID: "a", CNI_NETNS: "/run/nowhere", CNI_IFNAME: "eth0" };
     const { status, stdout } = run([podwire], { input: text, env: add });
-    expect({ status, ...(JSON.parse(stdout) as object) }).toMatchObject({ status: 1, code: 11, msg: expect.stringMatching(/memory/) as unknown });
+    expect({ status, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      status: 1,
+      code: 11,
+      msg: expect.stringMatching(/memory/) as unknown,
+    });
   });
 });
 
@@ -153,7 +191,9 @@ describe("stack", () => {
     for (const command of [[executable], ["prlimit", "--stack=16384", executable]]) {
       const { status, stdout } = run(command);
       expect(status).toBe(0);
-      expect((JSON.parse(stdout) as string[]).slice(0, 3).every((name) => ["RangeError", "InternalError"].includes(name))).toBe(true);
+      expect(
+        (JSON.parse(stdout) as string[]).slice(0, 3).every((name) => ["RangeError", "InternalError"].includes(name)),
+      ).toBe(true);
     }
   });
 });

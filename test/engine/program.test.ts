@@ -17,18 +17,30 @@ describe.each(machines)("a program on $name", (machine) => {
       const ended = host.run("/bin/sh", ["sh", "-c", ${JSON.stringify(script)}], ${JSON.stringify(env)}, utf8(${JSON.stringify(input)}), ${deadlineMs});
       if (typeof ended === "number") say({ errno: -ended });
       else say({ ...ended, stdout: text(ended.stdout), stderr: text(ended.stderr), ms: (host.nanoseconds() - before) / 1e6 });`);
-    return run(executable)[0] as { status: number; timedOut: boolean; stdout: string; stderr: string; ms: number; errno?: number };
+    return run(executable)[0] as {
+      status: number;
+      timedOut: boolean;
+      stdout: string;
+      stderr: string;
+      ms: number;
+      errno?: number;
+    };
   }
 
   test("gets its input, its environment and nothing else; what it writes and its exit code come back", () => {
-    const { status, timedOut, stdout, stderr } = shell("cat; /usr/bin/env; echo wrong >&2; exit 3", { input: "hello\n", env: ["A=1"] });
+    const { status, timedOut, stdout, stderr } = shell("cat; /usr/bin/env; echo wrong >&2; exit 3", {
+      input: "hello\n",
+      env: ["A=1"],
+    });
     expect({ status, timedOut, stderr }).toEqual({ status: 3 << 8, timedOut: false, stderr: "wrong\n" });
     expect(stdout.split("\n")).toEqual(expect.arrayContaining(["hello", "A=1"]));
     expect(stdout).not.toMatch(/HOME|CNI_/);
   });
 
   test("sees the name it is given", () => {
-    const executable = executableOf(`${decode} const { stdout } = host.run("/bin/sh", ["other-name", "-c", "echo $0"], [], utf8(""), 5000); say(text(stdout))`);
+    const executable = executableOf(
+      `${decode} const { stdout } = host.run("/bin/sh", ["other-name", "-c", "echo $0"], [], utf8(""), 5000); say(text(stdout))`,
+    );
     expect(run(executable)).toEqual(["other-name\n"]);
   });
 
@@ -44,7 +56,9 @@ describe.each(machines)("a program on $name", (machine) => {
     for (const name of ["odd", "busy"]) chmodSync(join(folder, name), 0o755);
     const writing = openSync(join(folder, "busy"), "r+");
     const files = ["missing", "plain", "odd", "busy"].map((name) => join(folder, name));
-    const executable = executableOf(`say(${JSON.stringify(files)}.map((file) => host.run(file, ["x"], [], utf8(""), 1000)))`);
+    const executable = executableOf(
+      `say(${JSON.stringify(files)}.map((file) => host.run(file, ["x"], [], utf8(""), 1000)))`,
+    );
     expect(run(executable)[0]).toEqual([-2, -13, -8, -26]);
     closeSync(writing);
   });

@@ -20,7 +20,12 @@ describe("the heap made at build time", () => {
     };
     const digests = [
       build("plain", ["/usr/bin/env", "-i"], {}, "/"),
-      build("later", ["/usr/bin/env"], { HOME: "/nowhere", CNI_COMMAND: "ADD", PODWIRE_LOG: "stderr", TZ: "Asia/Tokyo", LANG: "tr_TR" }, folder),
+      build(
+        "later",
+        ["/usr/bin/env"],
+        { HOME: "/nowhere", CNI_COMMAND: "ADD", PODWIRE_LOG: "stderr", TZ: "Asia/Tokyo", LANG: "tr_TR" },
+        folder,
+      ),
       build("ordered", ["/usr/bin/setarch", "-R"], { PATH: "/usr/bin" }, tmpdir()),
       build("other", ["/usr/bin/nice"], { A: "x".repeat(50_000) }, root),
     ];
@@ -30,7 +35,15 @@ describe("the heap made at build time", () => {
   test("holds nothing of the machine it was built on", () => {
     const bytes = readFileSync(podwire);
     const { username, homedir } = userInfo();
-    const words = [root, tmpdir(), homedir, hostname(), process.env["PATH"]!, process.cwd(), process.env["HOME"]!].filter((word) => word.length > 3);
+    const words = [
+      root,
+      tmpdir(),
+      homedir,
+      hostname(),
+      process.env["PATH"]!,
+      process.cwd(),
+      process.env["HOME"]!,
+    ].filter((word) => word.length > 3);
     expect(words.length).toBeGreaterThan(3);
     expect(words.filter((word) => bytes.includes(word))).toEqual([]);
     expect(username).not.toBe("");
@@ -57,7 +70,9 @@ describe("the heap made at build time", () => {
   });
 
   test("is what every process starts from: nothing one leaves is seen by the next", () => {
-    const executable = executableOf("count += 1; list.push(args.length); say([count, list])", { before: "let count = 0; const list = [];" });
+    const executable = executableOf("count += 1; list.push(args.length); say([count, list])", {
+      before: "let count = 0; const list = [];",
+    });
     expect([run(executable), run(executable)]).toEqual([[[1, [1]]], [[1, [1]]]]);
   });
 
@@ -68,28 +83,43 @@ describe("the heap made at build time", () => {
       execFileSync("/bin/sh", ["-c", 'printf %s "$1" > "$2"', "sh", code, file]);
       return spawnSync(engine, [file, out], { encoding: "utf8" });
     };
-    for (const [code, said] of [["syntax error", /SyntaxError/], ['throw new Error("on purpose")', /on purpose/], ["var podwire = {}", /lastWords/]] as const) {
+    for (const [code, said] of [
+      ["syntax error", /SyntaxError/],
+      ['throw new Error("on purpose")', /on purpose/],
+      ["var podwire = {}", /lastWords/],
+    ] as const) {
       expect([bad(code).status, bad(code).stderr]).toEqual([1, expect.stringMatching(said)]);
     }
     expect(() => statSync(out)).toThrow("ENOENT");
-    expect(spawnSync(engine, [], { encoding: "utf8" })).toMatchObject({ status: 1, stderr: expect.stringContaining("holds no code") as unknown });
+    expect(spawnSync(engine, [], { encoding: "utf8" })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("holds no code") as unknown,
+    });
   });
 });
 
 describe("a build", () => {
   test("of the same commit and toolchain gives the same bytes, in whatever folder", { timeout: 300_000 }, () => {
     const clone = mkdtempSync(join(tmpdir(), "podwire-another-folder-"));
-    for (const name of ["src", "test", "Makefile", "package.json", "package-lock.json", "tsconfig.json"]) cpSync(join(root, name), join(clone, name), { recursive: true });
+    for (const name of ["src", "test", "Makefile", "package.json", "package-lock.json", "tsconfig.json"]) {
+      cpSync(join(root, name), join(clone, name), { recursive: true });
+    }
     symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
     // the packages are the same ones: nothing may be installed over them
-    execFileSync("make", ["--old-file=node_modules/.package-lock.json", "build"], { cwd: clone, env: { ...process.env, LANG: "C.UTF-8" }, stdio: "pipe" });
+    execFileSync("make", ["--old-file=node_modules/.package-lock.json", "build"], {
+      cwd: clone,
+      env: { ...process.env, LANG: "C.UTF-8" },
+      stdio: "pipe",
+    });
     expect(digest(join(clone, "dist/podwire"))).toBe(digest(podwire));
   });
 
   test("is one static file, not position independent, that asks for no library", () => {
     const bytes = readFileSync(podwire);
     const [type, PT_INTERP] = [bytes.readUInt16LE(16), 3];
-    const headers = Array.from({ length: bytes.readUInt16LE(56) }, (_, at) => bytes.readUInt32LE(Number(bytes.readBigUInt64LE(32)) + at * bytes.readUInt16LE(54)));
+    const headers = Array.from({ length: bytes.readUInt16LE(56) }, (_, at) =>
+      bytes.readUInt32LE(Number(bytes.readBigUInt64LE(32)) + at * bytes.readUInt16LE(54)),
+    );
     expect(type).toBe(2 /* ET_EXEC */);
     expect(headers).not.toContain(PT_INTERP);
     expect(bytes.length).toBeLessThan(5 << 20);

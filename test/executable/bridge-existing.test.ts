@@ -24,7 +24,10 @@ describe("bridge: one that exists", () => {
     const node = await Node.create();
     await node.ip("link add name br0 type veth peer name other");
     const before = await node.snapshot();
-    expect(await refusal(node, await callFor(node, bridge(node)))).toMatchObject({ code: 7, msg: expect.stringMatching(/"br0" already exists but is not a bridge.*veth/) });
+    expect(await refusal(node, await callFor(node, bridge(node)))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/"br0" already exists but is not a bridge.*veth/),
+    });
     expect(await node.snapshot()).toEqual(before);
   });
 
@@ -98,7 +101,10 @@ describe("bridge: its MAC", () => {
 
   test.each([
     ["never had a port", []],
-    ["has a port with the lowest MAC", ["link add name low address 00:00:5e:00:00:01 type veth peer name lower", "link set low master br0"]],
+    [
+      "has a port with the lowest MAC",
+      ["link add name low address 00:00:5e:00:00:01 type veth peer name lower", "link set low master br0"],
+    ],
   ])("of a foreign one that %s is kept from the first ADD on", async (_what, lines) => {
     const node = await withBridge(...lines);
     const before = (await node.link("br0"))!.address;

@@ -1,5 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bareEnvironment, bridge, complaint, defaultRoutes, dualStack, ptp, refusal, callFor, watchedTools } from "./configs.ts";
+import {
+  attach,
+  type Attached,
+  bareEnvironment,
+  bridge,
+  complaint,
+  defaultRoutes,
+  dualStack,
+  ptp,
+  refusal,
+  callFor,
+  watchedTools,
+} from "./configs.ts";
 import { Node, type Outside } from "./harness.ts";
 
 const plugins = [
@@ -15,7 +27,9 @@ const masquerading = (make: typeof bridge, node: Node, more: object = {}) =>
 
 /** The source addresses under which a pod arrives outside, by both families. */
 async function seenFrom({ pod }: Attached, outside: Outside): Promise<string[]> {
-  const seen = await Promise.all([outside.address4, outside.address6].map(async (address) => pod.connect(address, 8080, { timeoutMs: 10_000 })));
+  const seen = await Promise.all(
+    [outside.address4, outside.address6].map(async (address) => pod.connect(address, 8080, { timeoutMs: 10_000 })),
+  );
   return seen.map(({ from }) => from);
 }
 
@@ -28,7 +42,9 @@ describe("ipMasq", () => {
     const [one, two] = [await attach(node, config), await attach(node, config)];
     expect(await seenFrom(one, outside)).toEqual([outside.node4, outside.node6]);
     await two.pod.listen(80);
-    const seen = await Promise.all([two.ip4, two.ip6].map(async (ip) => one.pod.connect(ip, 80, { timeoutMs: 10_000 })));
+    const seen = await Promise.all(
+      [two.ip4, two.ip6].map(async (ip) => one.pod.connect(ip, 80, { timeoutMs: 10_000 })),
+    );
     expect(seen.map(({ from }) => from)).toEqual([one.ip4, one.ip6]);
     expect(await complaint(node, one)).toBe("");
   });
@@ -39,7 +55,11 @@ describe("ipMasq", () => {
     const made = await attach(node, masquerading(make, node, more), { env });
     expect(await complaint(node, made)).toBe("");
     await node.succeed("DEL", made.call);
-    await node.succeed("GC", { plugin: made.call.plugin, env, config: { ...made.call.config, "cni.dev/valid-attachments": [] } });
+    await node.succeed("GC", {
+      plugin: made.call.plugin,
+      env,
+      config: { ...made.call.config, "cni.dev/valid-attachments": [] },
+    });
     expect(started().length > 0).toBe("ipMasqBackend" in more && more.ipMasqBackend === "iptables");
   });
 
@@ -66,10 +86,19 @@ describe("ipMasq", () => {
     // The node forwards no multicast, so it sends in the pod's place, and counts what comes out after source NAT.
     await node.ip(`address add ${ip4}/32 dev lo`);
     await node.ip(`address add ${ip6}/128 dev lo nodad`);
-    const counters = ["224.0.0.1", "192.0.2.2"].map((dst) => `ip saddr ${ip4} ip daddr ${dst} counter`).concat(["ff02::1", "2001:db8::2"].map((dst) => `ip6 saddr ${ip6} ip6 daddr ${dst} counter`));
-    const { exitCode } = await node.run("nft", ["-f", "-"], { input: `table inet seen {\nchain after {\ntype filter hook postrouting priority 300\n${counters.join("\n")}\n}\n}\n` });
+    const counters = ["224.0.0.1", "192.0.2.2"]
+      .map((dst) => `ip saddr ${ip4} ip daddr ${dst} counter`)
+      .concat(["ff02::1", "2001:db8::2"].map((dst) => `ip6 saddr ${ip6} ip6 daddr ${dst} counter`));
+    const { exitCode } = await node.run("nft", ["-f", "-"], {
+      input: `table inet seen {\nchain after {\ntype filter hook postrouting priority 300\n${counters.join("\n")}\n}\n}\n`,
+    });
     expect(exitCode).toBe(0);
-    for (const [from, to] of [[ip4, "224.0.0.1"], [ip4, "192.0.2.2"], [ip6, "ff02::1"], [ip6, "2001:db8::2"]] as const) {
+    for (const [from, to] of [
+      [ip4, "224.0.0.1"],
+      [ip4, "192.0.2.2"],
+      [ip6, "ff02::1"],
+      [ip6, "2001:db8::2"],
+    ] as const) {
       await node.ping(to, { timeoutS: 1, args: ["-I", from, ...(to.startsWith("ff") ? ["-I", "uplink"] : [])] });
     }
     const text = await node.must("nft", "list", "table", "inet", "seen");
@@ -89,7 +118,8 @@ describe("ipMasq", () => {
   test("the pods of a network share one chain per subnet, however many there are", async () => {
     const node = await Node.create();
     const config = masquerading(bridge, node);
-    const chains = async (): Promise<number> => (await node.ruleset()).filter((entry) => "chain" in entry || "rule" in entry).length;
+    const chains = async (): Promise<number> =>
+      (await node.ruleset()).filter((entry) => "chain" in entry || "rule" in entry).length;
     await attach(node, config);
     const one = await chains();
     await attach(node, config);

@@ -3,7 +3,8 @@ import { attach, type Attached, bridge, callFor, complaint, dualStack, hostLocal
 import { Node } from "./harness.ts";
 
 /** What `ip -d link` says of a bridge port. */
-const port = async (node: Node, { hostVeth }: Attached): Promise<object> => (await node.link(hostVeth))!.linkinfo!.info_slave_data!;
+const port = async (node: Node, { hostVeth }: Attached): Promise<object> =>
+  (await node.link(hostVeth))!.linkinfo!.info_slave_data!;
 
 describe("bridge: ports", () => {
   test("hairpinMode is written either way", async () => {
@@ -13,7 +14,10 @@ describe("bridge: ports", () => {
     expect(await port(node, off)).toMatchObject({ hairpin: false });
     const reflected = async ({ pod, mac }: Attached): Promise<boolean> => {
       // what the pod's own stack loops back has no Ethernet header
-      await pod.must("nft", `add table ip seen; add chain ip seen pre { type filter hook prerouting priority 0; }; add rule ip seen pre ether saddr ${mac} counter`);
+      await pod.must(
+        "nft",
+        `add table ip seen; add chain ip seen pre { type filter hook prerouting priority 0; }; add rule ip seen pre ether saddr ${mac} counter`,
+      );
       await pod.ping("255.255.255.255", { timeoutS: 1, args: ["-b", "-I", "eth0"] });
       return !(await pod.must("nft", "list", "table", "ip", "seen")).includes("packets 0");
     };
@@ -26,7 +30,9 @@ describe("bridge: ports", () => {
     const [one, two] = [await attach(node, config), await attach(node, config)];
     const other = await attach(node, { ...config, portIsolation: false });
     expect(await port(node, one)).toMatchObject({ isolated: true });
-    const reached = await Promise.all([two.ip4, "10.9.0.1", other.ip4].map(async (ip) => one.pod.ping(ip, { timeoutS: 1 })));
+    const reached = await Promise.all(
+      [two.ip4, "10.9.0.1", other.ip4].map(async (ip) => one.pod.ping(ip, { timeoutS: 1 })),
+    );
     expect(reached).toEqual([false, true, true]);
   });
 
@@ -42,7 +48,9 @@ describe("bridge: ports", () => {
   test("mtu goes to a bridge that is made and to both ends of the pair", async () => {
     const node = await Node.create();
     const { pod, hostVeth } = await attach(node, bridge(node, { mtu: 1400 }));
-    expect([(await node.link("br0"))?.mtu, (await node.link(hostVeth))?.mtu, (await pod.link("eth0"))?.mtu]).toEqual([1400, 1400, 1400]);
+    expect([(await node.link("br0"))?.mtu, (await node.link(hostVeth))?.mtu, (await pod.link("eth0"))?.mtu]).toEqual([
+      1400, 1400, 1400,
+    ]);
   });
 
   test("the host end has no queue, and its alias tells a person whose it is", async () => {
@@ -56,12 +64,17 @@ describe("bridge: ports", () => {
     const node = await Node.create();
     const config = bridge(node, { enabledad: true, ipam: dualStack(node) });
     const { pod, ip6 } = await attach(node, config);
-    expect([await pod.sysctl("net/ipv6/conf/eth0/accept_dad"), await pod.sysctl("net/ipv6/conf/eth0/enhanced_dad")]).toEqual(["1", "1"]);
+    expect([
+      await pod.sysctl("net/ipv6/conf/eth0/accept_dad"),
+      await pod.sysctl("net/ipv6/conf/eth0/enhanced_dad"),
+    ]).toEqual(["1", "1"]);
     expect((await pod.link("eth0"))?.addr_info.filter(({ tentative }) => tentative)).toEqual([]);
 
     await pod.ip("address add fd00:9::3/64 dev eth0 nodad");
     const before = await node.snapshot();
-    expect(await refusal(node, await callFor(node, config))).toMatchObject({ msg: expect.stringContaining("fd00:9::3") });
+    expect(await refusal(node, await callFor(node, config))).toMatchObject({
+      msg: expect.stringContaining("fd00:9::3"),
+    });
     expect(await node.snapshot()).toEqual(before);
     expect(ip6).toBe("fd00:9::2");
   });
@@ -123,21 +136,34 @@ describe("bridge: no addresses", () => {
     const one = await attach(node, config);
     const before = await node.snapshot();
     const two = await attach(node, config);
-    expect([two.result.ips, two.result.routes, await two.pod.addresses("eth0"), await node.addresses("br0")]).toEqual([undefined, undefined, [], []]);
-    for (const [{ pod }, address] of [[one, "10.1.1.1/24"], [two, "10.1.1.2/24"]] as const) await pod.ip(`address add ${address} dev eth0`);
+    expect([two.result.ips, two.result.routes, await two.pod.addresses("eth0"), await node.addresses("br0")]).toEqual([
+      undefined,
+      undefined,
+      [],
+      [],
+    ]);
+    for (const [{ pod }, address] of [
+      [one, "10.1.1.1/24"],
+      [two, "10.1.1.2/24"],
+    ] as const) {
+      await pod.ip(`address add ${address} dev eth0`);
+    }
     expect(await two.pod.ping("10.1.1.1")).toBe(true);
     expect(await complaint(node, two)).toBe("");
     await node.succeed("DEL", two.call);
     expect(await node.snapshot()).toEqual(before);
   });
 
-  test.each(["0.1.0", "0.2.0"])("%s has no result without an address: ADD fails before anything is done", async (cniVersion) => {
-    const node = await Node.create();
-    const before = await node.snapshot();
-    const error = await refusal(node, await callFor(node, bridge(node, { cniVersion, ipam: undefined })));
-    expect(error).toMatchObject({ code: 1, msg: expect.stringContaining("no valid IP addresses") });
-    expect(await node.snapshot()).toEqual(before);
-  });
+  test.each(["0.1.0", "0.2.0"])(
+    "%s has no result without an address: ADD fails before anything is done",
+    async (cniVersion) => {
+      const node = await Node.create();
+      const before = await node.snapshot();
+      const error = await refusal(node, await callFor(node, bridge(node, { cniVersion, ipam: undefined })));
+      expect(error).toMatchObject({ code: 1, msg: expect.stringContaining("no valid IP addresses") });
+      expect(await node.snapshot()).toEqual(before);
+    },
+  );
 
   test("disableContainerInterface leaves the container's end down", async () => {
     const node = await Node.create();
@@ -158,7 +184,12 @@ describe("bridge: the container's MAC", () => {
     ["CNI_ARGS", {}, argument, asked(1)],
     ["args.cni over CNI_ARGS", args, argument, asked(2)],
     ["runtimeConfig over both", { ...args, ...runtimeConfig }, argument, asked(3)],
-    ["CNI_ARGS where the others are empty", { args: { cni: { mac: "" } }, runtimeConfig: { mac: "" } }, argument, asked(1)],
+    [
+      "CNI_ARGS where the others are empty",
+      { args: { cni: { mac: "" } }, runtimeConfig: { mac: "" } },
+      argument,
+      asked(1),
+    ],
     ["runtimeConfig in another case and notation", { RuntimeConfig: { Mac: "0211.2233.4404" } }, {}, asked(4)],
   ])("comes from %s", async (_what, config, call, mac) => {
     const node = await Node.create();
@@ -176,7 +207,12 @@ describe("bridge: the container's MAC", () => {
     [4, "MAC=nonsense", {}, /CNI_ARGS.*MAC=nonsense/],
     [4, "Other=1", {}, /unknown args \["Other=1"\]/],
     [4, "MAC=02:11:22:33:44:05;", {}, /invalid pair ""/],
-    [7, "", { args: { cni: { mac: "x" } }, runtimeConfig: { mac: 7 } }, /args\.cni\.mac is "x".*runtimeConfig\.mac is 7/],
+    [
+      7,
+      "",
+      { args: { cni: { mac: "x" } }, runtimeConfig: { mac: 7 } },
+      /args\.cni\.mac is "x".*runtimeConfig\.mac is 7/,
+    ],
   ])("an error %i says what is wrong with it: %s %j", async (code, args, config, msg) => {
     const node = await Node.create();
     const before = await node.snapshot();
@@ -201,27 +237,56 @@ describe("bridge: configuration errors", () => {
     };
     const { code, msg } = await refusal(node, await callFor(node, bridge(node, wrong)));
     expect(code).toBe(7);
-    for (const named of ['bridge is "a/b"', 'mtu is "big"', "isGateway is 1", 'ipMasqBackend is "pf"', "vlan is 4095", "0 to 4094"]) expect(msg).toContain(named);
-    for (const named of ["vlanTrunk[0].id is 0", "vlanTrunk[1].maxID", "vlanTrunk[2].maxID is 3", "vlanTrunk[3]", "dns.nameservers"]) expect(msg).toContain(named);
+    for (const named of [
+      'bridge is "a/b"',
+      'mtu is "big"',
+      "isGateway is 1",
+      'ipMasqBackend is "pf"',
+      "vlan is 4095",
+      "0 to 4094",
+    ]) {
+      expect(msg).toContain(named);
+    }
+    for (const named of [
+      "vlanTrunk[0].id is 0",
+      "vlanTrunk[1].maxID",
+      "vlanTrunk[2].maxID is 3",
+      "vlanTrunk[3]",
+      "dns.nameservers",
+    ]) {
+      expect(msg).toContain(named);
+    }
     expect(await node.snapshot()).toEqual(before);
   });
 
   test.each([
     ["hairpinMode with promiscMode", { hairpinMode: true, promiscMode: true }, /promiscMode.*hairpinMode/],
     ["disableContainerInterface with IPAM", { disableContainerInterface: true }, /disableContainerInterface.*ipam/],
-    ["a VLAN interface whose name gets too long", { bridge: "bridge-of-15-by", vlan: 100, isGateway: true }, /bridge-of-15-by\.100/],
+    [
+      "a VLAN interface whose name gets too long",
+      { bridge: "bridge-of-15-by", vlan: 100, isGateway: true },
+      /bridge-of-15-by\.100/,
+    ],
     ["an empty bridge name", { bridge: "" }, /bridge is ""/],
     ["a bridge name the kernel would take for a pattern", { bridge: "br%d" }, /bridge is "br%d"/],
   ])("%s", async (_what, wrong, msg) => {
     const node = await Node.create();
     const before = await node.snapshot();
-    expect(await refusal(node, await callFor(node, bridge(node, wrong)))).toMatchObject({ code: 7, msg: expect.stringMatching(msg) });
+    expect(await refusal(node, await callFor(node, bridge(node, wrong)))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(msg),
+    });
     expect(await node.snapshot()).toEqual(before);
   });
 
   test("keys match in any case and integers may be written as 1400.0", async () => {
     const node = await Node.create();
-    const text = JSON.stringify({ ...bridge(node, { isGateway: undefined }), ISGATEWAY: true, HairPinMode: true, MTU: 1 }).replace('"MTU":1', '"MTU":1400.0');
+    const text = JSON.stringify({
+      ...bridge(node, { isGateway: undefined }),
+      ISGATEWAY: true,
+      HairPinMode: true,
+      MTU: 1,
+    }).replace('"MTU":1', '"MTU":1400.0');
     const pod = await node.pod();
     await node.succeed("ADD", { plugin: "bridge", config: text, containerId: "one", netns: pod });
     expect(await node.addresses("br0")).toEqual(["10.9.0.1/24"]);
@@ -233,7 +298,16 @@ describe("bridge: VLANs", () => {
   // This kernel may lack bridge VLAN filtering: then ADD must say so, and what it would send is compared byte for byte in
   // test/kernel/attachment/vlan.test.ts. Where the kernel has it, real frames are looked at.
   const filtering = async (node: Node): Promise<boolean> => {
-    const { exitCode } = await node.run("ip", ["link", "add", "name", "probe", "type", "bridge", "vlan_filtering", "1"]);
+    const { exitCode } = await node.run("ip", [
+      "link",
+      "add",
+      "name",
+      "probe",
+      "type",
+      "bridge",
+      "vlan_filtering",
+      "1",
+    ]);
     await node.run("ip", ["link", "delete", "probe"]);
     return exitCode === 0;
   };
@@ -260,7 +334,10 @@ describe("bridge: VLANs", () => {
     const node = await Node.create();
     await attach(node, bridge(node, { ipam: hostLocal(node, v4) }));
     const before = await node.snapshot();
-    expect(await refusal(node, await callFor(node, bridge(node, { vlanTrunk: [] })))).toMatchObject({ code: 7, msg: expect.stringMatching(/br0.*VLAN filtering/) });
+    expect(await refusal(node, await callFor(node, bridge(node, { vlanTrunk: [] })))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/br0.*VLAN filtering/),
+    });
     expect(await node.snapshot()).toEqual(before);
   });
 });

@@ -1,12 +1,30 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, type Config, defaultRoutes, dualStack, hostLocal, ptp, v6 } from "./configs.ts";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  type Config,
+  defaultRoutes,
+  dualStack,
+  hostLocal,
+  ptp,
+  v6,
+} from "./configs.ts";
 import { Node } from "./harness.ts";
 
 const kinds: [string, (node: Node, more?: object) => Config][] = [
-  ["bridge", (node, more) => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more })],
+  [
+    "bridge",
+    (node, more) =>
+      bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more }),
+  ],
   ["ptp", (node, more) => ptp(node, { ipMasq: true, ipam: dualStack(node, { routes: defaultRoutes }), ...more })],
-  ["ptp, link-local", (node, more) => ptp(node, { gatewayMode: "link-local", ipMasq: true, ipam: dualStack(node), ...more })],
+  [
+    "ptp, link-local",
+    (node, more) => ptp(node, { gatewayMode: "link-local", ipMasq: true, ipam: dualStack(node), ...more }),
+  ],
 ];
 
 describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
@@ -17,7 +35,11 @@ describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
     expect(added.map(({ exitCode, stdout }) => (exitCode === 0 ? "" : stdout))).toEqual(calls.map(() => ""));
     const addresses = added.flatMap(({ result }) => result!.ips!.map(({ address }) => address));
     expect(new Set(addresses).size).toBe(16);
-    const checked = await Promise.all(calls.map(async (call, at) => node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: added[at]!.result } })));
+    const checked = await Promise.all(
+      calls.map(async (call, at) =>
+        node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: added[at]!.result } }),
+      ),
+    );
     expect(checked.map(({ stdout }) => stdout)).toEqual(calls.map(() => ""));
     const removed = await Promise.all(calls.map(async (call) => node.podwire("DEL", call)));
     expect(removed.map(({ stdout }) => stdout)).toEqual(calls.map(() => ""));
@@ -29,7 +51,10 @@ describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
     const node = await Node.create();
     const name = `n${".long-".repeat(40)}_`;
     const before = await node.snapshot();
-    const attached = await attach(node, config(node, { name }), { containerId: `c${"_-.Z9".repeat(30)}`, ifname: 'a"$;{}(s\\é*' });
+    const attached = await attach(node, config(node, { name }), {
+      containerId: `c${"_-.Z9".repeat(30)}`,
+      ifname: 'a"$;{}(s\\é*',
+    });
     expect(await complaint(node, attached)).toBe("");
     await node.succeed("DEL", { ...attached.call, netns: "" });
     const { links, leases } = await node.snapshot();
@@ -43,7 +68,10 @@ describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
     const pod = await node.pod();
     for (const of of ["all", "default", "lo"]) await pod.setSysctl(`net/ipv6/conf/${of}/disable_ipv6`, 1);
     const attached = await attach(node, config(node), { netns: pod });
-    expect([await pod.addresses("eth0"), await pod.sysctl("net/ipv6/conf/lo/disable_ipv6")]).toMatchObject([{ length: 2 }, "0"]);
+    expect([await pod.addresses("eth0"), await pod.sysctl("net/ipv6/conf/lo/disable_ipv6")]).toMatchObject([
+      { length: 2 },
+      "0",
+    ]);
     expect(await pod.ping("fd00:200::1", { timeoutS: 1 })).toBe(true);
     expect(await complaint(node, attached)).toBe("");
   });
@@ -53,7 +81,11 @@ describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
     await node.ip("address add fd00:200::1/128 dev lo");
     const ipam = hostLocal(node, { ...v6, routes: [{ dst: "::/0" }] });
     const [one, two] = [await attach(node, config(node, { ipam })), await attach(node, config(node, { ipam }))];
-    expect([one.ip4, await one.pod.ping(two.ip6, { timeoutS: 1 }), await one.pod.ping("fd00:200::1", { timeoutS: 1 })]).toEqual(["", true, true]);
+    expect([
+      one.ip4,
+      await one.pod.ping(two.ip6, { timeoutS: 1 }),
+      await one.pod.ping("fd00:200::1", { timeoutS: 1 }),
+    ]).toEqual(["", true, true]);
     expect([await complaint(node, two), await node.sysctl("net/ipv4/ip_forward")]).toEqual(["", "0"]);
   });
 
@@ -75,6 +107,9 @@ describe.each(kinds)("%s in odd surroundings", (_kind, config) => {
   test("an interface name that is not eth0", async () => {
     const node = await Node.create();
     const attached = await attach(node, config(node), { ifname: "net-15-bytes-xx" });
-    expect([await attached.pod.addresses("net-15-bytes-xx"), await complaint(node, attached)]).toMatchObject([{ length: 2 }, ""]);
+    expect([await attached.pod.addresses("net-15-bytes-xx"), await complaint(node, attached)]).toMatchObject([
+      { length: 2 },
+      "",
+    ]);
   });
 });

@@ -22,9 +22,15 @@ describe("bridge: gateway and addresses", () => {
 
   test("isGateway gives the bridge the gateway's address and switches forwarding on, and adds no route", async () => {
     const node = await Node.create();
-    const { pod } = await attach(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { subnet: "10.9.0.64/28" }) }));
+    const { pod } = await attach(
+      node,
+      bridge(node, { isGateway: true, ipam: hostLocal(node, { subnet: "10.9.0.64/28" }) }),
+    );
     expect(await node.addresses("br0")).toEqual(["10.9.0.65/28"]);
-    expect([await node.sysctl("net/ipv4/ip_forward"), await node.sysctl("net/ipv6/conf/all/forwarding")]).toEqual(["1", "0"]);
+    expect([await node.sysctl("net/ipv4/ip_forward"), await node.sysctl("net/ipv6/conf/all/forwarding")]).toEqual([
+      "1",
+      "0",
+    ]);
     expect(await pod.ping("10.9.0.65")).toBe(true);
     expect((await pod.routes()).map(({ dst }) => dst)).toEqual(["10.9.0.64/28"]);
   });
@@ -32,7 +38,9 @@ describe("bridge: gateway and addresses", () => {
   test("a gateway IPAM leaves open is the subnet's first address, and the result says so", async () => {
     const node = await Node.create();
     const ipam = { type: "static", addresses: [{ address: "10.9.0.70/26" }] };
-    const { result, pod } = await attach(node, bridge(node, { cniVersion: "1.0.0", isGateway: true, ipam }), { path: reference.folder });
+    const { result, pod } = await attach(node, bridge(node, { cniVersion: "1.0.0", isGateway: true, ipam }), {
+      path: reference.folder,
+    });
     expect(result.ips).toEqual([{ address: "10.9.0.70/26", gateway: "10.9.0.65", interface: 2 }]);
     expect(await pod.ping("10.9.0.65")).toBe(true);
   });
@@ -42,20 +50,33 @@ describe("bridge: gateway and addresses", () => {
     const attached = await attach(node, bridge(node, { isDefaultGateway: true, ipam: dualStack(node) }));
     expect(defaultsOf(await attached.pod.routes())).toMatchObject([{ gateway: "10.9.0.1", dev: "eth0" }]);
     expect(defaultsOf(await attached.pod.routes(6))).toMatchObject([{ gateway: "fd00:9::1", dev: "eth0" }]);
-    expect(attached.result.routes).toEqual([{ dst: "0.0.0.0/0", gw: "10.9.0.1" }, { dst: "::/0", gw: "fd00:9::1" }]);
+    expect(attached.result.routes).toEqual([
+      { dst: "0.0.0.0/0", gw: "10.9.0.1" },
+      { dst: "::/0", gw: "fd00:9::1" },
+    ]);
     expect((await node.addresses("br0")).sort()).toEqual(["10.9.0.1/24", "fd00:9::1/64"]);
     expect(await complaint(node, attached)).toBe("");
   });
 
   test.each([
     ["isDefaultGateway", "without gw", [{ dst: "0.0.0.0/0" }, { dst: "::/0" }], "10.9.0.1"],
-    ["isDefaultGateway", "with gw", [{ dst: "0.0.0.0/0", gw: "10.9.0.7" }, { dst: "::/0", gw: "fd00:9::7" }], "10.9.0.7"],
+    [
+      "isDefaultGateway",
+      "with gw",
+      [
+        { dst: "0.0.0.0/0", gw: "10.9.0.7" },
+        { dst: "::/0", gw: "fd00:9::7" },
+      ],
+      "10.9.0.7",
+    ],
     ["isGateway", "without gw", [{ dst: "0.0.0.0/0" }, { dst: "::/0" }], "10.9.0.1"],
   ])("%s and IPAM default routes %s end in one default route per family", async (key, _how, routes, gateway) => {
     const node = await Node.create();
     const attached = await attach(node, bridge(node, { [key]: true, ipam: dualStack(node, { routes }) }));
     expect(defaultsOf(await attached.pod.routes())).toMatchObject([{ gateway }]);
-    expect(defaultsOf(await attached.pod.routes(6))).toMatchObject([{ gateway: gateway.replace("10.9.0.", "fd00:9::") }]);
+    expect(defaultsOf(await attached.pod.routes(6))).toMatchObject([
+      { gateway: gateway.replace("10.9.0.", "fd00:9::") },
+    ]);
     expect(await complaint(node, attached)).toBe("");
   });
 
@@ -64,7 +85,9 @@ describe("bridge: gateway and addresses", () => {
     const config = bridge(node, { isDefaultGateway: true, ipam: dualStack(node) });
     const one = await attach(node, config);
     const two = await attach(node, config);
-    const replies = await Promise.all([one.ip4, one.ip6, "10.9.0.1", "fd00:9::1"].map(async (ip) => two.pod.ping(ip, { timeoutS: 1 })));
+    const replies = await Promise.all(
+      [one.ip4, one.ip6, "10.9.0.1", "fd00:9::1"].map(async (ip) => two.pod.ping(ip, { timeoutS: 1 })),
+    );
     expect(replies).toEqual([true, true, true, true]);
     expect(await node.sysctl("net/ipv6/conf/all/forwarding")).toBe("1");
   });
@@ -72,7 +95,10 @@ describe("bridge: gateway and addresses", () => {
   test("a gateway outside its subnet is a configuration error that names the key", async () => {
     const node = await Node.create();
     const before = await node.snapshot();
-    const error = await refusal(node, await callFor(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, gateway: "10.8.0.1" }) })));
+    const error = await refusal(
+      node,
+      await callFor(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, gateway: "10.8.0.1" }) })),
+    );
     expect(error).toMatchObject({ code: 7, msg: expect.stringMatching(/ipam\.gateway.*10\.8\.0\.1/) });
     expect(await node.snapshot()).toEqual(before);
   });
@@ -81,7 +107,11 @@ describe("bridge: gateway and addresses", () => {
     const node = await Node.create();
     const { pod, hostVeth } = await attach(node, bridge(node, { ipam: dualStack(node) }));
     const sysctl = "net/ipv6/conf/";
-    expect([await pod.sysctl(`${sysctl}eth0/accept_ra`), await node.sysctl(`${sysctl}${hostVeth}/accept_ra`), await node.sysctl(`${sysctl}br0/accept_ra`)]).toEqual(["0", "0", "0"]);
+    expect([
+      await pod.sysctl(`${sysctl}eth0/accept_ra`),
+      await node.sysctl(`${sysctl}${hostVeth}/accept_ra`),
+      await node.sysctl(`${sysctl}br0/accept_ra`),
+    ]).toEqual(["0", "0", "0"]);
     expect(await pod.sysctl(`${sysctl}eth0/keep_addr_on_down`)).toBe("1");
   });
 });
@@ -118,7 +148,11 @@ describe("bridge: routes of IPAM", () => {
 
   test.each([
     ["gone from its table", "route del 172.20.0.0/16 table 100", /172\.20\.0\.0\/16 .*table 100/],
-    ["through another gateway", "route replace 192.168.0.0/16 via 10.9.0.8 mtu 1400 advmss 1300", /192\.168\.0\.0\/16 via 10\.9\.0\.7/],
+    [
+      "through another gateway",
+      "route replace 192.168.0.0/16 via 10.9.0.8 mtu 1400 advmss 1300",
+      /192\.168\.0\.0\/16 via 10\.9\.0\.7/,
+    ],
     ["with another mtu", "route replace 192.168.0.0/16 via 10.9.0.7 mtu 1200 advmss 1300", /192\.168\.0\.0\/16/],
     ["with another scope", "route replace 10.77.0.0/16 dev eth0 scope global", /10\.77\.0\.0\/16/],
     ["moved to another device", "route replace 10.77.0.0/16 dev lo scope link", /10\.77\.0\.0\/16/],
@@ -137,13 +171,20 @@ describe("bridge: DNS", () => {
   test.each([
     ["replaces IPAM's whole", own, own],
     ["with an empty list replaces it with nothing", { nameservers: [] }, undefined],
-    ["with only an empty domain leaves IPAM's", { domain: "" }, { nameservers: ["10.5.0.1"], search: ["ipam.example"] }],
+    [
+      "with only an empty domain leaves IPAM's",
+      { domain: "" },
+      { nameservers: ["10.5.0.1"], search: ["ipam.example"] },
+    ],
     ["that is absent leaves IPAM's", undefined, { nameservers: ["10.5.0.1"], search: ["ipam.example"] }],
   ])("`dns` %s", async (_what, dns, expected) => {
     const node = await Node.create();
     const resolvConf = `${node.dataDir}/resolv.conf`;
     writeFileSync(resolvConf, "nameserver 10.5.0.1\nsearch ipam.example\n");
-    const { result } = await attach(node, bridge(node, { ...(dns && { dns }), ipam: hostLocal(node, { ...v4, resolvConf }) }));
+    const { result } = await attach(
+      node,
+      bridge(node, { ...(dns && { dns }), ipam: hostLocal(node, { ...v4, resolvConf }) }),
+    );
     expect(result.dns).toEqual(expected);
   });
 });
@@ -161,7 +202,12 @@ describe("bridge: results by version", () => {
     const route = { dst: "0.0.0.0/0", gw: "10.9.0.1" };
     expect(result).toEqual(
       /^0\.[12]\./.test(cniVersion)
-        ? { cniVersion, ip4: { ip: "10.9.0.2/24", gateway: "10.9.0.1", routes: [route] }, ip6: { ip: "fd00:9::2/64", gateway: "fd00:9::1" }, dns: {} }
+        ? {
+            cniVersion,
+            ip4: { ip: "10.9.0.2/24", gateway: "10.9.0.1", routes: [route] },
+            ip6: { ip: "fd00:9::2/64", gateway: "fd00:9::1" },
+            dns: {},
+          }
         : {
             cniVersion,
             interfaces: [
@@ -182,7 +228,11 @@ describe("bridge: results by version", () => {
   test("two interfaces of one container on one network each have their own wiring", async () => {
     const node = await Node.create();
     const pod = await node.pod();
-    const config = bridge(node, { isGateway: true, ipMasq: true, ipam: hostLocal(node, { ...v4, routes: defaultRoutes.slice(0, 1) }) });
+    const config = bridge(node, {
+      isGateway: true,
+      ipMasq: true,
+      ipam: hostLocal(node, { ...v4, routes: defaultRoutes.slice(0, 1) }),
+    });
     const first = await attach(node, { ...config, ipam: hostLocal(node) }, { netns: pod, containerId: "one" });
     const second = await attach(node, config, { netns: pod, containerId: "one", ifname: "net1" });
     expect([await pod.addresses("eth0"), await pod.addresses("net1")]).toEqual([["10.9.0.2/24"], ["10.9.0.3/24"]]);

@@ -2,7 +2,9 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb } from "./harness.ts";
 
-const files = readdirSync(confFolder).filter((file) => file !== "README.md").sort();
+const files = readdirSync(confFolder)
+  .filter((file) => file !== "README.md")
+  .sort();
 const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json"]);
 const isolated = new Set(["bridge-isolated.json"]);
 const mapping = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
@@ -16,7 +18,8 @@ async function filtersVlans(node: Node): Promise<boolean> {
 }
 
 /** Addresses of a result without prefix lengths, whatever its version. */
-const addresses = (answer: Answer): string[] => (answer.result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
+const addresses = (answer: Answer): string[] =>
+  (answer.result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
 
 describe("conf/", () => {
   test("holds a configuration for every plugin", () => {
@@ -30,7 +33,12 @@ describe("conf/", () => {
     const outside = await node.outside();
     if (file === "bridge-vlan.json" && !(await filtersVlans(node))) {
       const pod = await node.pod();
-      const answer = await node.podwire("ADD", { plugin: "bridge", config: { ...list, ...list.plugins[0], plugins: undefined }, containerId: "one", netns: pod });
+      const answer = await node.podwire("ADD", {
+        plugin: "bridge",
+        config: { ...list, ...list.plugins[0], plugins: undefined },
+        containerId: "one",
+        netns: pod,
+      });
       expect(answer.error?.msg).toMatch(/vlan/i);
       return;
     }
@@ -47,20 +55,35 @@ describe("conf/", () => {
     expect(added.result?.cniVersion).toBe(list.cniVersion);
 
     if (!addressless.has(file)) {
-      for (const address of addresses(neighbour)) expect([address, await first.netns.ping(address)]).toEqual([address, !isolated.has(file)]);
+      for (const address of addresses(neighbour)) {
+        expect([address, await first.netns.ping(address)]).toEqual([address, !isolated.has(file)]);
+      }
       const masqueraded = list.plugins[0]?.ipMasq === true && addresses(added).some((address) => address.includes("."));
       if (masqueraded) expect(await first.netns.ping(outside.address4)).toBe(true);
     }
-    if (list.plugins.some(({ capabilities }) => (capabilities as { portMappings?: boolean } | undefined)?.portMappings)) {
+    if (
+      list.plugins.some(({ capabilities }) => (capabilities as { portMappings?: boolean } | undefined)?.portMappings)
+    ) {
       await first.netns.listen(80, { name: "first" });
       const address = addresses(added)[0]?.includes(":") ? outside.node6 : outside.node4;
       expect(await outside.connect(address, 8080)).toMatchObject({ server: "first" });
     }
-    if (!/^0\.[123]\./.test(list.cniVersion)) expect(await runList(run, "CHECK", list, { ...first, result: added.result! })).toMatchObject({ exitCode: 0, stdout: "" });
+    if (!/^0\.[123]\./.test(list.cniVersion)) {
+      expect(await runList(run, "CHECK", list, { ...first, result: added.result! })).toMatchObject({
+        exitCode: 0,
+        stdout: "",
+      });
+    }
     for (let times = 0; times < 2; times++) {
-      expect(await runList(run, "DEL", list, { ...first, result: added.result! })).toMatchObject({ exitCode: 0, stdout: "" });
+      expect(await runList(run, "DEL", list, { ...first, result: added.result! })).toMatchObject({
+        exitCode: 0,
+        stdout: "",
+      });
     }
     expect(await node.snapshot()).toEqual(before);
-    expect(await runList(run, "DEL", list, { ...second, result: neighbour.result! })).toMatchObject({ exitCode: 0, stdout: "" });
+    expect(await runList(run, "DEL", list, { ...second, result: neighbour.result! })).toMatchObject({
+      exitCode: 0,
+      stdout: "",
+    });
   });
 });

@@ -1,6 +1,14 @@
 import { chmodSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Answer, type Call, type CniErrorText, type CniResult, type Namespace, type Node, temporaryFolder } from "./harness.ts";
+import {
+  type Answer,
+  type Call,
+  type CniErrorText,
+  type CniResult,
+  type Namespace,
+  type Node,
+  temporaryFolder,
+} from "./harness.ts";
 
 export const v4 = { subnet: "10.9.0.0/24" };
 export const v6 = { subnet: "fd00:9::/64" };
@@ -9,14 +17,31 @@ export const defaultRoutes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 export type Config = Record<string, unknown> & { type: string };
 
 /** The built-in IPAM with one IPv4 subnet, or with the ranges given. */
-export const hostLocal = (node: Node, more: object = v4): object => ({ type: "host-local", dataDir: node.dataDir, ...more });
+export const hostLocal = (node: Node, more: object = v4): object => ({
+  type: "host-local",
+  dataDir: node.dataDir,
+  ...more,
+});
 /** One IPv4 and one IPv6 address. */
 export const dualStack = (node: Node, more: object = {}): object => hostLocal(node, { ranges: [[v4], [v6]], ...more });
 
 /** A bridge network "net" on br0 with one IPv4 subnet. */
-export const bridge = (node: Node, more: object = {}): Config => ({ cniVersion: "1.1.0", name: "net", type: "bridge", bridge: "br0", ipam: hostLocal(node), ...more });
+export const bridge = (node: Node, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type: "bridge",
+  bridge: "br0",
+  ipam: hostLocal(node),
+  ...more,
+});
 /** A point-to-point network "net" with one IPv4 subnet and a default route. */
-export const ptp = (node: Node, more: object = {}): Config => ({ cniVersion: "1.1.0", name: "net", type: "ptp", ipam: hostLocal(node, { ...v4, routes: defaultRoutes }), ...more });
+export const ptp = (node: Node, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type: "ptp",
+  ipam: hostLocal(node, { ...v4, routes: defaultRoutes }),
+  ...more,
+});
 
 export type More = Partial<Omit<Call, "config">>;
 
@@ -37,7 +62,13 @@ let count = 0;
 /** A call for a configuration, with a container id of its own and a fresh pod unless `more` has another. */
 export async function callFor(node: Node, config: Config, more: More = {}): Promise<Attached["call"]> {
   count += 1;
-  return { plugin: config.type, config, containerId: `container-${count}`, netns: more.netns ?? (await node.pod()), ...more };
+  return {
+    plugin: config.type,
+    config,
+    containerId: `container-${count}`,
+    netns: more.netns ?? (await node.pod()),
+    ...more,
+  };
 }
 
 /** ADD that must succeed. */
@@ -49,7 +80,8 @@ export async function attach(node: Node, config: Config, more: More = {}): Promi
 
 function describeAttached(call: Attached["call"], result: CniResult): Attached {
   const { interfaces = [], ips = [] } = result;
-  const address = (separator: string): string => ips.find((ip) => ip.address.includes(separator))?.address.replace(/\/.*/, "") ?? "";
+  const address = (separator: string): string =>
+    ips.find((ip) => ip.address.includes(separator))?.address.replace(/\/.*/, "") ?? "";
   return {
     call,
     pod: call.netns as Namespace,
@@ -79,7 +111,9 @@ export function failure(answer: Answer): CniErrorText {
 }
 
 /** A PATH that holds none of the tools plugins use; nsenter is what brings a plugin into its node. */
-export const bareEnvironment = (): Record<string, string> => ({ PATH: programs({ nsenter: 'exec /usr/bin/nsenter "$@"' }) });
+export const bareEnvironment = (): Record<string, string> => ({
+  PATH: programs({ nsenter: 'exec /usr/bin/nsenter "$@"' }),
+});
 
 /** A folder with executables of our own, by name and shell script, for CNI_PATH or PATH. */
 export function programs(scripts: Record<string, string>): string {
@@ -93,8 +127,22 @@ export function programs(scripts: Record<string, string>): string {
 
 /** An environment whose PATH has the firewall's tools, and which of them were started in it. */
 export function watchedTools(): { env: Record<string, string>; started(): string[] } {
-  const names = ["nft", "iptables", "ip6tables", "iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore"];
+  const names = [
+    "nft",
+    "iptables",
+    "ip6tables",
+    "iptables-save",
+    "ip6tables-save",
+    "iptables-restore",
+    "ip6tables-restore",
+  ];
   const script = ': > "$0.started"; name="${0##*/}"; PATH=/usr/sbin:/sbin:/usr/bin:/bin; exec "$name" "$@"';
   const folder = programs(Object.fromEntries(names.map((name) => [name, script])));
-  return { env: { PATH: `${folder}:${bareEnvironment().PATH}` }, started: () => readdirSync(folder).filter((name) => name.endsWith(".started")).map((name) => name.replace(".started", "")) };
+  return {
+    env: { PATH: `${folder}:${bareEnvironment().PATH}` },
+    started: () =>
+      readdirSync(folder)
+        .filter((name) => name.endsWith(".started"))
+        .map((name) => name.replace(".started", "")),
+  };
 }

@@ -11,14 +11,21 @@ const theirs: Run = async (node, verb, call) => node.reference(verb, call);
 const supported = versions.filter((version) => reference.newest || version !== "1.1.0");
 const cases = scenarios
   .filter((scenario) => reference.newest || !scenario.newestOnly)
-  .flatMap((scenario) => supported.filter((version) => scenario.versions?.includes(version) ?? true).map((version) => ({ scenario, version, name: scenario.name })));
+  .flatMap((scenario) =>
+    supported
+      .filter((version) => scenario.versions?.includes(version) ?? true)
+      .map((version) => ({ scenario, version, name: scenario.name })),
+  );
 
 // Debian's v1.1.1 prints 1.x results in the key order of 0.4 and other lease modes, so only parsed values are compared with it.
 const exact = reference.newest;
 
 describe("podwire and the reference", () => {
   test.each(cases)("$name, $version", async ({ scenario, version }) => {
-    const [mine, other] = await Promise.all([transcript(podwire, scenario, version), transcript(theirs, scenario, version)]);
+    const [mine, other] = await Promise.all([
+      transcript(podwire, scenario, version),
+      transcript(theirs, scenario, version),
+    ]);
     expect(mine).toEqual(other);
   });
 
@@ -32,7 +39,10 @@ describe("podwire and the reference", () => {
   const backwards = switches.filter(({ plugin }) => reference.newest || plugin === "ptp");
   test.each(backwards)("a pod made by podwire is removed by the reference: $name", async (scenario) => {
     const { before, after } = await crossing(podwire, theirs, scenario);
-    expect({ ...after, host: { ...after.host, ruleset: [] } }).toEqual({ ...before, host: { ...before.host, ruleset: [] } });
+    expect({ ...after, host: { ...after.host, ruleset: [] } }).toEqual({
+      ...before,
+      host: { ...before.host, ruleset: [] },
+    });
   });
 });
 
@@ -47,10 +57,20 @@ async function transcript(run: Run, scenario: Scenario, version: string): Promis
   let printed: unknown;
 
   const step = async (verb: Verb, pod: number, more: object = {}): Promise<void> => {
-    const call = { plugin: scenario.plugin, config: { ...config, ...more }, containerId: `container-${pod}`, netns: pods[pod]!, ...scenario.call };
+    const call = {
+      plugin: scenario.plugin,
+      config: { ...config, ...more },
+      containerId: `container-${pod}`,
+      netns: pods[pod]!,
+      ...scenario.call,
+    };
     const answer = await run(node, verb, call);
     if (verb === "ADD" && pod === 0 && answer.result !== undefined) printed ??= answer.result;
-    steps.push({ verb, pod, ...(await normalise(answer, naming, { exact, loose: scenario.looseResult?.(version) === true })) });
+    steps.push({
+      verb,
+      pod,
+      ...(await normalise(answer, naming, { exact, loose: scenario.looseResult?.(version) === true })),
+    });
   };
   const look = async (): Promise<void> => {
     steps.push(await podState(naming));
@@ -84,7 +104,12 @@ async function crossing(make: Run, remove: Run, scenario: Scenario) {
   const node = await Node.create();
   const pods: Namespace[] = [await node.pod(), await node.pod()];
   const config = scenario.config(node, "1.0.0");
-  const call = (pod: number): Call => ({ plugin: scenario.plugin, config, containerId: `container-${pod}`, netns: pods[pod]! });
+  const call = (pod: number): Call => ({
+    plugin: scenario.plugin,
+    config,
+    containerId: `container-${pod}`,
+    netns: pods[pod]!,
+  });
   const read = async () => {
     const { leases, ...host } = await node.snapshot();
     return { host, leases };

@@ -2,10 +2,24 @@ import { execa } from "execa";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bareEnvironment, bridge, complaint, type Config, dualStack, failure, hostLocal, programs, ptp, v4 } from "./configs.ts";
+import {
+  attach,
+  type Attached,
+  bareEnvironment,
+  bridge,
+  complaint,
+  type Config,
+  dualStack,
+  failure,
+  hostLocal,
+  programs,
+  ptp,
+  v4,
+} from "./configs.ts";
 import { type Answer, Node } from "./harness.ts";
 
-const everything = (node: Node, more: object = {}): Config => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
+const everything = (node: Node, more: object = {}): Config =>
+  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
 const kinds: [string, (node: Node) => Config][] = [
   ["bridge", everything],
   ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
@@ -17,30 +31,44 @@ const entry = ({ call }: Attached): object => ({ containerID: call.containerId, 
 
 /** GC as a runtime calls it: no container in the environment. */
 const collect = async (node: Node, config: Config, valid?: Attached[] | null): Promise<Answer> =>
-  node.podwire("GC", { plugin: config.type, config: { ...config, ...(valid !== undefined && { "cni.dev/valid-attachments": valid?.map(entry) ?? null }) } });
+  node.podwire("GC", {
+    plugin: config.type,
+    config: { ...config, ...(valid !== undefined && { "cni.dev/valid-attachments": valid?.map(entry) ?? null }) },
+  });
 
 describe("GC", () => {
-  test.each(kinds)("keeps what is valid and removes the rest, also of pods that are gone: %s", async (_what, config) => {
-    const node = await Node.create();
-    await node.ip("address add 192.168.7.7/32 dev lo"); // a pod that has no gateway on its link answers nobody without an address
-    const valid = await attach(node, config(node));
-    const clean = await node.snapshot();
-    await attach(node, config(node));
-    const gone = await attach(node, config(node));
-    await gone.pod.remove();
-    expect(await collect(node, config(node), [valid])).toMatchObject({ exitCode: 0, stdout: "" });
-    expect(await node.snapshot()).toEqual(clean);
-    expect([await complaint(node, valid), await node.ping(valid.ip4, { timeoutS: 1 })]).toEqual(["", true]);
-  });
+  test.each(kinds)(
+    "keeps what is valid and removes the rest, also of pods that are gone: %s",
+    async (_what, config) => {
+      const node = await Node.create();
+      await node.ip("address add 192.168.7.7/32 dev lo"); // a pod that has no gateway on its link answers nobody without an address
+      const valid = await attach(node, config(node));
+      const clean = await node.snapshot();
+      await attach(node, config(node));
+      const gone = await attach(node, config(node));
+      await gone.pod.remove();
+      expect(await collect(node, config(node), [valid])).toMatchObject({ exitCode: 0, stdout: "" });
+      expect(await node.snapshot()).toEqual(clean);
+      expect([await complaint(node, valid), await node.ping(valid.ip4, { timeoutS: 1 })]).toEqual(["", true]);
+    },
+  );
 
   test("touches no other network, not even one whose name begins the same", async () => {
     const node = await Node.create();
     const others: Attached[] = [];
     for (const [index, name] of ["net2", "net-", "NET", "ne"].entries()) {
-      others.push(await attach(node, everything(node, { name, bridge: `br-${name}`, ipam: hostLocal(node, { subnet: `10.20.${index}.0/24` }) })));
+      others.push(
+        await attach(
+          node,
+          everything(node, { name, bridge: `br-${name}`, ipam: hostLocal(node, { subnet: `10.20.${index}.0/24` }) }),
+        ),
+      );
     }
     const clean = await node.snapshot();
-    const { call } = await attach(node, everything(node, { bridge: "br-net2", isDefaultGateway: false, ipam: hostLocal(node, v4) }));
+    const { call } = await attach(
+      node,
+      everything(node, { bridge: "br-net2", isDefaultGateway: false, ipam: hostLocal(node, v4) }),
+    );
     await collect(node, call.config, []);
     const after = await node.snapshot();
     expect([after.links, after.leases, after.routes]).toEqual([clean.links, clean.leases, clean.routes]);
@@ -52,7 +80,11 @@ describe("GC", () => {
     const pod = await node.pod();
     const first = await attach(node, everything(node), { netns: pod, containerId: "one" });
     const clean = await node.snapshot();
-    await attach(node, everything(node, { isDefaultGateway: false, isGateway: true }), { netns: pod, containerId: "one", ifname: "net1" });
+    await attach(node, everything(node, { isDefaultGateway: false, isGateway: true }), {
+      netns: pod,
+      containerId: "one",
+      ifname: "net1",
+    });
     await collect(node, everything(node), [first]);
     expect(await node.snapshot()).toEqual(clean);
     expect(await complaint(node, first)).toBe("");
@@ -65,7 +97,10 @@ describe("GC", () => {
     const node = await Node.create();
     const { call } = await attach(node, everything(node));
     const before = await node.snapshot();
-    expect(failure(await collect(node, call.config, valid))).toMatchObject({ code: 7, msg: expect.stringContaining("cni.dev/valid-attachments") });
+    expect(failure(await collect(node, call.config, valid))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("cni.dev/valid-attachments"),
+    });
     expect(await node.snapshot()).toEqual(before);
   });
 
@@ -100,14 +135,18 @@ describe("GC", () => {
     const node = await Node.create();
     const seen = join(node.dataDir, "seen");
     const path = programs({ recorder: `{ echo "$CNI_COMMAND"; cat; } > ${seen}` });
-    const config = { ...bridge(node, { ipam: { type: "recorder" } }), "cni.dev/valid-attachments": [{ containerID: "x", ifname: "eth0" }] };
+    const config = {
+      ...bridge(node, { ipam: { type: "recorder" } }),
+      "cni.dev/valid-attachments": [{ containerID: "x", ifname: "eth0" }],
+    };
     await node.succeed("GC", { plugin: "bridge", config, path });
     expect(node.leases({ all: true }).seen).toBe(`GC\n${JSON.stringify(config)}`);
   });
 });
 
 describe("STATUS", () => {
-  const ask = async (node: Node, config: Config, more: object = {}): Promise<Answer> => node.podwire("STATUS", { plugin: config.type, config, ...more });
+  const ask = async (node: Node, config: Config, more: object = {}): Promise<Answer> =>
+    node.podwire("STATUS", { plugin: config.type, config, ...more });
 
   test.each(kinds)("is silent when the plugin can work, and changes nothing: %s", async (_what, config) => {
     const node = await Node.create();
@@ -119,14 +158,19 @@ describe("STATUS", () => {
 
   test("a full range is not an error", async () => {
     const node = await Node.create();
-    const { call } = await attach(node, bridge(node, { ipam: hostLocal(node, { ...v4, rangeStart: "10.9.0.2", rangeEnd: "10.9.0.2" }) }));
+    const { call } = await attach(
+      node,
+      bridge(node, { ipam: hostLocal(node, { ...v4, rangeStart: "10.9.0.2", rangeEnd: "10.9.0.2" }) }),
+    );
     expect(await ask(node, call.config)).toMatchObject({ exitCode: 0, stdout: "" });
   });
 
   test("takes no lock: it answers while another process holds it", async () => {
     const node = await Node.create();
     const { call } = await attach(node, bridge(node));
-    const holder = execa("flock", [join(node.dataDir, "net", "lock"), "sh", "-c", "echo held; exec cat"], { reject: false });
+    const holder = execa("flock", [join(node.dataDir, "net", "lock"), "sh", "-c", "echo held; exec cat"], {
+      reject: false,
+    });
     await new Promise((resolve) => holder.stdout.once("data", resolve));
     const { exitCode, durationMs } = await ask(node, call.config, { timeoutMs: 5000 });
     holder.stdin.end();
@@ -138,7 +182,10 @@ describe("STATUS", () => {
     const node = await Node.create();
     writeFileSync(join(node.dataDir, "file"), "");
     const dataDir = join(node.dataDir, "file", "leases");
-    expect(failure(await ask(node, bridge(node, { ipam: hostLocal(node, { ...v4, dataDir }) })))).toMatchObject({ code: 50, msg: expect.stringContaining(dataDir) });
+    expect(failure(await ask(node, bridge(node, { ipam: hostLocal(node, { ...v4, dataDir }) })))).toMatchObject({
+      code: 50,
+      msg: expect.stringContaining(dataDir),
+    });
   });
 
   test("is 50 when dataDir is on a file system that is read-only", async () => {
@@ -147,7 +194,10 @@ describe("STATUS", () => {
     mkdirSync(dataDir);
     await execa("mount", ["-t", "tmpfs", "-o", "ro", "none", dataDir]);
     try {
-      expect(failure(await ask(node, bridge(node, { ipam: hostLocal(node, { ...v4, dataDir }) })))).toMatchObject({ code: 50, msg: expect.stringContaining(dataDir) });
+      expect(failure(await ask(node, bridge(node, { ipam: hostLocal(node, { ...v4, dataDir }) })))).toMatchObject({
+        code: 50,
+        msg: expect.stringContaining(dataDir),
+      });
     } finally {
       await execa("umount", [dataDir]);
     }
@@ -156,12 +206,21 @@ describe("STATUS", () => {
   test("is 50 when ipMasq needs iptables and they are missing", async () => {
     const node = await Node.create();
     const config = everything(node, { ipMasqBackend: "iptables" });
-    expect(failure(await ask(node, config, { env: bareEnvironment() }))).toMatchObject({ code: 50, msg: expect.stringContaining("iptables") });
+    expect(failure(await ask(node, config, { env: bareEnvironment() }))).toMatchObject({
+      code: 50,
+      msg: expect.stringContaining("iptables"),
+    });
   });
 
   test("hands on the answer of a delegated IPAM plugin unchanged", async () => {
     const node = await Node.create();
-    const path = programs({ tired: `cat > /dev/null; echo '{"cniVersion":"1.1.0","code":51,"msg":"tired","details":"very"}'; exit 1` });
-    expect(failure(await ask(node, bridge(node, { ipam: { type: "tired" } }), { path }))).toMatchObject({ code: 51, msg: "tired", details: "very" });
+    const path = programs({
+      tired: `cat > /dev/null; echo '{"cniVersion":"1.1.0","code":51,"msg":"tired","details":"very"}'; exit 1`,
+    });
+    expect(failure(await ask(node, bridge(node, { ipam: { type: "tired" } }), { path }))).toMatchObject({
+      code: 51,
+      msg: "tired",
+      details: "very",
+    });
   });
 });

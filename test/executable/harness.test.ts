@@ -17,7 +17,12 @@ describe("the harness", () => {
     const node = await Node.create();
     const outside = await node.outside();
     const [first, second] = [await node.pod(), await node.pod()];
-    const one = await node.reference("ADD", { plugin: "bridge", config: config(node), containerId: "one", netns: first });
+    const one = await node.reference("ADD", {
+      plugin: "bridge",
+      config: config(node),
+      containerId: "one",
+      netns: first,
+    });
     await node.reference("ADD", { plugin: "bridge", config: config(node), containerId: "two", netns: second });
 
     expect(one.result?.ips?.[0]?.address).toBe("10.9.0.2/24");
@@ -30,7 +35,10 @@ describe("the harness", () => {
     await outside.listen(8080, { name: "outside" });
     expect(await first.connect(outside.address4, 8080)).toMatchObject({ server: "outside", from: outside.node4 });
     await second.listen(53, { protocol: "udp", name: "second" });
-    expect(await first.connect("10.9.0.3", 53, { protocol: "udp" })).toMatchObject({ server: "second", from: "10.9.0.2" });
+    expect(await first.connect("10.9.0.3", 53, { protocol: "udp" })).toMatchObject({
+      server: "second",
+      from: "10.9.0.2",
+    });
     await expect(first.connect("10.9.0.3", 81)).rejects.toThrow("ECONNREFUSED");
   });
 

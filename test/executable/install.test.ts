@@ -1,4 +1,13 @@
-import { chmodSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -11,7 +20,8 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true });
 });
 
-const install = async (...args: string[]) => execa(executable, ["install", "--bin-dir", folder, ...args], { reject: false });
+const install = async (...args: string[]) =>
+  execa(executable, ["install", "--bin-dir", folder, ...args], { reject: false });
 
 describe("podwire install", () => {
   test("copies itself and links the plugin names, in place of the reference's files", async () => {
@@ -24,15 +34,25 @@ describe("podwire install", () => {
     for (const name of names) expect(readlinkSync(join(folder, name))).toBe("podwire");
     expect(stdout).toMatch(/^copied .* to .*\/podwire$/m);
     expect(stdout).toMatch(/^linked .*\/bridge to podwire, in place of a file of \d+ bytes$/m);
-    const version = await execa(join(folder, "ptp"), { env: { CNI_COMMAND: "VERSION" }, extendEnv: false, input: "{}" });
-    expect(JSON.parse(version.stdout)).toMatchObject({ supportedVersions: expect.arrayContaining(["1.1.0"]) as unknown });
+    const version = await execa(join(folder, "ptp"), {
+      env: { CNI_COMMAND: "VERSION" },
+      extendEnv: false,
+      input: "{}",
+    });
+    expect(JSON.parse(version.stdout)).toMatchObject({
+      supportedVersions: expect.arrayContaining(["1.1.0"]) as unknown,
+    });
   });
 
   test("replaces itself while the old executable runs", async () => {
     await install();
     const before = statSync(join(folder, "podwire")).ino;
     // waiting for the end of its input, so it is running for as long as the test wants
-    const running = execa(join(folder, "bridge"), { env: { CNI_COMMAND: "STATUS", CNI_PATH: folder }, extendEnv: false, reject: false });
+    const running = execa(join(folder, "bridge"), {
+      env: { CNI_COMMAND: "STATUS", CNI_PATH: folder },
+      extendEnv: false,
+      reject: false,
+    });
     const again = await execa(join(folder, "podwire"), ["install", "--bin-dir", folder], { reject: false });
     expect(again).toMatchObject({ exitCode: 0, stderr: "" });
     expect(statSync(join(folder, "podwire")).ino).not.toBe(before);
@@ -71,7 +91,9 @@ describe("podwire install", () => {
   test("leaves everything as it was where it cannot write", async () => {
     writeFileSync(join(folder, "file"), "x");
     chmodSync(join(folder, "file"), 0o644);
-    const { exitCode, stderr } = await execa(executable, ["install", "--bin-dir", join(folder, "file")], { reject: false });
+    const { exitCode, stderr } = await execa(executable, ["install", "--bin-dir", join(folder, "file")], {
+      reject: false,
+    });
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^podwire install: /);
     expect(readdirSync(folder)).toEqual(["file"]);
@@ -81,8 +103,19 @@ describe("podwire install", () => {
     await install();
     const node = await Node.create();
     const pod = await node.pod();
-    const config = { cniVersion: "1.0.0", name: "installed", type: "ptp", ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" } };
-    const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "one", CNI_NETNS: pod.path, CNI_IFNAME: "eth0", CNI_PATH: folder };
+    const config = {
+      cniVersion: "1.0.0",
+      name: "installed",
+      type: "ptp",
+      ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" },
+    };
+    const env = {
+      CNI_COMMAND: "ADD",
+      CNI_CONTAINERID: "one",
+      CNI_NETNS: pod.path,
+      CNI_IFNAME: "eth0",
+      CNI_PATH: folder,
+    };
     const { exitCode } = await node.run(join(folder, "ptp"), [], { env, input: JSON.stringify(config) });
     expect(exitCode).toBe(0);
     expect(await pod.addresses("eth0")).toEqual(["10.9.0.2/24"]);

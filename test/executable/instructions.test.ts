@@ -18,5 +18,8 @@ test("every figure was accepted once, for this architecture too", () => {
 
 test("no operation executes more than 5 % more instructions than was accepted", () => {
   const grown = Object.entries(figures).filter(([name, value]) => !(value <= accepted[name]! * TOLERANCE));
-  expect(grown.map(([name, value]) => `${name}: ${value}, accepted ${accepted[name]}`), `${remedy}`).toEqual([]);
+  expect(
+    grown.map(([name, value]) => `${name}: ${value}, accepted ${accepted[name]}`),
+    `${remedy}`,
+  ).toEqual([]);
 });

@@ -6,8 +6,15 @@ import { executable, Node } from "./harness.ts";
 /** As a person on the node types it. */
 const run = async (node: Node, ...args: string[]) => node.run(executable, ["leases", ...args], { env: {} });
 const leases = async (node: Node, ...args: string[]) => run(node, "--data-dir", node.dataDir, ...args);
-const wire = (node: Node, name: string) => ({ plugin: "ptp", config: { cniVersion: "1.0.0", name, ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" } } });
-const rows = ({ stdout }: { stdout: string }): string[][] => stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
+const wire = (node: Node, name: string) => ({
+  plugin: "ptp",
+  config: { cniVersion: "1.0.0", name, ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" } },
+});
+const rows = ({ stdout }: { stdout: string }): string[][] =>
+  stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(/ {2,}/));
 
 describe("podwire leases", () => {
   test("lists who has which address, since when, and whether the pod exists", async () => {
@@ -32,7 +39,11 @@ describe("podwire leases", () => {
       ["pods", "10.9.0.2", "blue", "eth0", since, "live"],
       ["pods", "10.9.0.3", "gone", "eth0", since, "gone"],
     ]);
-    expect(rows(await leases(node, "--network", "pods")).slice(1).map(([, address]) => address)).toEqual(["10.9.0.2", "10.9.0.3"]);
+    expect(
+      rows(await leases(node, "--network", "pods"))
+        .slice(1)
+        .map(([, address]) => address),
+    ).toEqual(["10.9.0.2", "10.9.0.3"]);
   });
 
   test("sees a pod of the reference by its address", async () => {
@@ -53,14 +64,25 @@ describe("podwire leases", () => {
   test("says where there are none", async () => {
     const node = await Node.create();
     expect(await leases(node)).toMatchObject({ exitCode: 0, stdout: `no leases in ${node.dataDir}\n` });
-    expect(await leases(node, "--network", "pods")).toMatchObject({ exitCode: 0, stdout: `no leases in ${node.dataDir}/pods\n` });
+    expect(await leases(node, "--network", "pods")).toMatchObject({
+      exitCode: 0,
+      stdout: `no leases in ${node.dataDir}/pods\n`,
+    });
   });
 
   test("says that the folder does not exist", async () => {
-    expect(await run(await Node.create(), "--data-dir", "/nowhere")).toMatchObject({ exitCode: 1, stdout: "", stderr: expect.stringContaining("there is no folder /nowhere") as unknown });
+    expect(await run(await Node.create(), "--data-dir", "/nowhere")).toMatchObject({
+      exitCode: 1,
+      stdout: "",
+      stderr: expect.stringContaining("there is no folder /nowhere") as unknown,
+    });
   });
 
-  test.each([[["--frobnicate"], "frobnicate"], [["pods"], "pods"], [["--network"], "--network"]])("refuses %j with the usage", async (args, named) => {
+  test.each([
+    [["--frobnicate"], "frobnicate"],
+    [["pods"], "pods"],
+    [["--network"], "--network"],
+  ])("refuses %j with the usage", async (args, named) => {
     const { exitCode, stdout, stderr } = await run(await Node.create(), ...args);
     expect([exitCode, stdout]).toEqual([2, ""]);
     expect(stderr).toContain(named);
@@ -68,6 +90,9 @@ describe("podwire leases", () => {
   });
 
   test.each(["--help", "-h"])("%s is the usage", async (argument) => {
-    expect(await run(await Node.create(), argument)).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^Usage: podwire leases/) as unknown });
+    expect(await run(await Node.create(), argument)).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^Usage: podwire leases/) as unknown,
+    });
   });
 });

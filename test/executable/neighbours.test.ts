@@ -30,7 +30,16 @@ describe("an address", () => {
     // without `ip6` host-local would hand out the next address; the last one is the only one left of its range
     const reusing = (node: Node): Config => {
       const made = config(node);
-      return { ...made, ipam: { ...(made.ipam as object), ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }]] } };
+      return {
+        ...made,
+        ipam: {
+          ...(made.ipam as object),
+          ranges: [
+            [{ subnet: "10.9.0.0/24" }],
+            [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }],
+          ],
+        },
+      };
     };
 
     test("is taken in, and so are its neighbours' questions, when ADD returns", async () => {
@@ -43,18 +52,30 @@ describe("an address", () => {
     test("that was another pod's is reached at once by the host and by others, in both families", async () => {
       const node = await Node.create();
       const { other, fresh } = await replaced(node, reusing(node));
-      const replies = await Promise.all([fresh.ip4, fresh.ip6].flatMap((ip) => [node.ping(ip, { timeoutS: 1 }), other.pod.ping(ip, { timeoutS: 1 })]));
+      const replies = await Promise.all(
+        [fresh.ip4, fresh.ip6].flatMap((ip) => [node.ping(ip, { timeoutS: 1 }), other.pod.ping(ip, { timeoutS: 1 })]),
+      );
       expect(replies).toEqual([true, true, true, true]);
     });
   });
 
   test("nobody on the bridge remembers the old MAC when ADD returns", async () => {
     const node = await Node.create();
-    const config = bridge(node, { isGateway: true, ipam: dualStack(node, { ranges: [[{ subnet: "10.9.0.0/24" }], [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }]] }) });
+    const config = bridge(node, {
+      isGateway: true,
+      ipam: dualStack(node, {
+        ranges: [
+          [{ subnet: "10.9.0.0/24" }],
+          [{ subnet: "fd00:9::/64", rangeStart: "fd00:9::2", rangeEnd: "fd00:9::3" }],
+        ],
+      }),
+    });
     const { other, fresh } = await replaced(node, config);
     for (const namespace of [node, other.pod]) {
       const known = await namespace.ipJson<Neighbour[]>("neighbour show");
-      const macs = known.filter(({ dst }) => [fresh.ip4, fresh.ip6].includes(dst)).flatMap(({ lladdr }) => lladdr ?? []);
+      const macs = known
+        .filter(({ dst }) => [fresh.ip4, fresh.ip6].includes(dst))
+        .flatMap(({ lladdr }) => lladdr ?? []);
       expect(macs.filter((mac) => mac !== fresh.mac)).toEqual([]);
     }
   });
@@ -63,7 +84,9 @@ describe("an address", () => {
     const node = await Node.create();
     const config = bridge(node, { isGateway: true, ipam: dualStack(node) });
     await attach(node, config);
-    for (const ip of ["10.9.0.3", "fd00:9::3"]) await node.ip(`neighbour add ${ip} lladdr 02:00:00:00:00:99 dev br0 nud permanent`);
+    for (const ip of ["10.9.0.3", "fd00:9::3"]) {
+      await node.ip(`neighbour add ${ip} lladdr 02:00:00:00:00:99 dev br0 nud permanent`);
+    }
     const { ip4, ip6 } = await attach(node, config);
     expect([await node.ping(ip4, { timeoutS: 1 }), await node.ping(ip6, { timeoutS: 1 })]).toEqual([true, true]);
   });
@@ -71,6 +94,9 @@ describe("an address", () => {
   test("pods announce their addresses: arp_notify and ndisc_notify are on", async () => {
     const node = await Node.create();
     const { pod } = await attach(node, kinds[0]![1](node));
-    expect([await pod.sysctl("net/ipv4/conf/eth0/arp_notify"), await pod.sysctl("net/ipv6/conf/eth0/ndisc_notify")]).toEqual(["1", "1"]);
+    expect([
+      await pod.sysctl("net/ipv4/conf/eth0/arp_notify"),
+      await pod.sysctl("net/ipv6/conf/eth0/ndisc_notify"),
+    ]).toEqual(["1", "1"]);
   });
 });

@@ -57,10 +57,20 @@ describe.each(["bridge", "ptp"])("%s with port mappings of its own", (plugin) =>
     const node = await Node.create();
     const pod = await node.pod();
     const wrong = { runtimeConfig: { portMappings: [{ hostPort: 70000, containerPort: 80, protocol: "icmp" }] } };
-    const { error } = await node.podwire("ADD", { plugin, config: config(node, plugin, wrong), containerId: "wrong", netns: pod });
+    const { error } = await node.podwire("ADD", {
+      plugin,
+      config: config(node, plugin, wrong),
+      containerId: "wrong",
+      netns: pod,
+    });
     expect(error).toMatchObject({ code: 7 });
     expect(error?.msg).toMatch(/portMappings\[0\]\.hostPort is 70000.*portMappings\[0\]\.protocol is "icmp"/);
-    await node.succeed("ADD", { plugin, config: config(node, plugin, { ...mappings, capabilities: {} }), containerId: "plain", netns: pod });
+    await node.succeed("ADD", {
+      plugin,
+      config: config(node, plugin, { ...mappings, capabilities: {} }),
+      containerId: "plain",
+      netns: pod,
+    });
     expect(await node.ruleset()).toEqual([]);
   });
 
@@ -69,7 +79,10 @@ describe.each(["bridge", "ptp"])("%s with port mappings of its own", (plugin) =>
   test("by iptables: GC takes all chains of what is not valid, and leaves those of what is", async () => {
     const node = await Node.create();
     const [kept, lost] = [await node.pod(), await node.pod()];
-    const of = (hostPort: number) => ({ ...byIptables, runtimeConfig: { portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] } });
+    const of = (hostPort: number) => ({
+      ...byIptables,
+      runtimeConfig: { portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] },
+    });
     await node.succeed("ADD", { plugin, config: config(node, plugin, of(8080)), containerId: "kept", netns: kept });
     const before = await translations(node);
     await node.succeed("ADD", { plugin, config: config(node, plugin, of(8081)), containerId: "lost", netns: lost });
@@ -82,8 +95,12 @@ describe.each(["bridge", "ptp"])("%s with port mappings of its own", (plugin) =>
 
   test("by iptables: STATUS is 50 where there is none, and says which tool is missing", async () => {
     const node = await Node.create();
-    const ask = async (more: object = {}) => node.podwire("STATUS", { plugin, config: config(node, plugin, byIptables), ...more });
+    const ask = async (more: object = {}) =>
+      node.podwire("STATUS", { plugin, config: config(node, plugin, byIptables), ...more });
     expect(await ask()).toMatchObject({ exitCode: 0, stdout: "" });
-    expect(failure(await ask({ env: bareEnvironment() }))).toMatchObject({ code: 50, msg: expect.stringContaining("iptables-save") as unknown });
+    expect(failure(await ask({ env: bareEnvironment() }))).toMatchObject({
+      code: 50,
+      msg: expect.stringContaining("iptables-save") as unknown,
+    });
   });
 });

@@ -2,7 +2,17 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { bareEnvironment, defaultRoutes, dualStack } from "./configs.ts";
-import { type Answer, type Call, type CniResult, type Namespace, type Node, type Outside, reference, runList, type Verb } from "./harness.ts";
+import {
+  type Answer,
+  type Call,
+  type CniResult,
+  type Namespace,
+  type Node,
+  type Outside,
+  reference,
+  runList,
+  type Verb,
+} from "./harness.ts";
 import { type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
 
 // A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in those of
@@ -12,7 +22,10 @@ type Backend = "nftables" | "iptables";
 const backends: readonly Backend[] = ["nftables", "iptables"];
 /** Debian's v1.1.1 knows iptables only, and no key to ask for it. */
 const theirs: readonly Backend[] = reference.newest ? backends : ["iptables"];
-const places = { nftables: "nftables table ip cni_hostport", iptables: "iptables table nat, chain CNI-DN-[0-9a-f]{21}" };
+const places = {
+  nftables: "nftables table ip cni_hostport",
+  iptables: "iptables table nat, chain CNI-DN-[0-9a-f]{21}",
+};
 const ownPlaces = { ...places, nftables: "nftables table inet podwire" };
 
 let node: Node;
@@ -39,12 +52,27 @@ async function attach(run: Run, containerId: string, backend: Backend, ...mappin
   return attachBy("ptp", run, { containerId, backend, mappings });
 }
 
-async function attachBy(main: string, run: Run, { containerId, backend, mappings }: { containerId: string; backend: Backend; mappings: Mapping[] }): Promise<Pod> {
+async function attachBy(
+  main: string,
+  run: Run,
+  { containerId, backend, mappings }: { containerId: string; backend: Backend; mappings: Mapping[] },
+): Promise<Pod> {
   const netns = await node.pod({ up: true });
   const ipam = dualStack(node, { routes: defaultRoutes });
   const key = reference.newest || run === podwire ? { backend } : {};
-  const list = { cniVersion: "1.0.0", name: "net", plugins: [{ type: main, isGateway: true, ipam }, { type: "portmap", capabilities: { portMappings: true }, ...key }] };
-  return { containerId, netns, answer: await runList(run, "ADD", list, { containerId, netns, capabilities: { portMappings: mappings } }) };
+  const list = {
+    cniVersion: "1.0.0",
+    name: "net",
+    plugins: [
+      { type: main, isGateway: true, ipam },
+      { type: "portmap", capabilities: { portMappings: true }, ...key },
+    ],
+  };
+  return {
+    containerId,
+    netns,
+    answer: await runList(run, "ADD", list, { containerId, netns, capabilities: { portMappings: mappings } }),
+  };
 }
 
 /** The pod of an ADD that must have succeeded, with a server on port 80. */
@@ -56,62 +84,101 @@ async function serving(made: Promise<Pod>): Promise<Pod & { result: CniResult }>
 }
 
 /** Both families' answers on the host port, without whom they saw. */
-const owners = async (port = 8080): Promise<string[]> => Promise.all([outside.node4, outside.node6].map(async (address) => (await reach(outside, address, port, { timeoutMs: 3000 })).replace(/ saw .*/, "")));
+const owners = async (port = 8080): Promise<string[]> =>
+  Promise.all(
+    [outside.node4, outside.node6].map(async (address) =>
+      (await reach(outside, address, port, { timeoutMs: 3000 })).replace(/ saw .*/, ""),
+    ),
+  );
 
 /** portmap alone, as after an ADD of another plugin that gave these addresses. */
 const portmap = (backend: Backend, result: CniResult, ...portMappings: Mapping[]): Pick<Call, "plugin" | "config"> => ({
   plugin: "portmap",
-  config: { cniVersion: "1.0.0", name: "net", type: "portmap", ...(reference.newest && { backend }), runtimeConfig: { portMappings }, prevResult: result },
+  config: {
+    cniVersion: "1.0.0",
+    name: "net",
+    type: "portmap",
+    ...(reference.newest && { backend }),
+    runtimeConfig: { portMappings },
+    prevResult: result,
+  },
 });
 
-describe.each(theirs.flatMap((their) => backends.map((our) => [their, our] as const)))("a port the reference has by %s, wanted by %s", (their, our) => {
-  test("stays with a live pod, and the error says where to look", async () => {
-    await serving(attach(theReference, "theirs", their, tcp(8080, 80)));
-    const before = await translations(node);
-    const { answer } = await attach(podwire, "ours", our, tcp(8081, 80), tcp(8080, 80));
-    expect(answer.error?.msg).toMatch(new RegExp(`^host port tcp 8080 is held by container theirs(, network net)? \\(rules of the reference portmap, ${places[their]}\\)$`));
-    expect(answer.error?.code).toBe(11);
-    expect(await translations(node)).toBe(before);
-    expect(await owners()).toEqual(["theirs", "theirs"]);
-  });
+describe.each(theirs.flatMap((their) => backends.map((our) => [their, our] as const)))(
+  "a port the reference has by %s, wanted by %s",
+  (their, our) => {
+    test("stays with a live pod, and the error says where to look", async () => {
+      await serving(attach(theReference, "theirs", their, tcp(8080, 80)));
+      const before = await translations(node);
+      const { answer } = await attach(podwire, "ours", our, tcp(8081, 80), tcp(8080, 80));
+      expect(answer.error?.msg).toMatch(
+        new RegExp(
+          `^host port tcp 8080 is held by container theirs(, network net)? \\(rules of the reference portmap, ${places[their]}\\)$`,
+        ),
+      );
+      expect(answer.error?.code).toBe(11);
+      expect(await translations(node)).toBe(before);
+      expect(await owners()).toEqual(["theirs", "theirs"]);
+    });
 
-  test("is taken over from a pod that went without DEL, in both families, with all it left", async () => {
-    const gone = await serving(attach(theReference, "theirs", their, tcp(8080, 80), udp(5353, 53), tcp(8082, 82, "192.0.2.1")));
-    await gone.netns.vanish();
-    await serving(attach(podwire, "ours", our, tcp(8080, 80)));
-    expect(await owners()).toEqual(["ours", "ours"]);
-    expect(await translations(node)).not.toMatch(/theirs|5353|8082/);
-  });
+    test("is taken over from a pod that went without DEL, in both families, with all it left", async () => {
+      const gone = await serving(
+        attach(theReference, "theirs", their, tcp(8080, 80), udp(5353, 53), tcp(8082, 82, "192.0.2.1")),
+      );
+      await gone.netns.vanish();
+      await serving(attach(podwire, "ours", our, tcp(8080, 80)));
+      expect(await owners()).toEqual(["ours", "ours"]);
+      expect(await translations(node)).not.toMatch(/theirs|5353|8082/);
+    });
 
-  test("overlaps as far as addresses do", async () => {
-    await serving(attach(theReference, "theirs", their, tcp(8080, 80, "192.0.2.1"), tcp(9090, 80)));
-    const attempts = [tcp(8080, 80), tcp(8080, 80, "192.0.2.1"), tcp(8080, 80, "127.0.0.1"), udp(8080, 80), tcp(9090, 80, "127.0.0.1"), tcp(8080, 80, "::")];
-    const outcomes: string[] = [];
-    for (const [index, mapping] of attempts.entries()) outcomes.push(((await attach(podwire, `ours-${index}`, our, mapping)).answer.error?.msg ?? "mapped").replace(/ by .*/, ""));
-    const held = "host port tcp 8080";
-    expect(outcomes).toEqual([`${held} is held`, `${held} of 192.0.2.1 is held`, "mapped", "mapped", "host port tcp 9090 of 127.0.0.1 is held", "mapped"]);
-  });
+    test("overlaps as far as addresses do", async () => {
+      await serving(attach(theReference, "theirs", their, tcp(8080, 80, "192.0.2.1"), tcp(9090, 80)));
+      const attempts = [
+        tcp(8080, 80),
+        tcp(8080, 80, "192.0.2.1"),
+        tcp(8080, 80, "127.0.0.1"),
+        udp(8080, 80),
+        tcp(9090, 80, "127.0.0.1"),
+        tcp(8080, 80, "::"),
+      ];
+      const outcomes: string[] = [];
+      for (const [index, mapping] of attempts.entries()) {
+        outcomes.push(
+          ((await attach(podwire, `ours-${index}`, our, mapping)).answer.error?.msg ?? "mapped").replace(/ by .*/, ""),
+        );
+      }
+      const held = "host port tcp 8080";
+      expect(outcomes).toEqual([
+        `${held} is held`,
+        `${held} of 192.0.2.1 is held`,
+        "mapped",
+        "mapped",
+        "host port tcp 9090 of 127.0.0.1 is held",
+        "mapped",
+      ]);
+    });
 
-  test("is the same container's: its old rules make way", async () => {
-    const pod = await serving(attach(theReference, "same", their, tcp(8080, 80)));
-    const call = { ...portmap(our, pod.result, tcp(8080, 80)), containerId: "same", netns: pod.netns };
-    await node.succeed("ADD", call);
-    expect(await owners()).toEqual(["same", "same"]);
-    expect(await translations(node)).not.toMatch(our === "nftables" ? /CNI-DN-|comment "same"/ : /comment "same/);
-    await node.succeed("CHECK", call);
-    await node.succeed("DEL", call);
-    expect(await translations(node)).not.toContain("8080");
-  });
+    test("is the same container's: its old rules make way", async () => {
+      const pod = await serving(attach(theReference, "same", their, tcp(8080, 80)));
+      const call = { ...portmap(our, pod.result, tcp(8080, 80)), containerId: "same", netns: pod.netns };
+      await node.succeed("ADD", call);
+      expect(await owners()).toEqual(["same", "same"]);
+      expect(await translations(node)).not.toMatch(our === "nftables" ? /CNI-DN-|comment "same"/ : /comment "same/);
+      await node.succeed("CHECK", call);
+      await node.succeed("DEL", call);
+      expect(await translations(node)).not.toContain("8080");
+    });
 
-  test("goes with the address it leads to: another container has that now", async () => {
-    const pod = await serving(attach(podwire, "ours", our));
-    const stale = { ...portmap(their, pod.result, tcp(8080, 80)), containerId: "stale", netns: pod.netns };
-    expect(await node.reference("ADD", stale)).toMatchObject({ exitCode: 0 });
-    await node.succeed("ADD", { ...portmap(our, pod.result, tcp(8080, 80)), containerId: "ours", netns: pod.netns });
-    expect(await owners()).toEqual(["ours", "ours"]);
-    expect(await translations(node)).not.toContain("stale");
-  });
-});
+    test("goes with the address it leads to: another container has that now", async () => {
+      const pod = await serving(attach(podwire, "ours", our));
+      const stale = { ...portmap(their, pod.result, tcp(8080, 80)), containerId: "stale", netns: pod.netns };
+      expect(await node.reference("ADD", stale)).toMatchObject({ exitCode: 0 });
+      await node.succeed("ADD", { ...portmap(our, pod.result, tcp(8080, 80)), containerId: "ours", netns: pod.netns });
+      expect(await owners()).toEqual(["ours", "ours"]);
+      expect(await translations(node)).not.toContain("stale");
+    });
+  },
+);
 
 /** What conf/README.md says to do by hand: by family, what takes the port away from a container that is no more. */
 const byHand = {
@@ -123,19 +190,28 @@ test.each(theirs)("many at once take over what one pod of the reference left (%s
   const ports = Array.from({ length: 12 }, (_, index) => 8000 + index);
   const gone = await serving(attach(theReference, "theirs", their, ...ports.map((port) => tcp(port, 80))));
   await gone.netns.vanish();
-  const heirs = await Promise.all(ports.map(async (port) => attach(podwire, `heir-${port}`, "nftables", tcp(port, 80))));
+  const heirs = await Promise.all(
+    ports.map(async (port) => attach(podwire, `heir-${port}`, "nftables", tcp(port, 80))),
+  );
   expect(heirs.map(({ answer }) => answer.error?.msg ?? "mapped")).toEqual(ports.map(() => "mapped"));
   expect(await translations(node)).not.toContain("theirs");
 });
 
-test.each(theirs)("a pod of the reference on a bridge is never proved gone, for its bridge stays (%s)", async (their) => {
-  const gone = await serving(attachBy("bridge", theReference, { containerId: "theirs", backend: their, mappings: [tcp(8080, 80)] }));
-  await gone.netns.vanish();
-  expect((await attach(podwire, "ours", "nftables", tcp(8080, 80))).answer.error?.msg).toMatch(/^host port tcp 8080 is held by container theirs/);
-  await node.must("sh", "-c", byHand[their]);
-  await serving(attach(podwire, "heir", "nftables", tcp(8080, 80)));
-  expect(await owners()).toEqual(["heir", "heir"]);
-});
+test.each(theirs)(
+  "a pod of the reference on a bridge is never proved gone, for its bridge stays (%s)",
+  async (their) => {
+    const gone = await serving(
+      attachBy("bridge", theReference, { containerId: "theirs", backend: their, mappings: [tcp(8080, 80)] }),
+    );
+    await gone.netns.vanish();
+    expect((await attach(podwire, "ours", "nftables", tcp(8080, 80))).answer.error?.msg).toMatch(
+      /^host port tcp 8080 is held by container theirs/,
+    );
+    await node.must("sh", "-c", byHand[their]);
+    await serving(attach(podwire, "heir", "nftables", tcp(8080, 80)));
+    expect(await owners()).toEqual(["heir", "heir"]);
+  },
+);
 
 describe.each([
   ["nftables", "iptables"],
@@ -147,7 +223,11 @@ describe.each([
     const attempts = [tcp(8080, 80), tcp(8080, 80, "192.0.2.1"), tcp(9090, 80), tcp(9090, 80, "127.0.0.1")];
     for (const [index, mapping] of attempts.entries()) {
       const { error } = (await attach(podwire, `second-${index}`, second, mapping)).answer;
-      expect(error?.msg).toMatch(new RegExp(`^host port tcp \\d+( of [0-9.]+)? is held by container first, interface eth0, network net \\(${ownPlaces[first]}\\)$`));
+      expect(error?.msg).toMatch(
+        new RegExp(
+          `^host port tcp \\d+( of [0-9.]+)? is held by container first, interface eth0, network net \\(${ownPlaces[first]}\\)$`,
+        ),
+      );
       expect(await translations(node)).toBe(before);
     }
     expect((await attach(podwire, "third", second, tcp(8080, 80, "127.0.0.1"))).answer).toMatchObject({ exitCode: 0 });
@@ -163,7 +243,12 @@ describe.each([
 
   test("is the same container's: its old rules make way", async () => {
     const pod = await serving(attach(podwire, "same", first, tcp(8080, 80)));
-    const call = { ...portmap(second, pod.result, tcp(8080, 80)), config: { ...(portmap(second, pod.result, tcp(8080, 80)).config as object), backend: second }, containerId: "same", netns: pod.netns };
+    const call = {
+      ...portmap(second, pod.result, tcp(8080, 80)),
+      config: { ...(portmap(second, pod.result, tcp(8080, 80)).config as object), backend: second },
+      containerId: "same",
+      netns: pod.netns,
+    };
     await node.succeed("ADD", call);
     expect(await owners()).toEqual(["same", "same"]);
     expect(await translations(node)).not.toMatch(second === "nftables" ? /CNI-DN-/ : /comment "net same/);
@@ -180,12 +265,28 @@ describe("the tools of iptables", () => {
     const folder = mkdtempSync("/run/podwire-test-tools-");
     const used = join(folder, "used");
     writeFileSync(used, "");
-    for (const tool of ["iptables-save", "ip6tables-save"]) writeFileSync(join(folder, tool), `#!/bin/sh\necho ${tool} >> ${used}\nexec /usr/sbin/${tool} "$@"\n`, { mode: 0o755 });
-    const add = async (port: number, PATH: string) => node.succeed("ADD", { ...portmap("nftables", result, tcp(port, 80)), containerId: `pod-${port}`, netns: "/run/netns/none", env: { PATH } });
+    for (const tool of ["iptables-save", "ip6tables-save"]) {
+      writeFileSync(join(folder, tool), `#!/bin/sh\necho ${tool} >> ${used}\nexec /usr/sbin/${tool} "$@"\n`, {
+        mode: 0o755,
+      });
+    }
+    const add = async (port: number, PATH: string) =>
+      node.succeed("ADD", {
+        ...portmap("nftables", result, tcp(port, 80)),
+        containerId: `pod-${port}`,
+        netns: "/run/netns/none",
+        env: { PATH },
+      });
     await node.must("iptables", "-t", "nat", "-N", "CNI-HOSTPORT-DNAT");
     await add(8000, `${folder}:/usr/sbin:/usr/bin:/bin`);
     expect(readFileSync(used, "utf8")).toBe("");
-    expect(await node.reference("ADD", { ...portmap("iptables", { ...result, ips: result.ips.slice(0, 1) }, tcp(9000, 80)), containerId: "theirs", netns: "/run/netns/none" })).toMatchObject({ exitCode: 0 });
+    expect(
+      await node.reference("ADD", {
+        ...portmap("iptables", { ...result, ips: result.ips.slice(0, 1) }, tcp(9000, 80)),
+        containerId: "theirs",
+        netns: "/run/netns/none",
+      }),
+    ).toMatchObject({ exitCode: 0 });
     await add(8001, `${folder}:/usr/sbin:/usr/bin:/bin`);
     expect(readFileSync(used, "utf8")).toBe("iptables-save\n");
     await add(9000, bareEnvironment().PATH!);
@@ -194,18 +295,39 @@ describe("the tools of iptables", () => {
 
   test("of the old kind show what netlink does not", async () => {
     const folder = mkdtempSync("/run/podwire-test-tools-");
-    for (const family of ["iptables", "ip6tables"]) for (const tool of ["", "-save", "-restore"]) symlinkSync(`/usr/sbin/${family}-legacy${tool}`, join(folder, `${family}${tool}`));
+    for (const family of ["iptables", "ip6tables"]) {
+      for (const tool of ["", "-save", "-restore"]) {
+        symlinkSync(`/usr/sbin/${family}-legacy${tool}`, join(folder, `${family}${tool}`));
+      }
+    }
     const env = { PATH: `${folder}:/usr/sbin:/usr/bin:/bin` };
     const pod = await serving(attach(podwire, "live", "nftables"));
-    expect(await node.reference("ADD", { ...portmap("iptables", pod.result, tcp(8080, 80)), containerId: "live", netns: pod.netns, env })).toMatchObject({ exitCode: 0 });
-    const { error } = await node.podwire("ADD", { ...portmap("nftables", result, tcp(8080, 80)), containerId: "other", netns: "/run/netns/none", env });
-    expect(error?.msg).toMatch(/^host port tcp 8080 is held by container live, network net \(rules of the reference portmap, iptables table nat, chain CNI-DN-/);
+    expect(
+      await node.reference("ADD", {
+        ...portmap("iptables", pod.result, tcp(8080, 80)),
+        containerId: "live",
+        netns: pod.netns,
+        env,
+      }),
+    ).toMatchObject({ exitCode: 0 });
+    const { error } = await node.podwire("ADD", {
+      ...portmap("nftables", result, tcp(8080, 80)),
+      containerId: "other",
+      netns: "/run/netns/none",
+      env,
+    });
+    expect(error?.msg).toMatch(
+      /^host port tcp 8080 is held by container live, network net \(rules of the reference portmap, iptables table nat, chain CNI-DN-/,
+    );
     rmSync(folder, { recursive: true });
   });
 });
 
 test("rules of another form in the reference's table are nobody's claim, and a counter is no other form", async () => {
-  await node.must("sh", "-c", `nft -f - <<'END'
+  await node.must(
+    "sh",
+    "-c",
+    `nft -f - <<'END'
     table ip cni_hostport {
       chain hostports {
         tcp dport { 8080, 8081 } dnat to 10.9.0.7:80 comment "set"
@@ -217,9 +339,12 @@ test("rules of another form in the reference's table are nobody's claim, and a c
         tcp dport 8080 counter dnat to 10.9.0.7:80 comment "counter"
       }
     }
-END`);
+END`,
+  );
   expect((await attach(podwire, "ours", "nftables", tcp(8080, 80))).answer).toMatchObject({ exitCode: 0 });
   // 10.9.0.7 is nowhere on this node: what is understood is taken over
-  const left = [...(await node.must("nft", "list", "table", "ip", "cni_hostport")).matchAll(/comment "(\w+)"/g)].map((match) => match[1]);
+  const left = [...(await node.must("nft", "list", "table", "ip", "cni_hostport")).matchAll(/comment "(\w+)"/g)].map(
+    (match) => match[1],
+  );
   expect(left).toEqual(["set", "source", "redirect", "not", "udp"]);
 });

@@ -23,13 +23,28 @@ const portmap = ({ ifname, mapping }: Interface) => ({
   containerId: "twice",
   ifname,
   netns: pod,
-  config: { cniVersion: "1.1.0", name: "net", type: "portmap", backend: "iptables", masqAll: true, runtimeConfig: { portMappings: [mapping] }, prevResult: results.get(ifname) },
+  config: {
+    cniVersion: "1.1.0",
+    name: "net",
+    type: "portmap",
+    backend: "iptables",
+    masqAll: true,
+    runtimeConfig: { portMappings: [mapping] },
+    prevResult: results.get(ifname),
+  },
 });
 
 const add = async (each: Interface) => node.succeed("ADD", portmap(each));
-const del = async (each: Interface) => node.succeed("DEL", { ...portmap(each), config: { ...portmap(each).config, prevResult: undefined, runtimeConfig: undefined } });
+const del = async (each: Interface) =>
+  node.succeed("DEL", {
+    ...portmap(each),
+    config: { ...portmap(each).config, prevResult: undefined, runtimeConfig: undefined },
+  });
 const check = async (each: Interface) => (await node.podwire("CHECK", portmap(each))).error?.msg ?? "as it should be";
-const answers = async () => Promise.all([first, second].map(async ({ mapping }) => reach(outside, outside.node4, mapping.hostPort, { timeoutMs: 2000 })));
+const answers = async () =>
+  Promise.all(
+    [first, second].map(async ({ mapping }) => reach(outside, outside.node4, mapping.hostPort, { timeoutMs: 2000 })),
+  );
 const chains = async () => (await translations(node)).split("\n").filter((line) => line.startsWith(":CNI-DN-"));
 
 beforeEach(async () => {
@@ -37,8 +52,18 @@ beforeEach(async () => {
   outside = await node.outside();
   pod = await node.pod({ up: true });
   for (const { ifname, subnet } of [first, second]) {
-    const config = { cniVersion: "1.1.0", name: "net", type: "bridge", bridge: `br-${ifname}`, isGateway: true, ipam: { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet }]] } };
-    results.set(ifname, (await node.succeed("ADD", { plugin: "bridge", containerId: "twice", ifname, netns: pod, config })).result!);
+    const config = {
+      cniVersion: "1.1.0",
+      name: "net",
+      type: "bridge",
+      bridge: `br-${ifname}`,
+      isGateway: true,
+      ipam: { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet }]] },
+    };
+    results.set(
+      ifname,
+      (await node.succeed("ADD", { plugin: "bridge", containerId: "twice", ifname, netns: pod, config })).result!,
+    );
   }
   await pod.listen(80, { name: "first" });
   await pod.listen(90, { name: "second" });
@@ -72,7 +97,12 @@ describe("two interfaces of one container in one network", () => {
   test("do not get each other's port", async () => {
     await add(first);
     const { error } = await node.podwire("ADD", portmap({ ...second, mapping: first.mapping }));
-    expect(error).toMatchObject({ code: 11, msg: expect.stringMatching(/^host port tcp 8080 is held by container twice, interface eth0, network net \(iptables table nat, chain CNI-DN-[0-9a-f]{21}\)$/) as string });
+    expect(error).toMatchObject({
+      code: 11,
+      msg: expect.stringMatching(
+        /^host port tcp 8080 is held by container twice, interface eth0, network net \(iptables table nat, chain CNI-DN-[0-9a-f]{21}\)$/,
+      ) as string,
+    });
     expect(await answers()).toEqual(["first saw 10.9.0.1", "ECONNREFUSED"]);
   });
 
@@ -84,7 +114,10 @@ describe("two interfaces of one container in one network", () => {
     await add(second);
     expect(await chains()).toHaveLength(2);
     const valid = { "cni.dev/valid-attachments": [{ containerID: "twice", ifname }] };
-    await node.succeed("GC", { plugin: "portmap", config: { cniVersion: "1.1.0", name: "net", type: "portmap", backend: "iptables", ...valid } });
+    await node.succeed("GC", {
+      plugin: "portmap",
+      config: { cniVersion: "1.1.0", name: "net", type: "portmap", backend: "iptables", ...valid },
+    });
     expect(await answers()).toEqual(left);
     expect(await chains()).toHaveLength(1);
   });

@@ -10,11 +10,16 @@ const mapping = { hostPort: 8080, containerPort: 80, protocol: "tcp" };
 /** A result of an earlier plugin for a pod that has 10.9.0.5, in the shape of the version. */
 function previous(cniVersion: string): CniResult {
   const dns = { nameservers: ["10.9.0.1"] };
-  if (/^0\.[12]/.test(cniVersion)) return { cniVersion, ip4: { ip: "10.9.0.5/24", gateway: "10.9.0.1", routes: [{ dst: "0.0.0.0/0" }] }, dns };
+  if (/^0\.[12]/.test(cniVersion)) {
+    return { cniVersion, ip4: { ip: "10.9.0.5/24", gateway: "10.9.0.1", routes: [{ dst: "0.0.0.0/0" }] }, dns };
+  }
   const version = cniVersion.startsWith("0.") ? { version: "4" } : {};
   return {
     cniVersion,
-    interfaces: [{ name: "up0", mac: "02:00:00:00:00:01" }, { name: "eth0", mac: "02:00:00:00:00:02", sandbox: "/run/netns/pod" }],
+    interfaces: [
+      { name: "up0", mac: "02:00:00:00:00:01" },
+      { name: "eth0", mac: "02:00:00:00:00:02", sandbox: "/run/netns/pod" },
+    ],
     ips: [{ ...version, interface: 1, address: "10.9.0.5/24", gateway: "10.9.0.1" }],
     routes: [{ dst: "0.0.0.0/0", gw: "10.9.0.1" }],
     dns,
@@ -29,9 +34,18 @@ const config = (more: object = {}, cniVersion = "1.1.0") => ({
   prevResult: previous(cniVersion),
   ...more,
 });
-const call = (more: object = {}, cniVersion = "1.1.0") => ({ plugin: "portmap", containerId: "pod-1", netns: "/run/netns/pod", config: config(more, cniVersion) });
-const message = (answer: Answer): string => (answer.error as CniErrorText | undefined)?.msg ?? `exit ${answer.exitCode}`;
-const mapped = async (node: Node, set = "hostporttargets4"): Promise<string> => ((await node.run("nft", ["list", "map", "inet", "podwire", set])).stdout.match(/elements = \{([^}]*)\}/)?.[1] ?? "").trim();
+const call = (more: object = {}, cniVersion = "1.1.0") => ({
+  plugin: "portmap",
+  containerId: "pod-1",
+  netns: "/run/netns/pod",
+  config: config(more, cniVersion),
+});
+const message = (answer: Answer): string =>
+  (answer.error as CniErrorText | undefined)?.msg ?? `exit ${answer.exitCode}`;
+const mapped = async (node: Node, set = "hostporttargets4"): Promise<string> =>
+  (
+    (await node.run("nft", ["list", "map", "inet", "podwire", set])).stdout.match(/elements = \{([^}]*)\}/)?.[1] ?? ""
+  ).trim();
 
 describe("portmap ADD", () => {
   test.each(versions)("prints the earlier result unchanged: %s", async (version) => {
@@ -43,20 +57,44 @@ describe("portmap ADD", () => {
 
   test.each(["nftables", "iptables"])("takes a whole range of ports: %s", async (backend) => {
     const node = await Node.create();
-    const range = call({ backend, runtimeConfig: { portMappings: Array.from({ length: 2000 }, (_, at) => ({ hostPort: 10_000 + at, containerPort: 10_000 + at, protocol: at % 2 ? "tcp" : "udp" })) } });
+    const range = call({
+      backend,
+      runtimeConfig: {
+        portMappings: Array.from({ length: 2000 }, (_, at) => ({
+          hostPort: 10_000 + at,
+          containerPort: 10_000 + at,
+          protocol: at % 2 ? "tcp" : "udp",
+        })),
+      },
+    });
     await node.succeed("ADD", range);
     const rules = backend === "nftables" ? await mapped(node) : await node.must("iptables-save", "-t", "nat");
     expect(rules.match(/10\.9\.0\.5( \. |:)1\d{4}\b/g)).toHaveLength(2000);
     await node.succeed("CHECK", range);
-    await node.succeed("DEL", { ...range, config: { ...range.config, runtimeConfig: undefined, prevResult: undefined } });
+    await node.succeed("DEL", {
+      ...range,
+      config: { ...range.config, runtimeConfig: undefined, prevResult: undefined },
+    });
     expect((await node.must("nft", "list", "ruleset")).match(/1\d{4}/g)).toBe(null);
   });
 
   test("reads the keys as containerd spells them", async () => {
     const node = await Node.create();
-    await node.succeed("ADD", call({ runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "TCP", HostIP: "" }, { HostPort: 53, ContainerPort: 54, Protocol: "udp", HostIP: "192.0.2.1" }] } }));
+    await node.succeed(
+      "ADD",
+      call({
+        runtimeConfig: {
+          portMappings: [
+            { HostPort: 8080, ContainerPort: 80, Protocol: "TCP", HostIP: "" },
+            { HostPort: 53, ContainerPort: 54, Protocol: "udp", HostIP: "192.0.2.1" },
+          ],
+        },
+      }),
+    );
     expect(await mapped(node)).toBe('tcp . 8080 comment "net pod-1 eth0 -" : 10.9.0.5 . 80');
-    expect(await mapped(node, "hostiptargets4")).toBe('192.0.2.1 . udp . 53 comment "net pod-1 eth0 -" : 10.9.0.5 . 54');
+    expect(await mapped(node, "hostiptargets4")).toBe(
+      '192.0.2.1 . udp . 53 comment "net pod-1 eth0 -" : 10.9.0.5 . 54',
+    );
   });
 
   test.each([
@@ -64,7 +102,15 @@ describe("portmap ADD", () => {
     ["an empty list", { runtimeConfig: { portMappings: [] } }],
     ["null", { runtimeConfig: { portMappings: null } }],
     ["mappings of the other family only", { runtimeConfig: { portMappings: [{ ...mapping, hostIP: "::" }] } }],
-    ["no address of this interface", { prevResult: { ...previous("1.1.0"), interfaces: [{ name: "up0" }, { name: "net1", sandbox: "/run/netns/pod" }] } }],
+    [
+      "no address of this interface",
+      {
+        prevResult: {
+          ...previous("1.1.0"),
+          interfaces: [{ name: "up0" }, { name: "net1", sandbox: "/run/netns/pod" }],
+        },
+      },
+    ],
   ])("touches nothing when there is nothing to map: %s", async (_, more) => {
     const node = await Node.create();
     const { result } = await node.succeed("ADD", call(more));
@@ -75,8 +121,26 @@ describe("portmap ADD", () => {
   test.each([
     ["an address without an interface", { ips: [{ address: "10.9.0.7/24" }] }, "10.9.0.7"],
     ["an address of an interface that is not listed", { ips: [{ address: "10.9.0.8/24", interface: 9 }] }, "10.9.0.8"],
-    ["the first of two", { ips: [{ address: "10.9.0.7/24", interface: 1 }, { address: "10.9.0.8/24", interface: 1 }] }, "10.9.0.7"],
-    ["not one of the host's", { ips: [{ address: "10.9.0.7/24", interface: 0 }, { address: "10.9.0.8/24", interface: 1 }] }, "10.9.0.8"],
+    [
+      "the first of two",
+      {
+        ips: [
+          { address: "10.9.0.7/24", interface: 1 },
+          { address: "10.9.0.8/24", interface: 1 },
+        ],
+      },
+      "10.9.0.7",
+    ],
+    [
+      "not one of the host's",
+      {
+        ips: [
+          { address: "10.9.0.7/24", interface: 0 },
+          { address: "10.9.0.8/24", interface: 1 },
+        ],
+      },
+      "10.9.0.8",
+    ],
   ])("maps to %s", async (_, more, address) => {
     const node = await Node.create();
     await node.succeed("ADD", call({ prevResult: { ...previous("1.1.0"), ...more } }));
@@ -85,17 +149,57 @@ describe("portmap ADD", () => {
 
   test.each([
     ["no prevResult", { prevResult: undefined }, 7, /^prevResult is missing: portmap must be called after a plugin/],
-    ["wrong ports", { runtimeConfig: { portMappings: [{ hostPort: 0, containerPort: 70000, protocol: "tcp" }] } }, 7, /portMappings\[0\]\.hostPort is 0, must be a whole number from 1 to 65535; .*containerPort is 70000, must be/],
-    ["a wrong protocol", { runtimeConfig: { portMappings: [{ ...mapping, protocol: "icmp" }] } }, 7, /portMappings\[0\]\.protocol is "icmp", must be tcp, udp or sctp/],
-    ["a hostIP that is no address", { runtimeConfig: { portMappings: [{ ...mapping, hostIP: "localhost" }] } }, 7, /portMappings\[0\]\.hostIP is "localhost", must be an IP address/],
+    [
+      "wrong ports",
+      { runtimeConfig: { portMappings: [{ hostPort: 0, containerPort: 70000, protocol: "tcp" }] } },
+      7,
+      /portMappings\[0\]\.hostPort is 0, must be a whole number from 1 to 65535; .*containerPort is 70000, must be/,
+    ],
+    [
+      "a wrong protocol",
+      { runtimeConfig: { portMappings: [{ ...mapping, protocol: "icmp" }] } },
+      7,
+      /portMappings\[0\]\.protocol is "icmp", must be tcp, udp or sctp/,
+    ],
+    [
+      "a hostIP that is no address",
+      { runtimeConfig: { portMappings: [{ ...mapping, hostIP: "localhost" }] } },
+      7,
+      /portMappings\[0\]\.hostIP is "localhost", must be an IP address/,
+    ],
     ["an unknown backend", { backend: "" }, 7, /backend is "", must be "nftables" or "iptables"/],
     ["a wrong mark", { markMasqBit: 32 }, 7, /markMasqBit is 32, must be a whole number from 0 to 31/],
-    ["mark and chain", { markMasqBit: 3, externalSetMarkChain: "X" }, 7, /markMasqBit is 3, must not come together with externalSetMarkChain/],
-    ["iptables keys for nftables", { backend: "nftables", externalSetMarkChain: "X", conditionsV4: ["-s", "1.2.3.4"] }, 7, /externalSetMarkChain is "X", must not .*conditionsV4 is \["-s","1\.2\.3\.4"\], must be text in nft's language/],
-    ["nft text for iptables", { backend: "iptables", conditionsV6: ["ip6 saddr ::1"] }, 7, /conditionsV6 is .*must be arguments of iptables/],
-    ["a condition on two lines", { conditionsV4: ["ip saddr 1.2.3.4\nflush ruleset"] }, 7, /conditionsV4\[0\] is .*must be text on one line/],
+    [
+      "mark and chain",
+      { markMasqBit: 3, externalSetMarkChain: "X" },
+      7,
+      /markMasqBit is 3, must not come together with externalSetMarkChain/,
+    ],
+    [
+      "iptables keys for nftables",
+      { backend: "nftables", externalSetMarkChain: "X", conditionsV4: ["-s", "1.2.3.4"] },
+      7,
+      /externalSetMarkChain is "X", must not .*conditionsV4 is \["-s","1\.2\.3\.4"\], must be text in nft's language/,
+    ],
+    [
+      "nft text for iptables",
+      { backend: "iptables", conditionsV6: ["ip6 saddr ::1"] },
+      7,
+      /conditionsV6 is .*must be arguments of iptables/,
+    ],
+    [
+      "a condition on two lines",
+      { conditionsV4: ["ip saddr 1.2.3.4\nflush ruleset"] },
+      7,
+      /conditionsV4\[0\] is .*must be text on one line/,
+    ],
     ["text nft does not read", { conditionsV4: ["nonsense"] }, 7, /^nft does not accept conditionsV4 \["nonsense"\]/],
-    ["a chain that is not there", { externalSetMarkChain: "MISSING" }, 7, /^externalSetMarkChain: table nat has no chain "MISSING"/],
+    [
+      "a chain that is not there",
+      { externalSetMarkChain: "MISSING" },
+      7,
+      /^externalSetMarkChain: table nat has no chain "MISSING"/,
+    ],
   ])("refuses %s", async (_, more, code, text) => {
     const node = await Node.create();
     const answer = await node.podwire("ADD", call(more));
@@ -105,20 +209,25 @@ describe("portmap ADD", () => {
     expect(await mapped(node)).toBe("");
   });
 
-  test.each(["ADD", "DEL"] as const)("and DEL refuse the node's own namespace before they do anything: %s", async (verb) => {
-    const node = await Node.create();
-    if (verb === "DEL") await node.succeed("ADD", call());
-    const before = await node.ruleset();
-    expect(before.length > 0).toBe(verb === "DEL");
-    expect((await node.podwire(verb, { ...call(), netns: node.path })).error?.code).toBe(8);
-    expect(await node.ruleset()).toEqual(before);
-  });
+  test.each(["ADD", "DEL"] as const)(
+    "and DEL refuse the node's own namespace before they do anything: %s",
+    async (verb) => {
+      const node = await Node.create();
+      if (verb === "DEL") await node.succeed("ADD", call());
+      const before = await node.ruleset();
+      expect(before.length > 0).toBe(verb === "DEL");
+      expect((await node.podwire(verb, { ...call(), netns: node.path })).error?.code).toBe(8);
+      expect(await node.ruleset()).toEqual(before);
+    },
+  );
 
   test("needs no tool with nftables, and names the one that is missing with iptables", async () => {
     const node = await Node.create();
     const env = bareEnvironment();
     await node.succeed("ADD", { ...call(), env });
-    expect(message(await node.podwire("ADD", { ...call({ backend: "iptables" }), containerId: "pod-2", env }))).toMatch(/^cannot find iptables-save in PATH \(/);
+    expect(message(await node.podwire("ADD", { ...call({ backend: "iptables" }), containerId: "pod-2", env }))).toMatch(
+      /^cannot find iptables-save in PATH \(/,
+    );
   });
 });
 
@@ -129,14 +238,30 @@ describe("portmap conditions", () => {
     const conditional = call({ conditionsV4: ["ip", "saddr", "!=", "192.0.2.2"] });
     await node.succeed("ADD", conditional);
     await node.succeed("CHECK", conditional);
-    await node.succeed("ADD", { ...call({ name: "net2", runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } }), containerId: "pod-2" });
-    expect(await node.rulesetText()).toMatch(/chain hostport-10\.9\.0\.0\/24-if-[0-9a-f]{8} \{\s+ip saddr != 192\.0\.2\.2 jump hostport-10\.9\.0\.0\/24/);
+    await node.succeed("ADD", {
+      ...call({ name: "net2", runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } }),
+      containerId: "pod-2",
+    });
+    expect(await node.rulesetText()).toMatch(
+      /chain hostport-10\.9\.0\.0\/24-if-[0-9a-f]{8} \{\s+ip saddr != 192\.0\.2\.2 jump hostport-10\.9\.0\.0\/24/,
+    );
     await node.ip("address add 10.9.0.5/32 dev lo");
     await node.listen(80, { name: "pod" });
-    const tell = async (port: number) => outside.connect(outside.node4, port, { timeoutMs: 1000 }).then(({ server }) => server, (error: Error) => error.message);
+    const tell = async (port: number) =>
+      outside.connect(outside.node4, port, { timeoutMs: 1000 }).then(
+        ({ server }) => server,
+        (error: Error) => error.message,
+      );
     expect([await tell(8080), await tell(8081)]).toEqual(["ECONNREFUSED", "pod"]);
     // without nft: the chain is there already
-    await node.succeed("ADD", { ...call({ conditionsV4: ["ip", "saddr", "!=", "192.0.2.2"], runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8082 }] } }), containerId: "pod-3", env: bareEnvironment() });
+    await node.succeed("ADD", {
+      ...call({
+        conditionsV4: ["ip", "saddr", "!=", "192.0.2.2"],
+        runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8082 }] },
+      }),
+      containerId: "pod-3",
+      env: bareEnvironment(),
+    });
   });
 
   test("as iptables arguments, and a chain of one's own for the mark, choose iptables by themselves", async () => {
@@ -156,9 +281,21 @@ describe("portmap conditions", () => {
 
 describe("portmap CHECK", () => {
   test.each([
-    ["an element", "nft delete element inet podwire hostports4 { tcp . 8080 }", /host port tcp 8080 in map hostports4 is missing/],
-    ["a jump", "nft flush chain inet podwire hostports-prerouting", /chain hostports-prerouting: rule "fib daddr type local jump hostports" is missing/],
-    ["the masquerade", "nft flush chain inet podwire hostports-postrouting", /rule "meta mark & 0x00002000 == 0x00002000 masquerade" is missing/],
+    [
+      "an element",
+      "nft delete element inet podwire hostports4 { tcp . 8080 }",
+      /host port tcp 8080 in map hostports4 is missing/,
+    ],
+    [
+      "a jump",
+      "nft flush chain inet podwire hostports-prerouting",
+      /chain hostports-prerouting: rule "fib daddr type local jump hostports" is missing/,
+    ],
+    [
+      "the masquerade",
+      "nft flush chain inet podwire hostports-postrouting",
+      /rule "meta mark & 0x00002000 == 0x00002000 masquerade" is missing/,
+    ],
   ])("misses %s", async (_, change, text) => {
     const node = await Node.create();
     await node.succeed("ADD", call());
@@ -173,9 +310,13 @@ describe("portmap CHECK", () => {
     await node.succeed("ADD", iptables);
     await node.succeed("CHECK", iptables);
     await node.must("sh", "-c", "iptables-save -t nat | sed '/--dports/s/-p tcp/-p udp/' | iptables-restore");
-    expect(message(await node.podwire("CHECK", iptables))).toMatch(/chain CNI-HOSTPORT-DNAT: lacks the rule -p tcp .*--dports 8080/);
+    expect(message(await node.podwire("CHECK", iptables))).toMatch(
+      /chain CNI-HOSTPORT-DNAT: lacks the rule -p tcp .*--dports 8080/,
+    );
     await node.must("sh", "-c", "iptables -t nat -F PREROUTING; iptables -t nat -F CNI-HOSTPORT-SETMARK");
-    expect(message(await node.podwire("CHECK", iptables))).toMatch(/lacks PREROUTING -m addrtype .*|lacks CNI-HOSTPORT-SETMARK/);
+    expect(message(await node.podwire("CHECK", iptables))).toMatch(
+      /lacks PREROUTING -m addrtype .*|lacks CNI-HOSTPORT-SETMARK/,
+    );
     await node.succeed("ADD", iptables);
     await node.succeed("CHECK", iptables);
   });
@@ -188,7 +329,10 @@ describe("portmap CHECK", () => {
 
 describe("portmap DEL", () => {
   test.each([
-    ["a configuration that is wrong everywhere", { backend: "x", runtimeConfig: { portMappings: [{ hostPort: -1 }] }, prevResult: undefined }],
+    [
+      "a configuration that is wrong everywhere",
+      { backend: "x", runtimeConfig: { portMappings: [{ hostPort: -1 }] }, prevResult: undefined },
+    ],
     ["a prevResult nobody can read", { prevResult: { cniVersion: "0.1.0", ips: "x" } }],
   ])("works with %s", async (_, more) => {
     const node = await Node.create();
@@ -200,35 +344,49 @@ describe("portmap DEL", () => {
   test("leaves another network's and another interface's mappings of the container", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call());
-    await node.succeed("ADD", call({ name: "net2", runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } }));
+    await node.succeed(
+      "ADD",
+      call({ name: "net2", runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } }),
+    );
     await node.succeed("DEL", { ...call(), ifname: "net1" });
     expect(await mapped(node)).toMatch(/8080[^]*8081|8081[^]*8080/);
     await node.succeed("DEL", call());
     expect(await mapped(node)).toBe('tcp . 8081 comment "net2 pod-1 eth0 -" : 10.9.0.5 . 80');
   });
 
-  test.each(["iptables", "nftables"])("removes what the reference made by %s, and the reference what podwire made by iptables", async (backend) => {
-    const node = await Node.create();
-    await node.outside();
-    const theirs = call(reference.newest ? { backend } : {}, "1.0.0");
-    expect(await node.reference("ADD", theirs)).toMatchObject({ exitCode: 0 });
-    await node.succeed("DEL", call());
-    const text = async () => `${await node.must("iptables-save", "-t", "nat")}${await node.rulesetText()}`;
-    expect(await text()).not.toMatch(/8080|CNI-DN/);
-    await node.succeed("ADD", call({ backend: "iptables" }));
-    expect(await node.reference("DEL", call(reference.newest ? { backend: "iptables" } : {}, "1.0.0"))).toMatchObject({ exitCode: 0 });
-    expect(await text()).not.toMatch(/8080|CNI-DN/);
-  });
+  test.each(["iptables", "nftables"])(
+    "removes what the reference made by %s, and the reference what podwire made by iptables",
+    async (backend) => {
+      const node = await Node.create();
+      await node.outside();
+      const theirs = call(reference.newest ? { backend } : {}, "1.0.0");
+      expect(await node.reference("ADD", theirs)).toMatchObject({ exitCode: 0 });
+      await node.succeed("DEL", call());
+      const text = async () => `${await node.must("iptables-save", "-t", "nat")}${await node.rulesetText()}`;
+      expect(await text()).not.toMatch(/8080|CNI-DN/);
+      await node.succeed("ADD", call({ backend: "iptables" }));
+      expect(await node.reference("DEL", call(reference.newest ? { backend: "iptables" } : {}, "1.0.0"))).toMatchObject(
+        { exitCode: 0 },
+      );
+      expect(await text()).not.toMatch(/8080|CNI-DN/);
+    },
+  );
 });
 
 describe("portmap GC and STATUS", () => {
   test.each(["nftables", "iptables"])("GC removes lost mappings of its network only (%s)", async (backend) => {
     const node = await Node.create();
     for (const [index, name] of ["net", "net", "net2"].entries()) {
-      await node.succeed("ADD", { ...call({ name, backend, runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8080 + index }] } }), containerId: `pod-${index}` });
+      await node.succeed("ADD", {
+        ...call({ name, backend, runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8080 + index }] } }),
+        containerId: `pod-${index}`,
+      });
     }
     const valid = { "cni.dev/valid-attachments": [{ containerID: "pod-0", ifname: "eth0" }] };
-    await node.succeed("GC", { plugin: "portmap", config: { cniVersion: "1.1.0", name: "net", type: "portmap", backend, ...valid } });
+    await node.succeed("GC", {
+      plugin: "portmap",
+      config: { cniVersion: "1.1.0", name: "net", type: "portmap", backend, ...valid },
+    });
     const left = `${await mapped(node)}${await node.must("iptables-save", "-t", "nat")}`;
     expect([8080, 8081, 8082].map((port) => left.includes(`${port}`))).toEqual([true, false, true]);
   });
@@ -238,20 +396,34 @@ describe("portmap GC and STATUS", () => {
     const status = { plugin: "portmap", config: { cniVersion: "1.1.0", name: "net", type: "portmap" } };
     await node.succeed("STATUS", status);
     expect(await node.ruleset()).toEqual([]);
-    expect((await node.podwire("STATUS", { ...status, config: { ...status.config, backend: "iptables" }, env: bareEnvironment() })).error?.code).toBe(50);
+    expect(
+      (
+        await node.podwire("STATUS", {
+          ...status,
+          config: { ...status.config, backend: "iptables" },
+          env: bareEnvironment(),
+        })
+      ).error?.code,
+    ).toBe(50);
   });
 });
 
-test.each(["nftables", "iptables"])("many at once leave one of each shared rule, and nothing of their own (%s)", async (backend) => {
-  const node = await Node.create();
-  const calls = Array.from({ length: 12 }, (_, index) => ({ ...call({ backend, runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8000 + index }] } }), containerId: `pod-${index}` }));
-  await Promise.all(calls.map(async (each) => node.succeed("ADD", each)));
-  await Promise.all(calls.map(async (each) => node.succeed("CHECK", each)));
-  await Promise.all(calls.map(async (each) => node.succeed("DEL", each)));
-  const rules = (await node.must("iptables-save", "-t", "nat")).split("\n").filter((line) => line.startsWith("-A"));
-  expect(rules.filter((rule, at) => rules.indexOf(rule) !== at)).toEqual([]);
-  expect(`${rules.join()}${await mapped(node)}`).not.toMatch(/80\d\d/);
-});
+test.each(["nftables", "iptables"])(
+  "many at once leave one of each shared rule, and nothing of their own (%s)",
+  async (backend) => {
+    const node = await Node.create();
+    const calls = Array.from({ length: 12 }, (_, index) => ({
+      ...call({ backend, runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8000 + index }] } }),
+      containerId: `pod-${index}`,
+    }));
+    await Promise.all(calls.map(async (each) => node.succeed("ADD", each)));
+    await Promise.all(calls.map(async (each) => node.succeed("CHECK", each)));
+    await Promise.all(calls.map(async (each) => node.succeed("DEL", each)));
+    const rules = (await node.must("iptables-save", "-t", "nat")).split("\n").filter((line) => line.startsWith("-A"));
+    expect(rules.filter((rule, at) => rules.indexOf(rule) !== at)).toEqual([]);
+    expect(`${rules.join()}${await mapped(node)}`).not.toMatch(/80\d\d/);
+  },
+);
 
 test("kind's own list works as kind runs it: DEL with neither result nor mappings", async () => {
   const node = await Node.create();
@@ -260,7 +432,10 @@ test("kind's own list works as kind runs it: DEL with neither result nor mapping
   (list.plugins[0]!.ipam as { dataDir: string }).dataDir = node.dataDir;
   const pod = await node.pod();
   const to = { containerId: "pod-1", netns: pod };
-  const add = await runList((verb, each) => node.podwire(verb, each), "ADD", list, { ...to, capabilities: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "tcp" }] } });
+  const add = await runList((verb, each) => node.podwire(verb, each), "ADD", list, {
+    ...to,
+    capabilities: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "tcp" }] },
+  });
   expect(add.result?.cniVersion).toBe("0.3.1");
   await pod.listen(80, { name: "web" });
   expect((await outside.connect(outside.node4, 8080)).server).toBe("web");

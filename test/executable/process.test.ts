@@ -25,30 +25,47 @@ describe("run by a person", () => {
   test("podwire says what it is, its version, the versions of the protocol, and its commands", async () => {
     const { exitCode, stdout, stderr } = await run({});
     expect([exitCode, stderr]).toEqual([0, ""]);
-    for (const word of [`podwire ${version}`, ...plugins, ...versions, "CNI_COMMAND", "podwire install", "podwire leases", "podwire --version"]) expect(stdout).toContain(word);
+    for (const word of [
+      `podwire ${version}`,
+      ...plugins,
+      ...versions,
+      "CNI_COMMAND",
+      "podwire install",
+      "podwire leases",
+      "podwire --version",
+    ]) {
+      expect(stdout).toContain(word);
+    }
     expect(Math.max(...stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(120);
   });
 
   test.each(plugins)("%s says it on standard error, as the reference does", async (as) => {
     const { exitCode, stdout, stderr } = await run({ as });
     expect([exitCode, stdout]).toEqual([0, ""]);
-    expect(stderr).toBe(`CNI ${as} plugin podwire ${version}\nCNI protocol versions supported: ${versions.join(", ")}\n`);
+    expect(stderr).toBe(
+      `CNI ${as} plugin podwire ${version}\nCNI protocol versions supported: ${versions.join(", ")}\n`,
+    );
   });
 
   test.each([["--help"], ["-h"], ["help"]])("%s is what podwire says by itself, under any name", async (argument) => {
     const bare = await run({});
-    for (const as of ["podwire", "bridge"]) expect(await run({ as, args: [argument] })).toMatchObject({ exitCode: 0, stdout: bare.stdout, stderr: "" });
+    for (const as of ["podwire", "bridge"]) {
+      expect(await run({ as, args: [argument] })).toMatchObject({ exitCode: 0, stdout: bare.stdout, stderr: "" });
+    }
   });
 
   test.each([["--version"], ["-V"]])("%s is one line", async (argument) => {
     expect(await run({ args: [argument] })).toMatchObject({ exitCode: 0, stdout: `podwire ${version}\n`, stderr: "" });
   });
 
-  test.each([["frobnicate"], ["--frobnicate"], ["constructor"], [""]])("a command %j that is none is an error that names those there are", async (command) => {
-    const { exitCode, stdout, stderr } = await run({ args: [command] });
-    expect([exitCode, stdout]).toEqual([2, ""]);
-    expect(stderr).toBe(`podwire: unknown command ${JSON.stringify(command)}; there are: install, leases\n`);
-  });
+  test.each([["frobnicate"], ["--frobnicate"], ["constructor"], [""]])(
+    "a command %j that is none is an error that names those there are",
+    async (command) => {
+      const { exitCode, stdout, stderr } = await run({ args: [command] });
+      expect([exitCode, stdout]).toEqual([2, ""]);
+      expect(stderr).toBe(`podwire: unknown command ${JSON.stringify(command)}; there are: install, leases\n`);
+    },
+  );
 
   test("an empty CNI_COMMAND is as none", async () => {
     expect((await run({ env: { CNI_COMMAND: "" } })).stdout).toBe((await run({})).stdout);
@@ -63,12 +80,22 @@ describe("VERSION", () => {
     expect(await run({ as, env })).toMatchObject({ exitCode: 0, stdout: answer("1.1.0"), stderr: "" });
   });
 
-  test.each([["0.3.1", "0.3.1"], ["1.0.0", "1.0.0"], ["9.9.9", "1.1.0"]])("asked in %s answers in %s", async (asked, answered) => {
+  test.each([
+    ["0.3.1", "0.3.1"],
+    ["1.0.0", "1.0.0"],
+    ["9.9.9", "1.1.0"],
+  ])("asked in %s answers in %s", async (asked, answered) => {
     expect((await run({ as: "ptp", env, input: JSON.stringify({ cniVersion: asked }) })).stdout).toBe(answer(answered));
   });
 
   test("does not wait for a standard input that stays open and says nothing", async () => {
-    const child = execa(join(podwireFolder(), "bridge"), [], { env, extendEnv: false, stdin: "pipe", stripFinalNewline: false, timeout: 10_000 });
+    const child = execa(join(podwireFolder(), "bridge"), [], {
+      env,
+      extendEnv: false,
+      stdin: "pipe",
+      stripFinalNewline: false,
+      timeout: 10_000,
+    });
     expect((await child).stdout).toBe(answer("1.1.0"));
   });
 });
@@ -76,7 +103,8 @@ describe("VERSION", () => {
 const status = { CNI_COMMAND: "STATUS" };
 const config = (more: object): string => JSON.stringify({ cniVersion: "1.1.0", name: "edge", ...more });
 
-const nested = (depth: number): string => `{"name":"n","cniVersion":"1.1.0","ipam":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+const nested = (depth: number): string =>
+  `{"name":"n","cniVersion":"1.1.0","ipam":${"[".repeat(depth)}${"]".repeat(depth)}}`;
 
 describe("what a runtime hears of a failure", () => {
   test.each<[string, Record<string, string>, string, { code: number; cniVersion: string }]>([
@@ -91,12 +119,15 @@ describe("what a runtime hears of a failure", () => {
     // the reference's own limit is 10,000 levels: there it is no JSON either
     ["lists a hundred thousand deep", status, nested(100_000), { code: 6, cniVersion: "1.1.0" }],
     ["lists ten thousand deep", status, nested(10_000), { code: 7, cniVersion: "1.1.0" }],
-  ])("%s: JSON on standard output with code, message and cniVersion, exit 1, and no stack trace", async (_what, env, input, expected) => {
-    const outcome = await run({ as: "bridge", env, input });
-    expect([outcome.exitCode, outcome.stderr]).toEqual([1, ""]);
-    expect(json(outcome)).toMatchObject({ ...expected, msg: expect.stringMatching(/./) as unknown });
-    expect(outcome.stdout).not.toMatch(/\bat \w.*[(:]|\.ts\b|<eval>|node_modules/);
-  });
+  ])(
+    "%s: JSON on standard output with code, message and cniVersion, exit 1, and no stack trace",
+    async (_what, env, input, expected) => {
+      const outcome = await run({ as: "bridge", env, input });
+      expect([outcome.exitCode, outcome.stderr]).toEqual([1, ""]);
+      expect(json(outcome)).toMatchObject({ ...expected, msg: expect.stringMatching(/./) as unknown });
+      expect(outcome.stdout).not.toMatch(/\bat \w.*[(:]|\.ts\b|<eval>|node_modules/);
+    },
+  );
 
   test("a closed standard input is an empty one", async () => {
     const outcome = await execa("sh", ["-c", `exec "${podwireFolder()}/bridge" <&-`], { env: status, reject: false });
@@ -106,24 +137,40 @@ describe("what a runtime hears of a failure", () => {
 
 describe("a name that is no plugin's", () => {
   const names = temporaryFolder("names");
-  const asStranger = async (input: string) => execa(join(names, "calico"), [], { env: status, extendEnv: false, input, reject: false });
+  const asStranger = async (input: string) =>
+    execa(join(names, "calico"), [], { env: status, extendEnv: false, input, reject: false });
   beforeAll(() => {
     symlinkSync(executable, join(names, "calico"));
     return () => rmSync(names, { recursive: true });
   });
 
   test("is the plugin that `type` names", async () => {
-    expect(json(await asStranger(config({ type: "ptp" })))).toMatchObject({ code: 7, msg: expect.stringContaining("ptp needs an IPAM plugin") as unknown });
+    expect(json(await asStranger(config({ type: "ptp" })))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("ptp needs an IPAM plugin") as unknown,
+    });
   });
 
-  test.each([["without a type", {}], ["with type podwire", { type: "podwire" }]])("%s is bridge", async (_what, more) => {
+  test.each([
+    ["without a type", {}],
+    ["with type podwire", { type: "podwire" }],
+  ])("%s is bridge", async (_what, more) => {
     const outcome = await asStranger(config({ ...more, vlan: 5000 }));
-    expect(json(outcome)).toMatchObject({ code: 7, msg: "invalid configuration: vlan is 5000, must be a whole number from 0 to 4094" });
+    expect(json(outcome)).toMatchObject({
+      code: 7,
+      msg: "invalid configuration: vlan is 5000, must be a whole number from 0 to 4094",
+    });
   });
 
-  test.each(["calico", "constructor", "__proto__"])("with type %s is an error that names the plugins there are", async (type) => {
-    expect(json(await asStranger(config({ type })))).toMatchObject({ code: 7, msg: `invalid configuration: type is ${JSON.stringify(type)}, must be one of ${plugins.join(", ")}` });
-  });
+  test.each(["calico", "constructor", "__proto__"])(
+    "with type %s is an error that names the plugins there are",
+    async (type) => {
+      expect(json(await asStranger(config({ type })))).toMatchObject({
+        code: 7,
+        msg: `invalid configuration: type is ${JSON.stringify(type)}, must be one of ${plugins.join(", ")}`,
+      });
+    },
+  );
 
   test("does not matter to a plugin that is called by its own name", async () => {
     expect((await run({ as: "bridge", env: status, input: config({ type: "ptp" }) })).exitCode).toBe(0);
@@ -133,7 +180,11 @@ describe("a name that is no plugin's", () => {
 describe("the log", () => {
   const folder = temporaryFolder("log");
   const file = join(folder, "log");
-  const lines = (): Record<string, unknown>[] => readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = (): Record<string, unknown>[] =>
+    readFileSync(file, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
   beforeAll(() => () => rmSync(folder, { recursive: true }));
 
   test("is a line of JSON for each operation, without the configuration and its arguments", async () => {
@@ -141,24 +192,49 @@ describe("the log", () => {
     const node = await Node.create();
     const pod = await node.pod();
     const ipam = { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" };
-    const call = { plugin: "ptp", containerId: "one", netns: pod, args: "IgnoreUnknown=1;PASSWORD=secret", config: { cniVersion: "1.0.0", name: "logged", log: { file }, ipam, token: "secret" } };
+    const call = {
+      plugin: "ptp",
+      containerId: "one",
+      netns: pod,
+      args: "IgnoreUnknown=1;PASSWORD=secret",
+      config: { cniVersion: "1.0.0", name: "logged", log: { file }, ipam, token: "secret" },
+    };
     await node.succeed("ADD", call);
     expect((await node.podwire("ADD", call)).exitCode).toBe(1);
     await node.succeed("DEL", call);
-    const about = { plugin: "ptp", network: "logged", container: "one", interface: "eth0", ms: expect.any(Number) as unknown };
+    const about = {
+      plugin: "ptp",
+      network: "logged",
+      container: "one",
+      interface: "eth0",
+      ms: expect.any(Number) as unknown,
+    };
     expect(lines()).toMatchObject([
       { level: "info", verb: "ADD", outcome: "ok", ...about },
-      { level: "error", verb: "ADD", outcome: "failed", code: 999, msg: expect.stringContaining("duplicate allocation") as unknown, ...about },
+      {
+        level: "error",
+        verb: "ADD",
+        outcome: "failed",
+        code: 999,
+        msg: expect.stringContaining("duplicate allocation") as unknown,
+        ...about,
+      },
       { level: "info", verb: "DEL", outcome: "ok", ...about },
     ]);
-    expect(lines()[0]!.steps).toEqual(expect.arrayContaining([{ name: "ipam", ms: expect.any(Number) as unknown }, { name: "veth", ms: expect.any(Number) as unknown }]));
+    expect(lines()[0]!.steps).toEqual(
+      expect.arrayContaining([
+        { name: "ipam", ms: expect.any(Number) as unknown },
+        { name: "veth", ms: expect.any(Number) as unknown },
+      ]),
+    );
     expect(readFileSync(file, "utf8")).not.toContain("secret");
   });
 
   test("goes where PODWIRE_LOG says, unless the configuration says otherwise", async () => {
     rmSync(file, { force: true });
     const elsewhere = join(folder, "elsewhere");
-    const asked = async (log: object) => run({ as: "bridge", env: { ...status, PODWIRE_LOG: elsewhere }, input: config(log) });
+    const asked = async (log: object) =>
+      run({ as: "bridge", env: { ...status, PODWIRE_LOG: elsewhere }, input: config(log) });
     expect((await asked({ log: { file } })).exitCode).toBe(0);
     expect(lines()).toHaveLength(1);
     expect((await asked({})).exitCode).toBe(0);
@@ -168,13 +244,24 @@ describe("the log", () => {
   });
 
   test("goes to standard error where that is asked for", async () => {
-    const { exitCode, stdout, stderr } = await run({ as: "bridge", env: { ...status, PODWIRE_LOG: "stderr" }, input: config({}) });
+    const { exitCode, stdout, stderr } = await run({
+      as: "bridge",
+      env: { ...status, PODWIRE_LOG: "stderr" },
+      input: config({}),
+    });
     expect([exitCode, stdout]).toEqual([0, ""]);
     expect(JSON.parse(stderr)).toMatchObject({ verb: "STATUS", plugin: "bridge", outcome: "ok" });
   });
 
-  test.each([["a folder", "/"], ["a missing folder", "/nowhere/at/all"], ["a full disk", "/dev/full"]])("that cannot be written (%s) fails nothing", async (_what, unwritable) => {
-    for (const [env, log] of [[{ PODWIRE_LOG: unwritable }, {}], [{}, { log: { file: unwritable } }]] as const) {
+  test.each([
+    ["a folder", "/"],
+    ["a missing folder", "/nowhere/at/all"],
+    ["a full disk", "/dev/full"],
+  ])("that cannot be written (%s) fails nothing", async (_what, unwritable) => {
+    for (const [env, log] of [
+      [{ PODWIRE_LOG: unwritable }, {}],
+      [{}, { log: { file: unwritable } }],
+    ] as const) {
       const { exitCode, stdout, stderr } = await run({ as: "bridge", env: { ...status, ...env }, input: config(log) });
       expect([exitCode, stdout]).toEqual([0, ""]);
       expect(stderr).toMatch(/^podwire: cannot write the log: .+\n$/);
@@ -182,6 +269,9 @@ describe("the log", () => {
   });
 
   test("of a wrong level is a configuration error", async () => {
-    expect(json(await run({ as: "bridge", env: status, input: config({ log: { level: "loud" } }) }))).toMatchObject({ code: 7, msg: expect.stringContaining('log.level is "loud"') as unknown });
+    expect(json(await run({ as: "bridge", env: status, input: config({ log: { level: "loud" } }) }))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining('log.level is "loud"') as unknown,
+    });
   });
 });

@@ -2,8 +2,10 @@ import { describe, expect, test } from "vitest";
 import { attach, type Attached, complaint, dualStack, hostLocal, ptp, v4, v6 } from "./configs.ts";
 import { Node } from "./harness.ts";
 
-const routed = (node: Node, more: object = {}) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node), ...more });
-const linkLocalOf = async (node: Node, { hostVeth }: Attached): Promise<string> => (await node.link(hostVeth))!.addr_info.find(({ local }) => local.startsWith("fe80:"))!.local;
+const routed = (node: Node, more: object = {}) =>
+  ptp(node, { gatewayMode: "link-local", ipam: dualStack(node), ...more });
+const linkLocalOf = async (node: Node, { hostVeth }: Attached): Promise<string> =>
+  (await node.link(hostVeth))!.addr_info.find(({ local }) => local.startsWith("fe80:"))!.local;
 
 describe("ptp, link-local gateways", () => {
   test("single addresses, default routes through the host veth, one host route per address, no bridge", async () => {
@@ -12,8 +14,14 @@ describe("ptp, link-local gateways", () => {
     const { pod, result, hostVeth } = attached;
     const gateway6 = await linkLocalOf(node, attached);
     expect(await pod.addresses("eth0")).toEqual(["10.9.0.2/32", "fd00:9::2/128"]);
-    expect(await pod.routes()).toMatchObject([{ dst: "default", gateway: "169.254.1.1", dev: "eth0" }, { dst: "169.254.1.1", dev: "eth0", scope: "link" }]);
-    expect((await pod.routes(6)).find(({ dst }) => dst === "default")).toMatchObject({ gateway: gateway6, dev: "eth0" });
+    expect(await pod.routes()).toMatchObject([
+      { dst: "default", gateway: "169.254.1.1", dev: "eth0" },
+      { dst: "169.254.1.1", dev: "eth0", scope: "link" },
+    ]);
+    expect((await pod.routes(6)).find(({ dst }) => dst === "default")).toMatchObject({
+      gateway: gateway6,
+      dev: "eth0",
+    });
     expect(await node.routes()).toMatchObject([{ dst: "10.9.0.2", dev: hostVeth, scope: "link" }]);
     expect((await node.routes(6)).find(({ dst }) => dst === "fd00:9::2")).toMatchObject({ dev: hostVeth });
     expect(await node.addresses(hostVeth)).toEqual([]);
@@ -23,7 +31,10 @@ describe("ptp, link-local gateways", () => {
       { address: "10.9.0.2/32", gateway: "169.254.1.1", interface: 1 },
       { address: "fd00:9::2/128", gateway: gateway6, interface: 1 },
     ]);
-    expect(result.routes).toEqual([{ dst: "0.0.0.0/0", gw: "169.254.1.1" }, { dst: "::/0", gw: gateway6 }]);
+    expect(result.routes).toEqual([
+      { dst: "0.0.0.0/0", gw: "169.254.1.1" },
+      { dst: "::/0", gw: gateway6 },
+    ]);
     expect(await complaint(node, attached)).toBe("");
   });
 
@@ -36,13 +47,20 @@ describe("ptp, link-local gateways", () => {
     for (const address of ["10.200.0.1/32", "fd00:200::1/128"]) await node.ip(`address add ${address} dev lo`);
     const config = routed(node, { ipam: hostLocal(node, { ranges }) });
     const [one, two] = [await attach(node, config), await attach(node, config)];
-    const pairs = [[one.ip4, two.ip4], [one.ip6, two.ip6]].filter(([ip]) => ip);
+    const pairs = [
+      [one.ip4, two.ip4],
+      [one.ip6, two.ip6],
+    ].filter(([ip]) => ip);
     for (const [from, to] of pairs as [string, string][]) {
       expect([await one.pod.ping(to, { timeoutS: 1 }), await node.ping(from, { timeoutS: 1 })]).toEqual([true, true]);
     }
     await node.listen(80);
-    if (one.ip4) expect(await one.pod.connect("10.200.0.1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip4 });
-    if (one.ip6) expect(await one.pod.connect("fd00:200::1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip6 });
+    if (one.ip4) {
+      expect(await one.pod.connect("10.200.0.1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip4 });
+    }
+    if (one.ip6) {
+      expect(await one.pod.connect("fd00:200::1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip6 });
+    }
     expect(await complaint(node, two)).toBe("");
   });
 
@@ -72,8 +90,12 @@ describe("ptp, link-local gateways", () => {
   test("no frame of one pod arrives at another", async () => {
     const node = await Node.create();
     const [one, two] = [await attach(node, routed(node)), await attach(node, routed(node))];
-    await two.pod.must("nft", "add table inet seen; add chain inet seen in { type filter hook input priority 0; }; add rule inet seen in ip saddr 10.9.0.2 counter");
-    const received = async (): Promise<number> => Number(/packets (\d+)/.exec(await two.pod.must("nft", "list", "table", "inet", "seen"))![1]);
+    await two.pod.must(
+      "nft",
+      "add table inet seen; add chain inet seen in { type filter hook input priority 0; }; add rule inet seen in ip saddr 10.9.0.2 counter",
+    );
+    const received = async (): Promise<number> =>
+      Number(/packets (\d+)/.exec(await two.pod.must("nft", "list", "table", "inet", "seen"))![1]);
     await one.pod.ping("255.255.255.255", { timeoutS: 1, args: ["-b", "-I", "eth0"] });
     expect(await received()).toBe(0);
     await one.pod.ping(two.ip4);
@@ -101,11 +123,19 @@ describe("ptp, link-local gateways", () => {
   });
 
   const damages: [string, (node: Node, attached: Attached) => Promise<unknown>, RegExp][] = [
-    ["the pod's address", async (_node, { pod }) => pod.ip("address del 10.9.0.2/32 dev eth0"), /10\.9\.0\.2\/32 is missing/],
+    [
+      "the pod's address",
+      async (_node, { pod }) => pod.ip("address del 10.9.0.2/32 dev eth0"),
+      /10\.9\.0\.2\/32 is missing/,
+    ],
     ["the route to the gateway", async (_node, { pod }) => pod.ip("route del 169.254.1.1"), /169\.254\.1\.1\/32/],
     ["the default route", async (_node, { pod }) => pod.ip("-6 route del default"), /route ::\/0 via fe80:/],
     ["the host's route", async (node) => node.ip("route del 10.9.0.2"), /10\.9\.0\.2\/32/],
-    ["the host's link-local address", async (node, attached) => node.ip(`address del ${await linkLocalOf(node, attached)}/64 dev ${attached.hostVeth}`), /fe80:.*is missing/],
+    [
+      "the host's link-local address",
+      async (node, attached) => node.ip(`address del ${await linkLocalOf(node, attached)}/64 dev ${attached.hostVeth}`),
+      /fe80:.*is missing/,
+    ],
     ["proxy_arp", async (node, { hostVeth }) => node.setSysctl(`net/ipv4/conf/${hostVeth}/proxy_arp`, 0), /proxy_arp/],
   ];
 

@@ -1,10 +1,25 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bareEnvironment, bridge, callFor, complaint, type Config, dualStack, failure, hostLocal, type More, ptp, v4 } from "./configs.ts";
+import {
+  attach,
+  type Attached,
+  bareEnvironment,
+  bridge,
+  callFor,
+  complaint,
+  type Config,
+  dualStack,
+  failure,
+  hostLocal,
+  type More,
+  ptp,
+  v4,
+} from "./configs.ts";
 import { type Namespace, Node, reference } from "./harness.ts";
 
-const everything = (node: Node, more: object = {}): Config => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
+const everything = (node: Node, more: object = {}): Config =>
+  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
 const kinds: [string, (node: Node) => Config][] = [
   ["bridge", everything],
   ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
@@ -14,19 +29,33 @@ const kinds: [string, (node: Node) => Config][] = [
 ];
 
 const removeNamespace = async ({ pod }: Attached): Promise<void> => pod.remove();
-const removeLease = (node: Node, { ip4, ip6 }: Attached): void => [ip4, ip6].filter(Boolean).forEach((ip) => rmSync(join(node.dataDir, "net", ip)));
+const removeLease = (node: Node, { ip4, ip6 }: Attached): void =>
+  [ip4, ip6].filter(Boolean).forEach((ip) => rmSync(join(node.dataDir, "net", ip)));
 
 /** What is missing when DEL comes: done to the node beforehand, and the call and keys it comes with. */
-const missing: [string, { before?(node: Node, attached: Attached): Promise<unknown>; call?(node: Node, attached: Attached): Promise<More>; config?: object }][] = [
+const missing: [
+  string,
+  {
+    before?(node: Node, attached: Attached): Promise<unknown>;
+    call?(node: Node, attached: Attached): Promise<More>;
+    config?: object;
+  },
+][] = [
   ["nothing", {}],
   ["CNI_NETNS", { call: async () => ({ netns: "" }) }],
   ["the namespace", { before: async (_node, attached) => removeNamespace(attached) }],
   ["the namespace, whose path is a plain file now", { call: async () => ({ netns: "/etc/hostname" }) }],
   ["the interface", { before: async (_node, { pod }) => pod.ip("link delete eth0") }],
   ["the lease", { before: async (node, attached) => removeLease(node, attached) }],
-  ["namespace and lease", { before: async (node, attached) => removeNamespace(attached).then(() => removeLease(node, attached)) }],
+  [
+    "namespace and lease",
+    { before: async (node, attached) => removeNamespace(attached).then(() => removeLease(node, attached)) },
+  ],
   ["CNI_PATH and PATH", { call: async () => ({ env: { ...bareEnvironment(), CNI_PATH: "" } }) }],
-  ["valid keys", { config: { mtu: "wrong", vlan: 9999, isGateway: 3, dns: 7, gatewayMode: "none", runtimeConfig: { mac: "x" } } }],
+  [
+    "valid keys",
+    { config: { mtu: "wrong", vlan: 9999, isGateway: 3, dns: 7, gatewayMode: "none", runtimeConfig: { mac: "x" } } },
+  ],
   ["valid CNI_ARGS", { call: async () => ({ args: "x;MAC=no;K8S=1" }) }],
   ["a readable prevResult", { config: { prevResult: { cniVersion: "9.9.9", ips: "x" } } }],
 ];
@@ -65,7 +94,11 @@ describe("DEL takes everything away", () => {
       const clean = await node.snapshot();
       const attached = await attach(node, config(node));
       await node.succeed("DEL", { ...attached.call, netns: victim.pod });
-      await node.succeed("DEL", { ...attached.call, netns: victim.pod, config: { ...attached.call.config, prevResult: attached.result } });
+      await node.succeed("DEL", {
+        ...attached.call,
+        netns: victim.pod,
+        config: { ...attached.call.config, prevResult: attached.result },
+      });
       expect(await node.snapshot()).toEqual(clean);
       expect(await complaint(node, victim)).toBe("");
     });
@@ -108,7 +141,11 @@ describe("DEL takes everything away", () => {
     const pod = await node.pod();
     const first = await attach(node, everything(node), { netns: pod, containerId: "one" });
     const clean = await node.snapshot();
-    const second = await attach(node, everything(node, { isDefaultGateway: false, isGateway: true }), { netns: pod, containerId: "one", ifname: "net1" });
+    const second = await attach(node, everything(node, { isDefaultGateway: false, isGateway: true }), {
+      netns: pod,
+      containerId: "one",
+      ifname: "net1",
+    });
     await node.succeed("DEL", { ...second.call, netns: "" });
     expect(await node.snapshot()).toEqual(clean);
     expect(await complaint(node, first)).toBe("");
@@ -119,20 +156,34 @@ describe("DEL takes everything away", () => {
     await attach(node, everything(node));
     const clean = await node.snapshot();
     const { call } = await attach(node, everything(node));
-    const changed = { bridge: "br1", ipMasq: false, macspoofchk: false, ipam: hostLocal(node, { subnet: "10.99.0.0/24" }) };
+    const changed = {
+      bridge: "br1",
+      ipMasq: false,
+      macspoofchk: false,
+      ipam: hostLocal(node, { subnet: "10.99.0.0/24" }),
+    };
     await node.succeed("DEL", { ...call, netns: "", config: { ...call.config, ...changed } });
     expect(await node.snapshot()).toEqual(clean);
   });
 
   const theirs: [string, (node: Node) => Config][] = [
     ["bridge, iptables, its default", (node) => bridge(node, { isGateway: true, ipMasq: true, ipam: dualStack(node) })],
-    ["bridge, nftables", (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true })],
+    [
+      "bridge, nftables",
+      (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true }),
+    ],
     ["ptp", (node) => ptp(node, { ipMasq: true, ipam: hostLocal(node, v4) })],
   ];
   // Debian's v1.1.1 has no nftables backend
   const possible = theirs.filter(([what]) => reference.newest || !what.includes("nftables"));
 
-  const ways = possible.flatMap(([what, config]) => [[what, config, false], [`${what}, whose namespace is gone`, config, true]] as const);
+  const ways = possible.flatMap(
+    ([what, config]) =>
+      [
+        [what, config, false],
+        [`${what}, whose namespace is gone`, config, true],
+      ] as const,
+  );
 
   test.each(ways)("of a pod the reference made: %s", async (_what, config, gone) => {
     const node = await Node.create();

@@ -10,13 +10,19 @@ describe("standard output", () => {
   const commands = [[["--help"]], [["--version"]], [["install", "--dry-run"]], [["leases", "--help"]]];
 
   test.each(commands)("that is full makes %j fail, and say so", async (args) => {
-    const { exitCode, stderr } = await execa("sh", ["-c", 'exec "$@" >/dev/full', "sh", executable, ...args], { reject: false });
+    const { exitCode, stderr } = await execa("sh", ["-c", 'exec "$@" >/dev/full', "sh", executable, ...args], {
+      reject: false,
+    });
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^podwire: cannot write to standard output: .*ENOSPC/);
   });
 
   test("that is closed does not stop an operation that says nothing", async () => {
-    const outcome = await execa("sh", ["-c", `exec "${podwireFolder()}/bridge" >&-`], { env: { CNI_COMMAND: "STATUS" }, input: '{"cniVersion":"1.1.0","name":"edge"}', reject: false });
+    const outcome = await execa("sh", ["-c", `exec "${podwireFolder()}/bridge" >&-`], {
+      env: { CNI_COMMAND: "STATUS" },
+      input: '{"cniVersion":"1.1.0","name":"edge"}',
+      reject: false,
+    });
     expect(outcome).toMatchObject({ exitCode: 0, stderr: "" });
   });
 
@@ -24,7 +30,12 @@ describe("standard output", () => {
     const node = await Node.create();
     const pod = await node.pod();
     const ipam = { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" };
-    const call = { plugin: "ptp", containerId: "one", netns: pod, config: { cniVersion: "1.0.0", name: "unheard", ipMasq: true, ipam } };
+    const call = {
+      plugin: "ptp",
+      containerId: "one",
+      netns: pod,
+      config: { cniVersion: "1.0.0", name: "unheard", ipMasq: true, ipam },
+    };
     await node.succeed("ADD", call);
     await node.succeed("DEL", call);
     const before = await node.snapshot();
@@ -44,7 +55,9 @@ describe("standard output", () => {
     const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     const filled = fill(pipe);
     // by way of a shell: Node makes what it gives as standard output a pipe that blocks
-    const child = spawn("sh", ["-c", `exec "${executable}" --version >&3`], { stdio: ["ignore", "ignore", "ignore", pipe] as StdioOptions });
+    const child = spawn("sh", ["-c", `exec "${executable}" --version >&3`], {
+      stdio: ["ignore", "ignore", "ignore", pipe] as StdioOptions,
+    });
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     await polls(child.pid!);
     const text = drain(pipe, filled);
@@ -56,7 +69,11 @@ describe("standard output", () => {
 });
 
 /** Runs a program whose standard output is closed by its reader before the program has read its standard input. */
-async function unread([command, ...args]: string[], env: Record<string, string>, input: string): Promise<{ code: number | null; stderr: string }> {
+async function unread(
+  [command, ...args]: string[],
+  env: Record<string, string>,
+  input: string,
+): Promise<{ code: number | null; stderr: string }> {
   const child = spawn(command!, args, { env: { PATH: process.env.PATH, ...env }, stdio: ["pipe", "pipe", "pipe"] });
   let stderr = "";
   child.stderr.on("data", (data) => (stderr += data));
@@ -68,7 +85,7 @@ async function unread([command, ...args]: string[], env: Record<string, string>,
 
 /** Fills a pipe that does not block; returns how many bytes that took. */
 function fill(pipe: number): number {
-  for (let bytes = 0; ; ) {
+  for (let bytes = 0; ;) {
     try {
       bytes += writeSync(pipe, Buffer.alloc(4096));
     } catch (error) {
@@ -94,5 +111,7 @@ function drain(pipe: number, skip = 0): string {
 
 /** Resolves once the process's main thread is in poll(2); no event tells of that, so it is looked at again and again. */
 async function polls(pid: number): Promise<void> {
-  while (!readFileSync(`/proc/${pid}/wchan`, "utf8").includes("poll")) await new Promise((resolve) => setTimeout(resolve, 2));
+  while (!readFileSync(`/proc/${pid}/wchan`, "utf8").includes("poll")) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }

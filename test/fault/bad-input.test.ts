@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { attach, bridge, ptp, hostLocal } from "../executable/configs.ts";
 import { Node, type Namespace, podwireFolder } from "../executable/harness.ts";
-import { type Bad, duplicates, excess, hostileNames, noJson, wrongEnvironment, wrongValues } from "./corpus.ts";
+import { type Bad, duplicates, excess, noJson, wrongValues } from "./corpus.ts";
+import { hostileNames, wrongEnvironment } from "./surrounding-input.ts";
 
 /** Longest a refusal may take on a busy machine; it is milliseconds on an idle one. */
 const BOUND_MS = 3_000;
@@ -18,14 +19,18 @@ beforeAll(async () => {
   node = await Node.create();
   pod = await node.pod();
   await attach(node, bridge(node, { isDefaultGateway: true, ipMasq: true }), { containerId: "lives" });
-  await attach(node, { ...ptp(node), name: "routed", ipam: hostLocal(node, { subnet: "10.10.0.0/24" }) } as never, { containerId: "lives-too" });
+  await attach(node, { ...ptp(node), name: "routed", ipam: hostLocal(node, { subnet: "10.10.0.0/24" }) } as never, {
+    containerId: "lives-too",
+  });
   before = await stateOfNode();
 });
 afterAll(() => console.log(`inputs tried: ${tried}; the slowest answer took ${Math.round(slowest)} ms`));
 
 /** All but where the next search begins, and podwire's census of leases, which any call may take again. */
 const stateOfNode = async (): Promise<object> => {
-  const files = Object.entries(node.leases({ all: true })).filter(([path]) => !/last_reserved_ip|\.census$|\.stamp$/.test(path));
+  const files = Object.entries(node.leases({ all: true })).filter(
+    ([path]) => !/last_reserved_ip|\.census$|\.stamp$/.test(path),
+  );
   return { host: await node.snapshot(), pod: await pod.links(), files };
 };
 
@@ -33,20 +38,42 @@ const stateOfNode = async (): Promise<object> => {
 const base = () => {
   const ipam = { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/24" }]] };
   const common = { cniVersion: "1.1.0", name: "net" };
-  const prevResult = { cniVersion: "1.1.0", interfaces: [{ name: "eth0", sandbox: pod.path }], ips: [{ address: "10.9.0.9/24", interface: 0 }] };
+  const prevResult = {
+    cniVersion: "1.1.0",
+    interfaces: [{ name: "eth0", sandbox: pod.path }],
+    ips: [{ address: "10.9.0.9/24", interface: 0 }],
+  };
   return {
     bridge: { ...common, type: "bridge", bridge: "br0", isDefaultGateway: true, ipam },
     ptp: { ...common, type: "ptp", ipam },
     "host-local": { ...common, type: "host-local", ipam },
-    portmap: { ...common, type: "portmap", runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] }, prevResult },
+    portmap: {
+      ...common,
+      type: "portmap",
+      runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] },
+      prevResult,
+    },
   };
 };
 
 /** Starts podwire at once in the node's namespace: thousands of runs are a matter of seconds only without a promise for each. */
 function run({ plugin, env, stdin }: Pick<Bad, "plugin" | "env" | "stdin">, command = "ADD") {
-  const sound = { CNI_COMMAND: command, CNI_CONTAINERID: "wrong", CNI_NETNS: pod.path, CNI_IFNAME: "eth0", CNI_PATH: podwireFolder(), PATH: "/usr/bin:/bin" };
+  const sound = {
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: "wrong",
+    CNI_NETNS: pod.path,
+    CNI_IFNAME: "eth0",
+    CNI_PATH: podwireFolder(),
+    PATH: "/usr/bin:/bin",
+  };
   const started = performance.now();
-  const { status, signal, stdout } = spawnSync("nsenter", [`--net=${node.path}`, "--", join(podwireFolder(), plugin)], { env: { ...sound, ...env }, input: stdin, maxBuffer: 1 << 26, timeout: BOUND_MS, killSignal: "SIGKILL" });
+  const { status, signal, stdout } = spawnSync("nsenter", [`--net=${node.path}`, "--", join(podwireFolder(), plugin)], {
+    env: { ...sound, ...env },
+    input: stdin,
+    maxBuffer: 1 << 26,
+    timeout: BOUND_MS,
+    killSignal: "SIGKILL",
+  });
   const ms = performance.now() - started;
   tried += 1;
   slowest = Math.max(slowest, ms);
@@ -69,7 +96,9 @@ function judge(bad: Bad): string {
   if (![bad.code].flat().includes(code!)) return complain(`code ${code}, not ${bad.code}`);
   if (!cniVersion || stdout.length > 20_000) return complain(`${stdout.length} bytes`);
   const said = `${msg} ${details}`;
-  return (typeof bad.names === "string" ? said.includes(bad.names) : bad.names.test(said)) ? "" : complain(`does not name ${bad.names}`);
+  return (typeof bad.names === "string" ? said.includes(bad.names) : bad.names.test(said))
+    ? ""
+    : complain(`does not name ${bad.names}`);
 }
 
 async function judgeAll(corpus: Bad[]): Promise<string> {
@@ -96,11 +125,19 @@ describe("bad input gets an error of the right code that names the key, changes 
   test("DEL and GC go on with configurations ADD refuses, and leave live pods alone", async () => {
     const sample = wrongValues(base()).filter((_bad, at) => at % 4 === 0);
     const complaints = [...sample, ...excess(base())].flatMap((bad) => {
-      const config = typeof bad.stdin === "string" ? bad.stdin.replace(/}$/, ',"cni.dev/valid-attachments":[{"containerID":"lives","ifname":"eth0"},{"containerID":"lives-too","ifname":"eth0"}]}') : bad.stdin;
+      const config =
+        typeof bad.stdin === "string"
+          ? bad.stdin.replace(
+              /}$/,
+              ',"cni.dev/valid-attachments":[{"containerID":"lives","ifname":"eth0"},{"containerID":"lives-too","ifname":"eth0"}]}',
+            )
+          : bad.stdin;
       return ["DEL", "GC"].flatMap((verb) => {
         const { status, stdout, ms } = run({ ...bad, stdin: config }, verb);
         const code = status === 1 ? (JSON.parse(stdout) as { code: number }).code : undefined;
-        return (status === 0 || (status === 1 && [1, 5, 6, 7].includes(code!))) && ms < BOUND_MS ? [] : [`${verb} of ${bad.plugin}: ${bad.what}: exit ${status} after ${ms} ms: ${stdout.slice(0, 400)}`];
+        return (status === 0 || (status === 1 && [1, 5, 6, 7].includes(code!))) && ms < BOUND_MS
+          ? []
+          : [`${verb} of ${bad.plugin}: ${bad.what}: exit ${status} after ${ms} ms: ${stdout.slice(0, 400)}`];
       });
     });
     expect(complaints.join("\n")).toBe("");

@@ -11,23 +11,32 @@ export interface Bad {
 }
 
 type Json = Record<string, unknown>;
-interface Base {
+export interface Base {
   bridge: Json;
   ptp: Json;
   "host-local": Json;
   portmap: Json;
 }
 
-const text = (config: unknown): string => JSON.stringify(config);
+export const text = (config: unknown): string => JSON.stringify(config);
 // oxlint-disable-next-line max-params -- one line of the corpus is one call
-const bad = (what: string, plugin: string, stdin: string | Buffer, code: Bad["code"], names: Bad["names"], env: Bad["env"] = {}): Bad => ({ what, plugin, env, stdin, code, names });
+export const bad = (
+  what: string,
+  plugin: string,
+  stdin: string | Buffer,
+  code: Bad["code"],
+  names: Bad["names"],
+  env: Bad["env"] = {},
+): Bad => ({ what, plugin, env, stdin, code, names });
 
 /** A copy with a value at a path: `ipam.ranges[0][0].subnet`. */
 export function withValue(config: Json, path: string, value: unknown): Json {
   const copy = structuredClone(config);
   const keys = path.split(/[.[\]]+/).filter(Boolean);
   let at: Json = copy;
-  for (const [index, key] of keys.slice(0, -1).entries()) at = (at[key] ??= /^\d+$/.test(keys[index + 1]!) ? [] : {}) as Json;
+  for (const [index, key] of keys.slice(0, -1).entries()) {
+    at = (at[key] ??= /^\d+$/.test(keys[index + 1]!) ? [] : {}) as Json;
+  }
   at[keys.at(-1)!] = value;
   return copy;
 }
@@ -47,27 +56,87 @@ const isNot = {
 type Kind = keyof typeof isNot;
 
 const wiringKeys: Record<string, Kind> = {
-  ipMasq: "boolean", ipMasqBackend: "choice", mtu: "integer", enabledad: "boolean", ipam: "object", "ipam.type": "text", dns: "object", "dns.nameservers": "list",
-  "dns.nameservers[0]": "text", "dns.domain": "text", "dns.search": "list", "dns.options": "list", prevResult: "object", "log.level": "choice", "log.file": "text", log: "object",
+  ipMasq: "boolean",
+  ipMasqBackend: "choice",
+  mtu: "integer",
+  enabledad: "boolean",
+  ipam: "object",
+  "ipam.type": "text",
+  dns: "object",
+  "dns.nameservers": "list",
+  "dns.nameservers[0]": "text",
+  "dns.domain": "text",
+  "dns.search": "list",
+  "dns.options": "list",
+  prevResult: "object",
+  "log.level": "choice",
+  "log.file": "text",
+  log: "object",
 };
 const ipamKeys: Record<string, Kind> = {
-  "ipam.ranges": "list", "ipam.ranges[0]": "list", "ipam.ranges[0][0]": "object", "ipam.ranges[0][0].subnet": "prefix", "ipam.ranges[0][0].rangeStart": "address",
-  "ipam.ranges[0][0].rangeEnd": "address", "ipam.ranges[0][0].gateway": "address", "ipam.routes": "list", "ipam.routes[0]": "object", "ipam.routes[0].dst": "prefix",
-  "ipam.routes[0].gw": "address", "ipam.routes[0].mtu": "integer", "ipam.routes[0].table": "integer", "ipam.routes[0].scope": "integer", "ipam.dataDir": "text",
-  "ipam.resolvConf": "text", "runtimeConfig.ipRanges": "list", "runtimeConfig.ips": "list", "args.cni.ips": "list", args: "object", "args.cni": "object", runtimeConfig: "object",
+  "ipam.ranges": "list",
+  "ipam.ranges[0]": "list",
+  "ipam.ranges[0][0]": "object",
+  "ipam.ranges[0][0].subnet": "prefix",
+  "ipam.ranges[0][0].rangeStart": "address",
+  "ipam.ranges[0][0].rangeEnd": "address",
+  "ipam.ranges[0][0].gateway": "address",
+  "ipam.routes": "list",
+  "ipam.routes[0]": "object",
+  "ipam.routes[0].dst": "prefix",
+  "ipam.routes[0].gw": "address",
+  "ipam.routes[0].mtu": "integer",
+  "ipam.routes[0].table": "integer",
+  "ipam.routes[0].scope": "integer",
+  "ipam.dataDir": "text",
+  "ipam.resolvConf": "text",
+  "runtimeConfig.ipRanges": "list",
+  "runtimeConfig.ips": "list",
+  "args.cni.ips": "list",
+  args: "object",
+  "args.cni": "object",
+  runtimeConfig: "object",
 };
 const keys: Record<keyof Base, Record<string, Kind>> = {
   bridge: {
-    ...wiringKeys, ...ipamKeys, bridge: "link", isGateway: "boolean", isDefaultGateway: "boolean", forceAddress: "boolean", hairpinMode: "boolean", promiscMode: "boolean",
-    vlan: "integer", vlanTrunk: "list", "vlanTrunk[0]": "object", "vlanTrunk[0].id": "integer", "vlanTrunk[0].minID": "integer", preserveDefaultVlan: "boolean",
-    macspoofchk: "boolean", disableContainerInterface: "boolean", portIsolation: "boolean", "args.cni.mac": "mac", "runtimeConfig.mac": "mac",
+    ...wiringKeys,
+    ...ipamKeys,
+    bridge: "link",
+    isGateway: "boolean",
+    isDefaultGateway: "boolean",
+    forceAddress: "boolean",
+    hairpinMode: "boolean",
+    promiscMode: "boolean",
+    vlan: "integer",
+    vlanTrunk: "list",
+    "vlanTrunk[0]": "object",
+    "vlanTrunk[0].id": "integer",
+    "vlanTrunk[0].minID": "integer",
+    preserveDefaultVlan: "boolean",
+    macspoofchk: "boolean",
+    disableContainerInterface: "boolean",
+    portIsolation: "boolean",
+    "args.cni.mac": "mac",
+    "runtimeConfig.mac": "mac",
   },
   ptp: { ...wiringKeys, ...ipamKeys, gatewayMode: "choice" },
   "host-local": ipamKeys,
   portmap: {
-    backend: "choice", snat: "boolean", masqAll: "boolean", markMasqBit: "integer", externalSetMarkChain: "text", conditionsV4: "list", "conditionsV6[0]": "text",
-    "runtimeConfig.portMappings": "list", "runtimeConfig.portMappings[0].hostPort": "integer", "runtimeConfig.portMappings[0].containerPort": "integer",
-    "runtimeConfig.portMappings[0].protocol": "choice", "runtimeConfig.portMappings[0].hostIP": "address", prevResult: "object", "prevResult.ips": "list", "prevResult.ips[0].address": "prefix",
+    backend: "choice",
+    snat: "boolean",
+    masqAll: "boolean",
+    markMasqBit: "integer",
+    externalSetMarkChain: "text",
+    conditionsV4: "list",
+    "conditionsV6[0]": "text",
+    "runtimeConfig.portMappings": "list",
+    "runtimeConfig.portMappings[0].hostPort": "integer",
+    "runtimeConfig.portMappings[0].containerPort": "integer",
+    "runtimeConfig.portMappings[0].protocol": "choice",
+    "runtimeConfig.portMappings[0].hostIP": "address",
+    prevResult: "object",
+    "prevResult.ips": "list",
+    "prevResult.ips[0].address": "prefix",
   },
 };
 
@@ -77,7 +146,15 @@ export function wrongValues(base: Base): Bad[] {
     Object.entries(keys[plugin]).flatMap(([path, kind]) =>
       isNot[kind]
         .filter((value) => !(value === "" && isAbsentWhenEmpty(path)))
-        .map((value) => bad(`${path} is ${JSON.stringify(value)}`, plugin, text(withValue(base[plugin], path, value)), 7, path.replace(/\[\d+\]$/, ""))),
+        .map((value) =>
+          bad(
+            `${path} is ${JSON.stringify(value)}`,
+            plugin,
+            text(withValue(base[plugin], path, value)),
+            7,
+            path.replace(/\[\d+\]$/, ""),
+          ),
+        ),
     ),
   );
 }
@@ -90,11 +167,29 @@ export function noJson(base: Base): Bad[] {
   const whole = text(base.bridge);
   const cuts = Array.from({ length: 40 }, (_, at) => whole.slice(0, Math.floor((whole.length * at) / 40)));
   const broken: [string, string | Buffer][] = [
-    ["a list", "[]"], ["a number", "1"], ["text", '"x"'], ["true", "true"], ["something after", `${whole}x`], ["two documents", whole + whole], ["a comment", `//\n${whole}`],
-    ["single quotes", "{'name':'net'}"], ["NaN", '{"name":"net","mtu":NaN}'], ["a trailing comma", `${whole.slice(0, -1)},}`], ["a bare key", '{name:"net"}'], ["NUL", "\0"],
-    ["UTF-16", Buffer.from(whole, "utf16le")], ["hexadecimal", '{"mtu":0x10}'], ["a control character in text", '{"name":"a\nb"}'], ["a leading zero", '{"mtu":01}'],
-    ["binary", Buffer.from(Array.from({ length: 256 }, (_, at) => at))], ["nesting that never ends", "[".repeat(200_000)], ["objects that never end", '{"a":'.repeat(100_000)],
-    ["1 MB of spaces", " ".repeat(1 << 20)], ["1 MB of text", `"${"x".repeat(1 << 20)}"`], ["a list nested deeply", "[".repeat(100_000) + "]".repeat(100_000)], ["YAML", "name: net\ntype: bridge\n"],
+    ["a list", "[]"],
+    ["a number", "1"],
+    ["text", '"x"'],
+    ["true", "true"],
+    ["something after", `${whole}x`],
+    ["two documents", whole + whole],
+    ["a comment", `//\n${whole}`],
+    ["single quotes", "{'name':'net'}"],
+    ["NaN", '{"name":"net","mtu":NaN}'],
+    ["a trailing comma", `${whole.slice(0, -1)},}`],
+    ["a bare key", '{name:"net"}'],
+    ["NUL", "\0"],
+    ["UTF-16", Buffer.from(whole, "utf16le")],
+    ["hexadecimal", '{"mtu":0x10}'],
+    ["a control character in text", '{"name":"a\nb"}'],
+    ["a leading zero", '{"mtu":01}'],
+    ["binary", Buffer.from(Array.from({ length: 256 }, (_, at) => at))],
+    ["nesting that never ends", "[".repeat(200_000)],
+    ["objects that never end", '{"a":'.repeat(100_000)],
+    ["1 MB of spaces", " ".repeat(1 << 20)],
+    ["1 MB of text", `"${"x".repeat(1 << 20)}"`],
+    ["a list nested deeply", "[".repeat(100_000) + "]".repeat(100_000)],
+    ["YAML", "name: net\ntype: bridge\n"],
   ];
   return [
     ...cuts.map((cut) => bad(`cut after ${cut.length} bytes`, "bridge", cut, 6, "network config")),
@@ -110,57 +205,119 @@ const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
 /** Values that are too much: giant numbers, megabytes, deep nesting, thousands of elements. */
 export function excess(base: Base): Bad[] {
   const { bridge, ptp, portmap } = base;
-  const inPlace = (config: Json, path: string, raw: string): string => text(withValue(config, path, "@@")).replace('"@@"', () => raw);
-  const numbers = ["1e400", "-1e400", "1e308", "9007199254740993", "-9223372036854775809", "4294967296", "1e-7", "65536", "1e5"];
+  const inPlace = (config: Json, path: string, raw: string): string =>
+    text(withValue(config, path, "@@")).replace('"@@"', () => raw);
+  const numbers = [
+    "1e400",
+    "-1e400",
+    "1e308",
+    "9007199254740993",
+    "-9223372036854775809",
+    "4294967296",
+    "1e-7",
+    "65536",
+    "1e5",
+  ];
   return [
     ...numbers.map((raw) => bad(`mtu is ${raw}`, "bridge", inPlace(bridge, "mtu", raw), 7, "mtu")),
-    ...numbers.map((raw) => bad(`hostPort is ${raw}`, "portmap", inPlace(portmap, "runtimeConfig.portMappings[0].hostPort", raw), 7, "runtimeConfig.portMappings[0].hostPort")),
-    ...["bridge", "mtu", "ipam.ranges[0][0].subnet", "ipam.routes[0].gw", "dns", "args.cni.mac"].map((path) => bad(`${path} is 1 MB long`, "bridge", text(withValue(bridge, path, MEGABYTE)), 7, path)),
+    ...numbers.map((raw) =>
+      bad(
+        `hostPort is ${raw}`,
+        "portmap",
+        inPlace(portmap, "runtimeConfig.portMappings[0].hostPort", raw),
+        7,
+        "runtimeConfig.portMappings[0].hostPort",
+      ),
+    ),
+    ...["bridge", "mtu", "ipam.ranges[0][0].subnet", "ipam.routes[0].gw", "dns", "args.cni.mac"].map((path) =>
+      bad(`${path} is 1 MB long`, "bridge", text(withValue(bridge, path, MEGABYTE)), 7, path),
+    ),
     bad("gatewayMode is 1 MB long", "ptp", text({ ...ptp, gatewayMode: MEGABYTE }), 7, "gatewayMode"),
     bad("name is 1 MB long", "bridge", text({ ...bridge, name: MEGABYTE }), [5, 7], /too long|name/),
     bad("cniVersion is 1 MB long", "bridge", text({ ...bridge, cniVersion: MEGABYTE }), 1, "incompatible CNI versions"),
     bad("ipam.type is 1 MB long", "bridge", text(withValue(bridge, "ipam.type", MEGABYTE)), 7, "ipam.type"),
-    bad("ipam.dataDir is 1 MB long", "bridge", text(withValue(bridge, "ipam.dataDir", `/run/${MEGABYTE}`)), [5, 7], /too long|dataDir/),
-    bad("ipam.resolvConf is 1 MB long", "bridge", text(withValue(bridge, "ipam.resolvConf", `/run/${MEGABYTE}`)), 5, "ipam.resolvConf"),
+    bad(
+      "ipam.dataDir is 1 MB long",
+      "bridge",
+      text(withValue(bridge, "ipam.dataDir", `/run/${MEGABYTE}`)),
+      [5, 7],
+      /too long|dataDir/,
+    ),
+    bad(
+      "ipam.resolvConf is 1 MB long",
+      "bridge",
+      text(withValue(bridge, "ipam.resolvConf", `/run/${MEGABYTE}`)),
+      5,
+      "ipam.resolvConf",
+    ),
     ...["mtu", "dns", "ipam", "ipMasqBackend", "ipam.routes", "prevResult", "runtimeConfig"].map((path) =>
-      bad(`${path} is nested deeply`, "bridge", inPlace(bridge, path, nested(5_000)), path === "prevResult" ? [7] : [6, 7], new RegExp(`${path}|network config`)),
+      bad(
+        `${path} is nested deeply`,
+        "bridge",
+        inPlace(bridge, path, nested(5_000)),
+        path === "prevResult" ? [7] : [6, 7],
+        new RegExp(`${path}|network config`),
+      ),
     ),
-    bad("100,000 wrong name servers", "bridge", text({ ...bridge, dns: { nameservers: Array.from({ length: 100_000 }, () => 1) } }), 7, "dns.nameservers[0]"),
-    bad("20,000 ranges that overlap", "bridge", text(withValue(bridge, "ipam.ranges", [Array.from({ length: 20_000 }, () => ({ subnet: "10.9.0.0/24" }))])), 7, "ipam"),
-    bad("20,000 range sets that overlap", "bridge", text(withValue(bridge, "ipam.ranges", Array.from({ length: 20_000 }, () => [{ subnet: "10.9.0.0/24" }]))), 7, "ipam"),
-    bad("20,000 routes, the last one wrong", "bridge", text(withValue(bridge, "ipam.routes", [...Array.from({ length: 20_000 }, () => ({ dst: "10.50.0.0/16" })), { dst: 1 }])), 7, "ipam.routes[20000].dst"),
-    bad("20,000 addresses asked for", "bridge", text(withValue(bridge, "runtimeConfig.ips", Array.from({ length: 20_000 }, (_, at) => `10.77.${at >> 8}.${at & 255}`))), 7, "runtimeConfig.ips[0]"),
-    bad("50,000 keys nobody knows, and one wrong", "bridge", text({ ...Object.fromEntries(Array.from({ length: 50_000 }, (_, at) => [`key${at}`, at])), ...bridge, mtu: "x" }), 7, "mtu"),
-  ];
-}
-
-const traversals = ["../x", "..", ".", "a/b", "/etc/passwd", "../../../../tmp/x", "a\u0000b", "a b", "a\nb", "a\tb", "\u202ea", "a\u200b", "ä", "-a", "_a", ".a", "a:b", "a%00b", "%2e%2e", "a;b", "$(id)", "`id`", "a'b", 'a"b', "a\\b"];
-
-/** Names that would become paths, options, patterns or properties. */
-export function hostileNames(base: Base): Bad[] {
-  const { bridge, ptp } = base;
-  const own = base["host-local"];
-  const inEnvironment = traversals.filter((name) => !name.includes("\0"));
-  return [
-    ...traversals.map((name) => bad(`name is ${JSON.stringify(name)}`, "host-local", text({ ...own, name }), 7, "network name")),
-    ...inEnvironment.map((id) => bad(`CNI_CONTAINERID is ${JSON.stringify(id)}`, "host-local", text(own), 4, "CNI_CONTAINERID", { CNI_CONTAINERID: id })),
-    ...["../x", "..", ".", "a/b", "a:b", "a b", "a\tb", "a\nb", "a\u00a0b", "a\u3000b", "sixteen-bytes-xx", "ääääääää", "eth%d"].map((ifname) =>
-      bad(`CNI_IFNAME is ${JSON.stringify(ifname)}`, "bridge", text(bridge), 4, "CNI_IFNAME", { CNI_IFNAME: ifname }),
+    bad(
+      "100,000 wrong name servers",
+      "bridge",
+      text({ ...bridge, dns: { nameservers: Array.from({ length: 100_000 }, () => 1) } }),
+      7,
+      "dns.nameservers[0]",
     ),
-    ...["../../bin/sh", "/bin/sh", "..", ".", "a/../b", "sh\u0000", "nowhere", "__proto__", "constructor", "toString"].map((type) =>
-      bad(`ipam.type is ${JSON.stringify(type)}`, "bridge", text(withValue(bridge, "ipam.type", type)), 7, "ipam.type"),
+    bad(
+      "20,000 ranges that overlap",
+      "bridge",
+      text(withValue(bridge, "ipam.ranges", [Array.from({ length: 20_000 }, () => ({ subnet: "10.9.0.0/24" }))])),
+      7,
+      "ipam",
     ),
-    ...["__proto__", "constructor", "toString", "hasOwnProperty", "../bridge", "nowhere"].map((type) => bad(`type is ${JSON.stringify(type)}`, "podwire", text({ ...own, type }), 7, "type")),
-    ...["__proto__", "constructor", "1.1", "1.0.5", "2.0.0", " 1.1.0", "1.1.0\n", "v1.1.0", "x"].map((cniVersion) =>
-      bad(`cniVersion is ${JSON.stringify(cniVersion)}`, "ptp", text({ ...ptp, cniVersion }), 1, "incompatible CNI versions"),
+    bad(
+      "20,000 range sets that overlap",
+      "bridge",
+      text(
+        withValue(
+          bridge,
+          "ipam.ranges",
+          Array.from({ length: 20_000 }, () => [{ subnet: "10.9.0.0/24" }]),
+        ),
+      ),
+      7,
+      "ipam",
     ),
-    bad("__proto__ holds the name", "bridge", '{"__proto__":{"name":"net"},"cniVersion":"1.1.0"}', 7, "network name"),
-    bad("constructor holds the name", "bridge", '{"constructor":{"prototype":{"name":"net"}},"cniVersion":"1.1.0"}', 7, "network name"),
-    bad("__proto__ of ipam holds the type", "ptp", text(ptp).replace('"type":"host-local"', '"__proto__":{"type":"host-local"}'), 7, "ipam.type"),
-    ...["/proc/nowhere", "/sys/x", "/dev/null", "/etc/hostname/x", "/run/a\u0000b"].map((dataDir) =>
-      bad(`ipam.dataDir is ${JSON.stringify(dataDir)}`, "host-local", text(withValue(own, "ipam.dataDir", dataDir)), [5, 7], new RegExp(`${dataDir.split("\0")[0]}|ipam.dataDir`)),
+    bad(
+      "20,000 routes, the last one wrong",
+      "bridge",
+      text(
+        withValue(bridge, "ipam.routes", [
+          ...Array.from({ length: 20_000 }, () => ({ dst: "10.50.0.0/16" })),
+          { dst: 1 },
+        ]),
+      ),
+      7,
+      "ipam.routes[20000].dst",
     ),
-    ...["/nowhere", "/proc", "/run/a\u0000b", "relative/nowhere"].map((file) => bad(`ipam.resolvConf is ${JSON.stringify(file)}`, "host-local", text(withValue(own, "ipam.resolvConf", file)), [5, 7], "ipam.resolvConf")),
+    bad(
+      "20,000 addresses asked for",
+      "bridge",
+      text(
+        withValue(
+          bridge,
+          "runtimeConfig.ips",
+          Array.from({ length: 20_000 }, (_, at) => `10.77.${at >> 8}.${at & 255}`),
+        ),
+      ),
+      7,
+      "runtimeConfig.ips[0]",
+    ),
+    bad(
+      "50,000 keys nobody knows, and one wrong",
+      "bridge",
+      text({ ...Object.fromEntries(Array.from({ length: 50_000 }, (_, at) => [`key${at}`, at])), ...bridge, mtu: "x" }),
+      7,
+      "mtu",
+    ),
   ];
 }
 
@@ -175,41 +332,5 @@ export function duplicates({ bridge, ptp }: Base): Bad[] {
     bad("cniVersion in two spellings", "ptp", twice(ptp, '"CNIVERSION":"9.9.9"'), 1, "incompatible CNI versions"),
     bad("ipam twice", "ptp", twice(ptp, '"ipam":{"type":"../x"}'), 7, "ipam.type"),
     bad("ipam in two spellings", "ptp", twice(ptp, '"IPAM":{"TYPE":"../x"}'), 7, "ipam.type"),
-  ];
-}
-
-/** What a runtime may say wrong besides the configuration. */
-export function wrongEnvironment(base: Base, own: string): Bad[] {
-  const { bridge, ptp } = base;
-  const config = text(bridge);
-  const of = (what: string, env: Bad["env"], names: Bad["names"], code: Bad["code"] = 4): Bad => bad(what, "bridge", config, code, names, env);
-  return [
-    ...["add", "ADDD", " ADD", "ADD ", "ADD\n", "__proto__", "constructor", "toString", "0", "ADD\u00a0"].map((command) => of(`CNI_COMMAND is ${JSON.stringify(command)}`, { CNI_COMMAND: command }, "CNI_COMMAND")),
-    ...["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"].flatMap((name) =>
-      ["ADD", "CHECK", ...(name === "CNI_NETNS" ? [] : ["DEL"])].flatMap((verb) => [undefined, ""].map((value) => of(`${verb} with ${name} ${value === "" ? "empty" : "not set"}`, { CNI_COMMAND: verb, [name]: value }, name))),
-    ),
-    of("all of them missing", { CNI_CONTAINERID: "", CNI_NETNS: "", CNI_IFNAME: "" }, /CNI_CONTAINERID.*CNI_NETNS.*CNI_IFNAME/),
-    ...["/run/netns/nowhere", "relative", "/etc/hostname", "/dev/null", "/proc", "/proc/self/ns/mnt", "/proc/self/ns/user", "/proc/self/ns", "/proc/999999/ns/net", "x".repeat(5_000), "/".repeat(4_000)].map((netns) =>
-      of(`CNI_NETNS is ${netns.slice(0, 40)}`, { CNI_NETNS: netns }, "CNI_NETNS"),
-    ),
-    of("CNI_NETNS is podwire's own", { CNI_NETNS: own }, "CNI_NETNS", 8),
-    of("CNI_NETNS is podwire's own, by /proc", { CNI_NETNS: "/proc/self/ns/net" }, "CNI_NETNS", 8),
-    ...["x", "a=b=c", ";", "IP=10.9.0.5;", "IP=x", "IP=10.9.0.300", "IP=10.77.0.1", "MAC=zz", "K8S_POD_NAME=x", "IgnoreUnknown=maybe", "=", "ip=10.9.0.5", "IP=10.9.0.1"].map((args) => of(`CNI_ARGS is ${args}`, { CNI_ARGS: args }, /ARGS/)),
-    of("CNI_CONTAINERID of 100 KB that is no name", { CNI_CONTAINERID: `${"x".repeat(100_000)}/` }, "CNI_CONTAINERID"),
-    of("CNI_ARGS of 100 KB", { CNI_ARGS: "x=y;".repeat(25_000) }, "ARGS"),
-    bad("no IPAM in ptp", "ptp", text({ ...ptp, ipam: undefined }), 7, "ipam.type"),
-    bad("no ranges", "host-local", text({ ...base["host-local"], ipam: {} }), 7, "ipam"),
-    bad("no ipam", "host-local", text({ ...base["host-local"], ipam: undefined }), 7, "ipam"),
-    bad("a delegate without CNI_PATH", "bridge", text(withValue(bridge, "ipam.type", "static")), 7, "CNI_PATH", { CNI_PATH: undefined }),
-    bad("portmap without prevResult", "portmap", text({ ...base.portmap, prevResult: undefined }), 7, "prevResult"),
-    bad("CHECK without prevResult", "bridge", config, 7, "prevResult", { CNI_COMMAND: "CHECK" }),
-    bad("CHECK of an old version", "bridge", text({ ...bridge, cniVersion: "0.3.1" }), 1, "CHECK", { CNI_COMMAND: "CHECK" }),
-    ...["GC", "STATUS"].map((verb) => bad(`${verb} of an old version`, "bridge", text({ ...bridge, cniVersion: "1.0.0" }), 1, verb, { CNI_COMMAND: verb })),
-    ...[undefined, null, 1, "x", {}, [1], [{}], [{ containerID: "x" }], [{ ifname: "eth0" }], [{ containerID: 1, ifname: "eth0" }], [{ containerID: "", ifname: "" }]].map((list) =>
-      bad(`GC with the list ${JSON.stringify(list)}`, "bridge", text({ ...bridge, "cni.dev/valid-attachments": list }), 7, "cni.dev/valid-attachments", { CNI_COMMAND: "GC" }),
-    ),
-    ...[{ ips: 1 }, { ips: [1] }, { ips: [{ address: "x" }] }, { cniVersion: "0.4.0" }, { interfaces: "x" }, { interfaces: [{ name: 1 }] }, { routes: [{ dst: "x" }] }, { dns: [] }, { cniVersion: "" }].map((prevResult) =>
-      bad(`CHECK with prevResult ${JSON.stringify(prevResult)}`, "bridge", text({ ...bridge, prevResult }), 7, "prevResult", { CNI_COMMAND: "CHECK" }),
-    ),
   ];
 }

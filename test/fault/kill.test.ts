@@ -1,6 +1,20 @@
 import { afterAll, describe, expect, test } from "vitest";
 import type { Verb } from "../executable/harness.ts";
-import { add, callOf, collect, del, liveAgain, nodeWorkers, record, type Scenario, scenarios, setUp, type Stage, stateOf, succeed } from "./scenarios.ts";
+import {
+  add,
+  callOf,
+  collect,
+  del,
+  liveAgain,
+  nodeWorkers,
+  record,
+  type Scenario,
+  scenarios,
+  setUp,
+  type Stage,
+  stateOf,
+  succeed,
+} from "./scenarios.ts";
 import { changes, type SystemCall, trace } from "./strace.ts";
 
 let attempts = 0;
@@ -14,7 +28,8 @@ async function killAt(stage: Stage, verb: Verb, at: SystemCall): Promise<void> {
   else succeed(verb, answer); // it made fewer calls of that name than the run that was recorded
 }
 
-const draftsOf = ({ node }: Stage): string[] => Object.keys(node.leases({ all: true })).filter((path) => path.includes("/.new-"));
+const draftsOf = ({ node }: Stage): string[] =>
+  Object.keys(node.leases({ all: true })).filter((path) => path.includes("/.new-"));
 
 /** Kills the verb at each of its changes, and sees to it that DEL, and GC, put everything back. */
 async function killEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
@@ -31,14 +46,20 @@ async function killEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
     expect(draftsOf(stage)).toEqual([]);
     await liveAgain(stage, before);
   });
-  return failures.map(([point, message]) => `${verb} killed at ${point.name} ${point.nth}: ${point.text}\n${message}`).join("\n\n");
+  return failures
+    .map(([point, message]) => `${verb} killed at ${point.name} ${point.nth}: ${point.text}\n${message}`)
+    .join("\n\n");
 }
 
 const named = Object.values(scenarios).map((scenario) => [scenario.name, scenario] as const);
 
 describe("killed at any system call that changes something, DEL and GC put everything back and a new ADD works", () => {
-  test.each(named)("ADD: %s", { timeout: 300_000 }, async (_name, scenario) => expect(await killEverywhere(scenario, "ADD")).toBe(""));
-  test.each(named)("DEL: %s", { timeout: 300_000 }, async (_name, scenario) => expect(await killEverywhere(scenario, "DEL")).toBe(""));
+  test.each(named)("ADD: %s", { timeout: 300_000 }, async (_name, scenario) =>
+    expect(await killEverywhere(scenario, "ADD")).toBe(""),
+  );
+  test.each(named)("DEL: %s", { timeout: 300_000 }, async (_name, scenario) =>
+    expect(await killEverywhere(scenario, "DEL")).toBe(""),
+  );
   test("GC", { timeout: 300_000 }, async () => expect(await killEverywhere(scenarios.bridge, "GC")).toBe(""));
 
   // Here the bridge, the tables and the folders are in the making
@@ -72,4 +93,5 @@ async function stateOfShared(stage: Stage) {
   return stateOf(stage);
 }
 
-const withoutMacs = (state: object): unknown => JSON.parse(JSON.stringify(state).replaceAll(/([0-9a-f]{2}:){5}[0-9a-f]{2}/g, "MAC"));
+const withoutMacs = (state: object): unknown =>
+  JSON.parse(JSON.stringify(state).replaceAll(/([0-9a-f]{2}:){5}[0-9a-f]{2}/g, "MAC"));

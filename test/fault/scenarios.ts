@@ -24,14 +24,25 @@ const ports = [
   { hostPort: 5353, containerPort: 53, protocol: "udp", hostIP: "192.0.2.1" },
 ];
 const everything = { isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true };
-const fullBridge = (node: Node): Config => bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
+const fullBridge = (node: Node): Config =>
+  bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
 
 export const scenarios: Record<"bridge" | "iptables" | "ptp" | "linkLocal" | "hostLocal" | "portmap", Scenario> = {
   bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
-  iptables: { name: "bridge, iptables", config: (node) => bridge(node, { isDefaultGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node) }) },
+  iptables: {
+    name: "bridge, iptables",
+    config: (node) =>
+      bridge(node, { isDefaultGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node) }),
+  },
   ptp: { name: "ptp, dual stack, masquerade", config: (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) }) },
-  linkLocal: { name: "ptp, link-local", config: (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) }) },
-  hostLocal: { name: "host-local by itself", config: (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: dualStack(node) }) },
+  linkLocal: {
+    name: "ptp, link-local",
+    config: (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) }),
+  },
+  hostLocal: {
+    name: "host-local by itself",
+    config: (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: dualStack(node) }),
+  },
   portmap: {
     name: "portmap after bridge",
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
@@ -48,7 +59,12 @@ export async function setUp(scenario: Scenario, { live = true } = {}): Promise<S
     await attachAll(scenario, node, { containerId: "lives", netns: await node.pod() });
     valid.push({ containerID: "lives", ifname: "eth0" });
   }
-  const call = { plugin: scenario.config(node).type, config: scenario.config(node), containerId: "disturbed", netns: pod };
+  const call = {
+    plugin: scenario.config(node).type,
+    config: scenario.config(node),
+    containerId: "disturbed",
+    netns: pod,
+  };
   if (!scenario.before) return { node, call, valid };
   valid.push({ containerID: "disturbed", ifname: "eth0" });
   const config = scenario.before(node);
@@ -56,13 +72,23 @@ export async function setUp(scenario: Scenario, { live = true } = {}): Promise<S
   return { node, call: { ...call, config: { ...call.config, prevResult: result } }, valid };
 }
 
-async function attachAll({ before, config }: Scenario, node: Node, to: { containerId: string; netns: Namespace }): Promise<void> {
+async function attachAll(
+  { before, config }: Scenario,
+  node: Node,
+  to: { containerId: string; netns: Namespace },
+): Promise<void> {
   const first = before?.(node);
   const prevResult = first && (await node.succeed("ADD", { plugin: first.type, config: first, ...to })).result;
   const own = config(node);
   // a port of the host belongs to one pod
-  const elsewhere = own.runtimeConfig ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } } : {};
-  await node.succeed("ADD", { plugin: own.type, config: { ...own, ...elsewhere, ...(prevResult && { prevResult }) }, ...to });
+  const elsewhere = own.runtimeConfig
+    ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } }
+    : {};
+  await node.succeed("ADD", {
+    plugin: own.type,
+    config: { ...own, ...elsewhere, ...(prevResult && { prevResult }) },
+    ...to,
+  });
 }
 
 /** Everything a call may change: the host's network, the pod's links, leases, and what podwire knows beside them. */
@@ -72,7 +98,11 @@ export async function stateOf({ node, call }: Stage): Promise<State> {
   const [state, links] = await Promise.all([node.snapshot(), (call.netns as Namespace).links()]);
   const all = node.leases({ all: true });
   const records = Object.entries(all).filter(([path]) => /^\.podwire\/net\/[^.]/.test(path));
-  return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, podLinks: links.map(({ ifname }) => ifname) };
+  return {
+    ...state,
+    leases: { ...state.leases, ...Object.fromEntries(records) },
+    podLinks: links.map(({ ifname }) => ifname),
+  };
 }
 
 export function succeed(what: string, answer: Answer): Answer {
@@ -81,7 +111,8 @@ export function succeed(what: string, answer: Answer): Answer {
 }
 
 export const add = async ({ node, call }: Stage): Promise<Answer> => node.succeed("ADD", call);
-export const del = async ({ node, call }: Stage, more: object = {}): Promise<Answer> => node.succeed("DEL", { ...call, ...more });
+export const del = async ({ node, call }: Stage, more: object = {}): Promise<Answer> =>
+  node.succeed("DEL", { ...call, ...more });
 
 /** The call of a GC for which all is valid but the disturbed attachment. */
 export function gcCall({ call, valid }: Stage): Call {
@@ -97,7 +128,10 @@ export const callOf = (stage: Stage, verb: Verb): Call => (verb === "GC" ? gcCal
 /** A new life after a fault: ADD, CHECK and DEL work and leave nothing. */
 export async function liveAgain(stage: Stage, before: State): Promise<void> {
   const { result } = await add(stage);
-  succeed("CHECK", await stage.node.podwire("CHECK", { ...stage.call, config: { ...stage.call.config, prevResult: result } }));
+  succeed(
+    "CHECK",
+    await stage.node.podwire("CHECK", { ...stage.call, config: { ...stage.call.config, prevResult: result } }),
+  );
   await del(stage);
   expect(await stateOf(stage)).toEqual(before);
 }
@@ -116,7 +150,11 @@ export async function record(scenario: Scenario, verb: Verb, options?: { live: b
 const WORKERS = 2;
 
 /** Runs `disturb` for every point, each worker on a node that is kept as long as nothing fails on it; the failures. */
-export async function nodeWorkers<P>(scenario: Scenario, points: readonly P[], disturb: (stage: Stage, before: State, point: P, at: number) => Promise<void>): Promise<[P, string][]> {
+export async function nodeWorkers<P>(
+  scenario: Scenario,
+  points: readonly P[],
+  disturb: (stage: Stage, before: State, point: P, at: number) => Promise<void>,
+): Promise<[P, string][]> {
   const failures: [P, string][] = [];
   const rest = [...points.entries()];
   const work = async (): Promise<void> => {

@@ -3,10 +3,21 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, wr
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, dualStack, failure, hostLocal, v4, type Config } from "../executable/configs.ts";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  dualStack,
+  failure,
+  hostLocal,
+  v4,
+  type Config,
+} from "../executable/configs.ts";
 import { Node } from "../executable/harness.ts";
 
-const network = (node: Node, more: object = {}): Config => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
+const network = (node: Node, more: object = {}): Config =>
+  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
 const leaseFile = (node: Node, ip: string): string => join(node.dataDir, "net", ip);
 
 /** What may stand at an address's place without being a lease podwire or the reference wrote. */
@@ -25,18 +36,27 @@ const odd: [string, (file: string) => unknown][] = [
 ];
 
 describe("what is no lease of podwire's blocks its address and nothing else", () => {
-  test.each([...odd, ["a pipe nobody reads", async (file: string) => execa("mkfifo", [file])] as (typeof odd)[number]])("%s", async (_what, make) => {
-    const node = await Node.create();
-    const live = await attach(node, network(node));
-    await make(leaseFile(node, "10.9.0.3"));
-    const next = await attach(node, network(node));
-    expect(next.ip4).toBe("10.9.0.4");
-    expect(await complaint(node, next)).toBe("");
-    await node.succeed("DEL", next.call);
-    await node.succeed("GC", { plugin: "bridge", config: { ...network(node), "cni.dev/valid-attachments": [{ containerID: live.call.containerId, ifname: "eth0" }] } });
-    expect(await complaint(node, live)).toBe("");
-    await node.succeed("DEL", live.call);
-  });
+  test.each([...odd, ["a pipe nobody reads", async (file: string) => execa("mkfifo", [file])] as (typeof odd)[number]])(
+    "%s",
+    async (_what, make) => {
+      const node = await Node.create();
+      const live = await attach(node, network(node));
+      await make(leaseFile(node, "10.9.0.3"));
+      const next = await attach(node, network(node));
+      expect(next.ip4).toBe("10.9.0.4");
+      expect(await complaint(node, next)).toBe("");
+      await node.succeed("DEL", next.call);
+      await node.succeed("GC", {
+        plugin: "bridge",
+        config: {
+          ...network(node),
+          "cni.dev/valid-attachments": [{ containerID: live.call.containerId, ifname: "eth0" }],
+        },
+      });
+      expect(await complaint(node, live)).toBe("");
+      await node.succeed("DEL", live.call);
+    },
+  );
 
   test("a lease that was emptied under a running pod: DEL still takes the pod apart", async () => {
     const node = await Node.create();
@@ -80,9 +100,14 @@ describe("the lease folder", () => {
     await execa("mount", ["--bind", node.dataDir, node.dataDir]);
     await execa("mount", ["-o", "remount,bind,ro", node.dataDir]);
     try {
-      expect(failure(await node.podwire("ADD", await callFor(node, network(node))))).toMatchObject({ code: 5, msg: expect.stringMatching(/EROFS/) as unknown });
+      expect(failure(await node.podwire("ADD", await callFor(node, network(node))))).toMatchObject({
+        code: 5,
+        msg: expect.stringMatching(/EROFS/) as unknown,
+      });
       expect(await node.snapshot()).toEqual(before);
-      expect(failure(await node.podwire("STATUS", { plugin: "bridge", config: network(node) }))).toMatchObject({ code: 50 });
+      expect(failure(await node.podwire("STATUS", { plugin: "bridge", config: network(node) }))).toMatchObject({
+        code: 50,
+      });
       expect(failure(await node.podwire("DEL", live.call))).toMatchObject({ code: 5 });
     } finally {
       await execa("umount", [node.dataDir]);
@@ -91,64 +116,94 @@ describe("the lease folder", () => {
     expect(node.leases()).toEqual({});
   });
 
-  test.each([["space", "size=4k"], ["inodes", "size=1m,nr_inodes=14"]])("is on a disk without %s: ADD fails with code 5 and leaves nothing, DEL works and makes room", async (_what, options) => {
-    const node = await Node.create();
-    await execa("mount", ["-t", "tmpfs", "-o", options, "podwire-test", node.dataDir]);
-    try {
-      const before = (await node.snapshot()).links.length;
-      const attached = [];
-      for (;;) {
-        const call = await callFor(node, network(node));
-        const clean = await node.snapshot();
-        const answer = await node.podwire("ADD", call);
-        if (answer.exitCode === 0) {
-          attached.push(call);
-          continue;
+  test.each([
+    ["space", "size=4k"],
+    ["inodes", "size=1m,nr_inodes=14"],
+  ])(
+    "is on a disk without %s: ADD fails with code 5 and leaves nothing, DEL works and makes room",
+    async (_what, options) => {
+      const node = await Node.create();
+      await execa("mount", ["-t", "tmpfs", "-o", options, "podwire-test", node.dataDir]);
+      try {
+        const before = (await node.snapshot()).links.length;
+        const attached = [];
+        for (;;) {
+          const call = await callFor(node, network(node));
+          const clean = await node.snapshot();
+          const answer = await node.podwire("ADD", call);
+          if (answer.exitCode === 0) {
+            attached.push(call);
+            continue;
+          }
+          expect(failure(answer)).toMatchObject({ code: 5, msg: expect.stringMatching(/ENOSPC/) as unknown });
+          if (attached.length > 0) expect(await node.snapshot()).toEqual(clean);
+          break;
         }
-        expect(failure(answer)).toMatchObject({ code: 5, msg: expect.stringMatching(/ENOSPC/) as unknown });
-        if (attached.length > 0) expect(await node.snapshot()).toEqual(clean);
-        break;
+        for (const call of attached) await node.succeed("DEL", call);
+        expect(node.leases()).toEqual({});
+        expect((await node.snapshot()).links.length).toBeLessThanOrEqual(before + 1);
+      } finally {
+        await execa("umount", [node.dataDir]);
       }
-      for (const call of attached) await node.succeed("DEL", call);
-      expect(node.leases()).toEqual({});
-      expect((await node.snapshot()).links.length).toBeLessThanOrEqual(before + 1);
+    },
+  );
+});
+
+test(
+  "a lock held by a process that is stopped: code 11 in bounded time, naming the process",
+  { timeout: 60_000 },
+  async () => {
+    const node = await Node.create();
+    const live = await attach(node, network(node));
+    const holder = spawn("flock", ["--close", join(node.dataDir, "net/lock"), "sh", "-c", "echo held; read -r end"], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    await new Promise((resolve) => void holder.stdout.once("data", resolve));
+    process.kill(holder.pid!, "SIGSTOP");
+    try {
+      const started = performance.now();
+      const [add, del] = await Promise.all([
+        node.podwire("ADD", await callFor(node, network(node))),
+        node.podwire("DEL", live.call),
+      ]);
+      expect(performance.now() - started).toBeLessThan(30_000);
+      for (const answer of [add, del]) {
+        expect(failure(answer)).toMatchObject({
+          code: 11,
+          msg: expect.stringMatching(new RegExp(`process ${holder.pid} \\(flock\\)`)) as unknown,
+        });
+      }
     } finally {
-      await execa("umount", [node.dataDir]);
+      holder.stdin.end();
+      holder.kill("SIGKILL");
     }
-  });
-});
+    await node.succeed("DEL", live.call);
+    expect(node.leases()).toEqual({});
+  },
+);
 
-test("a lock held by a process that is stopped: code 11 in bounded time, naming the process", { timeout: 60_000 }, async () => {
-  const node = await Node.create();
-  const live = await attach(node, network(node));
-  const holder = spawn("flock", ["--close", join(node.dataDir, "net/lock"), "sh", "-c", "echo held; read -r end"], { stdio: ["pipe", "pipe", "ignore"] });
-  await new Promise((resolve) => void holder.stdout.once("data", resolve));
-  process.kill(holder.pid!, "SIGSTOP");
-  try {
-    const started = performance.now();
-    const [add, del] = await Promise.all([node.podwire("ADD", await callFor(node, network(node))), node.podwire("DEL", live.call)]);
-    expect(performance.now() - started).toBeLessThan(30_000);
-    for (const answer of [add, del]) expect(failure(answer)).toMatchObject({ code: 11, msg: expect.stringMatching(new RegExp(`process ${holder.pid} \\(flock\\)`)) as unknown });
-  } finally {
-    holder.stdin.end();
-    holder.kill("SIGKILL");
-  }
-  await node.succeed("DEL", live.call);
-  expect(node.leases()).toEqual({});
-});
-
-test.each([["2099-01-01"], ["1970-01-02"]])("a clock that jumps to %s and back: no live lease is lost, DEL and ADD work", async (date) => {
-  const node = await Node.create();
-  const small = (): Config => network(node, { ipam: hostLocal(node, { ...v4, rangeStart: "10.9.0.2", rangeEnd: "10.9.0.3" }) });
-  const pods = [await attach(node, small()), await attach(node, small())];
-  const folder = join(node.dataDir, "net");
-  for (const file of [...Object.keys(node.leases({ all: true })).map((path) => join(node.dataDir, path)), folder, join(node.dataDir, ".podwire/net")]) utimesSync(file, new Date(date), new Date(date));
-  expect(failure(await node.podwire("ADD", await callFor(node, small())))).toMatchObject({ code: 11 });
-  for (const pod of pods) expect(await complaint(node, pod)).toBe("");
-  await node.succeed("DEL", pods[0]!.call);
-  expect((await attach(node, small())).ip4).toBe("10.9.0.2");
-  expect(readFileSync(join(folder, "10.9.0.3"), "utf8")).toBe(`${pods[1]!.call.containerId}\r\neth0`);
-});
+test.each([["2099-01-01"], ["1970-01-02"]])(
+  "a clock that jumps to %s and back: no live lease is lost, DEL and ADD work",
+  async (date) => {
+    const node = await Node.create();
+    const small = (): Config =>
+      network(node, { ipam: hostLocal(node, { ...v4, rangeStart: "10.9.0.2", rangeEnd: "10.9.0.3" }) });
+    const pods = [await attach(node, small()), await attach(node, small())];
+    const folder = join(node.dataDir, "net");
+    for (const file of [
+      ...Object.keys(node.leases({ all: true })).map((path) => join(node.dataDir, path)),
+      folder,
+      join(node.dataDir, ".podwire/net"),
+    ]) {
+      utimesSync(file, new Date(date), new Date(date));
+    }
+    expect(failure(await node.podwire("ADD", await callFor(node, small())))).toMatchObject({ code: 11 });
+    for (const pod of pods) expect(await complaint(node, pod)).toBe("");
+    await node.succeed("DEL", pods[0]!.call);
+    expect((await attach(node, small())).ip4).toBe("10.9.0.2");
+    expect(readFileSync(join(folder, "10.9.0.3"), "utf8")).toBe(`${pods[1]!.call.containerId}\r\neth0`);
+  },
+);
 
 test("`nft flush ruleset` under running pods: a new ADD is masqueraded, CHECK says what the others lack, DEL works", async () => {
   const node = await Node.create();
@@ -163,7 +218,11 @@ test("`nft flush ruleset` under running pods: a new ADD is masqueraded, CHECK sa
   await node.succeed("DEL", before.call);
   await node.succeed("DEL", after.call);
   expect(node.leases()).toEqual({});
-  expect((await node.ruleset()).flatMap((entry) => Object.values(entry)).filter((object) => JSON.stringify(object).includes("container-"))).toEqual([]);
+  expect(
+    (await node.ruleset())
+      .flatMap((entry) => Object.values(entry))
+      .filter((object) => JSON.stringify(object).includes("container-")),
+  ).toEqual([]);
 });
 
 describe("races", () => {
@@ -174,8 +233,17 @@ describe("races", () => {
       const answers = await Promise.all(Array.from({ length: 4 }, async () => node.podwire("ADD", call)));
       const winners = answers.filter(({ exitCode }) => exitCode === 0);
       expect(winners).toHaveLength(1);
-      for (const { error } of answers.filter(({ exitCode }) => exitCode !== 0)) expect(error!.msg).toMatch(/DEL comes (first|before)|already exists/);
-      expect((await node.podwire("CHECK", { ...call, config: { ...(call.config as object), prevResult: winners[0]!.result } })).stdout).toBe("");
+      for (const { error } of answers.filter(({ exitCode }) => exitCode !== 0)) {
+        expect(error!.msg).toMatch(/DEL comes (first|before)|already exists/);
+      }
+      expect(
+        (
+          await node.podwire("CHECK", {
+            ...call,
+            config: { ...(call.config as object), prevResult: winners[0]!.result },
+          })
+        ).stdout,
+      ).toBe("");
       await node.succeed("DEL", call);
       expect(node.leases()).toEqual({});
     }
@@ -186,7 +254,9 @@ describe("races", () => {
     const calls = await Promise.all(Array.from({ length: 8 }, async () => callFor(node, network(node))));
     const results = await Promise.all(calls.map(async (call) => node.succeed("ADD", call)));
     for (const [at, call] of calls.entries()) {
-      expect((await node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: results[at]!.result } })).stdout).toBe("");
+      expect(
+        (await node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: results[at]!.result } })).stdout,
+      ).toBe("");
     }
     expect((await node.links()).filter(({ linkinfo }) => linkinfo?.info_kind === "bridge")).toHaveLength(1);
   });

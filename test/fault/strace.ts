@@ -17,13 +17,27 @@ export type Fault = { kill: SystemCall } | { fail: SystemCall; errno: string };
 
 /** Memory, time and signals of the process itself: nothing comes of them. */
 const untraced = [
-  "brk", "mmap", "mremap", "munmap", "mprotect", "madvise", "futex", "clock_gettime", "rt_sigaction", "rt_sigprocmask",
+  "brk",
+  "mmap",
+  "mremap",
+  "munmap",
+  "mprotect",
+  "madvise",
+  "futex",
+  "clock_gettime",
+  "rt_sigaction",
+  "rt_sigprocmask",
 ];
 const traces = temporaryFolder("strace");
 let count = 0;
 
 /** Executes podwire under strace, with a fault where one is given; the lines strace printed. Interface as `Node.podwire`. */
-export async function trace(node: Node, verb: Verb, call: Call, fault?: Fault): Promise<Answer & { lines: string[]; killed: boolean }> {
+export async function trace(
+  node: Node,
+  verb: Verb,
+  call: Call,
+  fault?: Fault,
+): Promise<Answer & { lines: string[]; killed: boolean }> {
   count += 1;
   const file = join(traces, `${process.pid}-${count}`);
   const folder = podwireFolder();
@@ -31,16 +45,27 @@ export async function trace(node: Node, verb: Verb, call: Call, fault?: Fault): 
   const options = ["-qq", "-s", "80", "-o", file, ...which];
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   // strace ends by the signal that ended podwire; the shell makes an exit code of it
-  const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], { env: environment(folder, verb, call), input });
+  const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], {
+    env: environment(folder, verb, call),
+    input,
+  });
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");
   rmSync(file);
   const killed = lines.at(-1)!.includes("killed by SIGKILL");
   const parsed = outcome.stdout === "" || killed ? undefined : (JSON.parse(outcome.stdout) as object);
-  return { ...outcome, durationMs: 0, lines, killed, ...(outcome.exitCode === 0 ? { result: parsed as never } : { error: parsed as never }) };
+  return {
+    ...outcome,
+    durationMs: 0,
+    lines,
+    killed,
+    ...(outcome.exitCode === 0 ? { result: parsed as never } : { error: parsed as never }),
+  };
 }
 
 const injection = (fault: Fault): string =>
-  "kill" in fault ? `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}` : `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
+  "kill" in fault
+    ? `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}`
+    : `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
 
 /** The calls podwire itself makes, in order: those after it began to read its configuration. */
 export function systemCalls(lines: string[]): SystemCall[] {
@@ -59,12 +84,48 @@ export function systemCalls(lines: string[]): SystemCall[] {
 
 /** Calls that only look, wait, or make and close what is the process's own. Whatever is not here counts as a change. */
 const looks = new Set([
-  "read", "pread64", "readlink", "readlinkat", "lseek", "close", "dup", "dup2", "dup3", "fcntl", "ioctl", "pipe2",
-  "access", "faccessat", "faccessat2", "stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs",
-  "getdents64", "getpid", "gettid", "getuid", "getcwd", "getrandom", "prlimit64",
-  "poll", "ppoll", "nanosleep", "clock_nanosleep",
-  "socket", "bind", "getsockopt", "getsockname", "recvfrom", "recvmsg",
-  "pidfd_open", "wait4", "waitid",
+  "read",
+  "pread64",
+  "readlink",
+  "readlinkat",
+  "lseek",
+  "close",
+  "dup",
+  "dup2",
+  "dup3",
+  "fcntl",
+  "ioctl",
+  "pipe2",
+  "access",
+  "faccessat",
+  "faccessat2",
+  "stat",
+  "lstat",
+  "fstat",
+  "newfstatat",
+  "statx",
+  "statfs",
+  "fstatfs",
+  "getdents64",
+  "getpid",
+  "gettid",
+  "getuid",
+  "getcwd",
+  "getrandom",
+  "prlimit64",
+  "poll",
+  "ppoll",
+  "nanosleep",
+  "clock_nanosleep",
+  "socket",
+  "bind",
+  "getsockopt",
+  "getsockname",
+  "recvfrom",
+  "recvmsg",
+  "pidfd_open",
+  "wait4",
+  "waitid",
 ]);
 
 /** Calls that change something outside of the process; the last ones, which print the answer and end it, too. */
@@ -72,9 +133,31 @@ export const changes = ({ name, text }: SystemCall): boolean =>
   /^open(at)?$/.test(name) ? /O_CREAT|O_TRUNC/.test(text) : !looks.has(name);
 
 const fileCalls = new Set([
-  "open", "openat", "ftruncate", "fsync", "fchmod", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat",
-  "rmdir", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "utimensat", "flock", "statx", "statfs", "readlinkat",
-  "getdents64", "access", "faccessat",
+  "open",
+  "openat",
+  "ftruncate",
+  "fsync",
+  "fchmod",
+  "link",
+  "linkat",
+  "symlink",
+  "symlinkat",
+  "unlink",
+  "unlinkat",
+  "rmdir",
+  "rename",
+  "renameat",
+  "renameat2",
+  "mkdir",
+  "mkdirat",
+  "utimensat",
+  "flock",
+  "statx",
+  "statfs",
+  "readlinkat",
+  "getdents64",
+  "access",
+  "faccessat",
 ]);
 /** Calls on files, that a disk or a permission can make fail. */
 export const onFiles = ({ name, text }: SystemCall): boolean =>

@@ -10,17 +10,26 @@ const SCENE = { HOSTS_PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /** Runs podwire where `scene`, shell text, has set it up; "$PODWIRE" is what runs it, with the CNI variables and nothing else. */
 async function inScene(node: Node, verb: Verb, call: Attached["call"], scene: string): Promise<Outcome> {
-  const variables = Object.entries(environment(podwireFolder(), verb, call)).filter(([name]) => name.startsWith("CNI_"));
+  const variables = Object.entries(environment(podwireFolder(), verb, call)).filter(([name]) =>
+    name.startsWith("CNI_"),
+  );
   const env = { ...SCENE, PATH: SCENE.HOSTS_PATH, SCENE_FILE: "" };
   const file = join(temporaryFolder("scene"), "podwire");
-  writeFileSync(file, `#!/bin/sh\nexec /usr/bin/env -i ${variables.map(([name, value]) => `${name}='${value}'`).join(" ")} "$@" ${podwireFolder()}/${call.plugin}\n`);
+  writeFileSync(
+    file,
+    `#!/bin/sh\nexec /usr/bin/env -i ${variables.map(([name, value]) => `${name}='${value}'`).join(" ")} "$@" ${podwireFolder()}/${call.plugin}\n`,
+  );
   chmodSync(file, 0o755);
   const config = join(temporaryFolder("scene"), "config.json");
   writeFileSync(config, JSON.stringify(call.config));
-  return node.run("sh", ["-c", scene], { env: { ...env, PODWIRE: file, CONFIG: config, DATA: node.dataDir }, timeoutMs: 20_000 });
+  return node.run("sh", ["-c", scene], {
+    env: { ...env, PODWIRE: file, CONFIG: config, DATA: node.dataDir },
+    timeoutMs: 20_000,
+  });
 }
 
-const network = (node: Node) => bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node) });
+const network = (node: Node) =>
+  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node) });
 
 /** A folder with files that would run code or change settings if the executable read them, as some runtimes do. */
 function hostileFolder(): string {
@@ -45,9 +54,15 @@ function hostileFolder(): string {
 const hostileVariables = (): string => {
   const folder = hostileFolder();
   return [
-    "LD_PRELOAD=/nowhere.so", `LD_LIBRARY_PATH=${folder}`, "LD_BIND_NOW=1", "MALLOC_PERTURB_=170",
-    "GLIBC_TUNABLES=glibc.malloc.check=3", "NODE_OPTIONS=--require=/nowhere.js", `NODE_PATH=${folder}`,
-    `BUN_OPTIONS=--preload=${folder}/evil.ts`, `BUN_CONFIG_FILE=${folder}/bunfig.toml`,
+    "LD_PRELOAD=/nowhere.so",
+    `LD_LIBRARY_PATH=${folder}`,
+    "LD_BIND_NOW=1",
+    "MALLOC_PERTURB_=170",
+    "GLIBC_TUNABLES=glibc.malloc.check=3",
+    "NODE_OPTIONS=--require=/nowhere.js",
+    `NODE_PATH=${folder}`,
+    `BUN_OPTIONS=--preload=${folder}/evil.ts`,
+    `BUN_CONFIG_FILE=${folder}/bunfig.toml`,
   ].join(" ");
 };
 
@@ -56,10 +71,23 @@ const scenes: [string, () => string][] = [
   ["an environment of CNI_* alone: no PATH, no HOME", () => '"$PODWIRE" < "$CONFIG"'],
   ["an empty PATH", () => '"$PODWIRE" PATH= < "$CONFIG"'],
   ["variables that ask for other code", () => `"$PODWIRE" ${hostileVariables()} < "$CONFIG"`],
-  ["a current directory that is deleted", () => 'mkdir "$DATA/gone" && cd "$DATA/gone" && rmdir "$DATA/gone" && "$PODWIRE" < "$CONFIG"'],
-  ["a current directory nobody may read", () => '{ mkdir -m 000 "$DATA.closed" || true; } 2>/dev/null; cd "$DATA.closed" && "$PODWIRE" < "$CONFIG"'],
-  ["a current directory with hostile files", () => `cd ${hostileFolder()} && "$PODWIRE" < "$CONFIG" && ! test -e was-run`],
-  ["a read-only root", () => 'unshare --mount --propagation private sh -c \'mount -o remount,bind,ro / 2>/dev/null || { mount --bind / /mnt && mount -o remount,bind,ro /mnt; }; "$PODWIRE" < "$CONFIG"\''],
+  [
+    "a current directory that is deleted",
+    () => 'mkdir "$DATA/gone" && cd "$DATA/gone" && rmdir "$DATA/gone" && "$PODWIRE" < "$CONFIG"',
+  ],
+  [
+    "a current directory nobody may read",
+    () => '{ mkdir -m 000 "$DATA.closed" || true; } 2>/dev/null; cd "$DATA.closed" && "$PODWIRE" < "$CONFIG"',
+  ],
+  [
+    "a current directory with hostile files",
+    () => `cd ${hostileFolder()} && "$PODWIRE" < "$CONFIG" && ! test -e was-run`,
+  ],
+  [
+    "a read-only root",
+    () =>
+      'unshare --mount --propagation private sh -c \'mount -o remount,bind,ro / 2>/dev/null || { mount --bind / /mnt && mount -o remount,bind,ro /mnt; }; "$PODWIRE" < "$CONFIG"\'',
+  ],
   ["umask 077", () => 'umask 077; "$PODWIRE" < "$CONFIG"'],
   ["a terminal of 64 columns", () => '"$PODWIRE" COLUMNS=64 LINES=10 TERM=vt100 < "$CONFIG"'],
   ["16 file descriptors", () => '"$PODWIRE" /usr/bin/prlimit --nofile=16 -- < "$CONFIG"'],
@@ -77,12 +105,19 @@ describe("works as ever with", () => {
     const call = await callFor(node, network(node));
     const before = await node.snapshot();
     const { exitCode, stdout, stderr } = await inScene(node, "ADD", call, scene());
-    expect({ exitCode, stderr, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("10.9.0.2/24") as unknown });
+    expect({ exitCode, stderr, stdout }).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining("10.9.0.2/24") as unknown,
+    });
     const result = JSON.parse(stdout) as object;
     expect((await node.podwire("CHECK", { ...call, config: { ...call.config, prevResult: result } })).stdout).toBe("");
     expect((await inScene(node, "DEL", call, scene())).exitCode).toBe(0);
     const after = await node.snapshot();
-    expect({ leases: after.leases, routes: after.routes.length - before.routes.length, veths: after.links.filter(({ kind }) => kind === "veth") }).toMatchObject({ leases: {}, veths: [] });
+    expect({
+      leases: after.leases,
+      routes: after.routes.length - before.routes.length,
+      veths: after.links.filter(({ kind }) => kind === "veth"),
+    }).toMatchObject({ leases: {}, veths: [] });
   });
 });
 
@@ -118,17 +153,34 @@ describe("says so with", () => {
     const node = await Node.create();
     const call = await callFor(node, network(node));
     const before = await node.snapshot();
-    const { stdout, exitCode } = await inScene(node, "ADD", call, 'exec unshare --user --map-root-user "$PODWIRE" < "$CONFIG"');
+    const { stdout, exitCode } = await inScene(
+      node,
+      "ADD",
+      call,
+      'exec unshare --user --map-root-user "$PODWIRE" < "$CONFIG"',
+    );
     expect(exitCode).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({ code: expect.any(Number) as unknown, msg: expect.stringMatching(/not permitted|CAP_NET_ADMIN/) as unknown });
+    expect(JSON.parse(stdout)).toMatchObject({
+      code: expect.any(Number) as unknown,
+      msg: expect.stringMatching(/not permitted|CAP_NET_ADMIN/) as unknown,
+    });
     expect(await node.snapshot()).toEqual(before);
   });
 });
 
 test("a full pipe as standard output is waited for, and nothing of the result is lost", async () => {
   const node = await Node.create();
-  const routes = Array.from({ length: 2_000 }, (_, at) => ({ dst: `172.16.${at >> 8}.${at & 255}/32`, gw: "10.9.0.1" }));
-  const call = await callFor(node, bridge(node, { isGateway: true, ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24", routes } }));
+  const routes = Array.from({ length: 2_000 }, (_, at) => ({
+    dst: `172.16.${at >> 8}.${at & 255}/32`,
+    gw: "10.9.0.1",
+  }));
+  const call = await callFor(
+    node,
+    bridge(node, {
+      isGateway: true,
+      ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24", routes },
+    }),
+  );
   const slowly = programs({ slowly: "/bin/sleep 1; exec /bin/cat" });
   const { stdout, exitCode } = await inScene(node, "ADD", call, `"$PODWIRE" < "$CONFIG" | ${slowly}/slowly`);
   expect(exitCode).toBe(0);

@@ -26,7 +26,9 @@ test(`${inputs} inputs: no report of AddressSanitizer, an answer to each`, { tim
   expect(said).toMatch(/^0 findings$/m);
   expect(status).toBe(0);
   const verbs = /^verbs: .*$/m.exec(said)?.[0];
-  for (const verb of ["ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION"]) expect(verbs).toMatch(new RegExp(`${verb} \\d{2}`));
+  for (const verb of ["ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION"]) {
+    expect(verbs).toMatch(new RegExp(`${verb} \\d{2}`));
+  }
 });
 
 test("the simulated machine leads a recorded call where it led: test/fuzz/record.ts is up to date", () => {

@@ -39,7 +39,9 @@ function make({ name, argv, environment, stdin }: Call): string {
   recorder.begin(stdin);
   const code = main(argv, environment);
   const { lines, stdout, stderr } = recorder.end();
-  console.log(`${name}: ${code}, ${lines.length} calls ${(code === 0 ? "" : stdout || stderr).replaceAll(/\s+/g, " ")}`);
+  console.log(
+    `${name}: ${code}, ${lines.length} calls ${(code === 0 ? "" : stdout || stderr).replaceAll(/\s+/g, " ")}`,
+  );
   const each = (word: string, values: readonly string[]) => values.map((value) => `${word} ${escape(value)}`);
   const given = [...each("argv", argv), ...each("env", environment), ...each("stdin", [stdin])];
   const calls = `calls ${listOf(lines.map(numberOf))}`;

@@ -23,7 +23,7 @@ const EXECUTABLE = "/proc/self/exe";
 const instead: Record<string, string> = {
   "/proc/stat": "cpu  100 0 100 1000 0 0 0 0 0 0\nbtime 1700000000\nprocesses 1000\n",
   "/proc/sys/kernel/random/boot_id": "3c8e4f0a-1d5b-4f57-9a53-0d4b5a1c2e6f\n",
-  [EXECUTABLE]: '#!/bin/sh\necho \'{"supportedVersions":[]}\'\n',
+  [EXECUTABLE]: "#!/bin/sh\necho '{\"supportedVersions\":[]}'\n",
 };
 
 const text = new TextEncoder();
@@ -61,7 +61,12 @@ export class Recorder {
 
   constructor() {
     const observe = (name: string, args: never[]): unknown => this.#observe(name, args);
-    this.host = new Proxy(real, { get: (_host, name: string) => (...args: never[]) => observe(name, args) });
+    this.host = new Proxy(real, {
+      get:
+        (_host, name: string) =>
+        (...args: never[]) =>
+          observe(name, args),
+    });
   }
 
   /** Begins a call of podwire; the lines of the last one are forgotten. */
@@ -90,8 +95,11 @@ export class Recorder {
   #ask(name: string, args: never[]): unknown {
     const [path, ...rest] = args as unknown as [string, Uint8Array];
     const own = instead[path];
-    const ask = (...given: unknown[]): unknown => (real as unknown as Record<string, (...given: unknown[]) => unknown>)[name]!(...given);
-    if (name === "readlink" && path === EXECUTABLE) return new TextEncoder().encodeInto("/opt/cni/bin/podwire", rest[0]!).written;
+    const ask = (...given: unknown[]): unknown =>
+      (real as unknown as Record<string, (...given: unknown[]) => unknown>)[name]!(...given);
+    if (name === "readlink" && path === EXECUTABLE) {
+      return new TextEncoder().encodeInto("/opt/cni/bin/podwire", rest[0]!).written;
+    }
     if (name !== "open" || own === undefined) return ask(...args);
     const file = `/run/instead-${hash(text.encode(path))}`;
     writeFileSync(file, own);
@@ -177,7 +185,12 @@ export class Recorder {
   #note(name: string, [key, args, result]: [string, readonly unknown[], unknown]): void {
     const line = [escapeBytes(text.encode(key))];
     if (name === "run" && typeof result === "object") {
-      const { status, timedOut, stdout, stderr } = result as { status: number; timedOut: boolean; stdout: Uint8Array; stderr: Uint8Array };
+      const { status, timedOut, stdout, stderr } = result as {
+        status: number;
+        timedOut: boolean;
+        stdout: Uint8Array;
+        stderr: Uint8Array;
+      };
       line.push(String(status), timedOut ? "1" : "0", escapeBytes(stdout), escapeBytes(stderr));
       this.#lines.push(line);
       return;

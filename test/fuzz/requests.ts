@@ -14,7 +14,7 @@ export function hash(bytes: Iterable<number>): string {
 function messagesIn(bytes: Uint8Array): DataView[] {
   const messages: DataView[] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0; at + NETLINK_HEADER <= bytes.length; ) {
+  for (let at = 0; at + NETLINK_HEADER <= bytes.length;) {
     const length = Math.max(view.getUint32(at, true), NETLINK_HEADER);
     messages.push(new DataView(bytes.buffer, bytes.byteOffset + at, Math.min(length, bytes.length - at)));
     at += (length + 3) & ~3;

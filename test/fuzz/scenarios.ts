@@ -27,11 +27,23 @@ export function prepare(): void {
     routes: [{ dst: "0.0.0.0/0" }],
     dns: { nameservers: ["10.9.0.1"] },
   });
-  writeFileSync(`${PLUGINS}/other`, `#!/bin/sh\ncat >/dev/null\n[ "$CNI_COMMAND" = ADD ] && echo '${answer}'\nexit 0\n`);
-  writeFileSync(`${PLUGINS}/broken`, `#!/bin/sh\ncat >/dev/null\necho '{"cniVersion":"1.0.0","code":11,"msg":"not now"}'\nexit 1\n`);
+  writeFileSync(
+    `${PLUGINS}/other`,
+    `#!/bin/sh\ncat >/dev/null\n[ "$CNI_COMMAND" = ADD ] && echo '${answer}'\nexit 0\n`,
+  );
+  writeFileSync(
+    `${PLUGINS}/broken`,
+    `#!/bin/sh\ncat >/dev/null\necho '{"cniVersion":"1.0.0","code":11,"msg":"not now"}'\nexit 1\n`,
+  );
   for (const name of ["other", "broken"]) chmodSync(`${PLUGINS}/${name}`, 0o755);
   const servers = ["nameserver 10.9.0.1", "nameserver fd00:9::1"];
-  const lines = ["# a comment", "domain example.org", "search example.org other.example", ...servers, "options ndots:5"];
+  const lines = [
+    "# a comment",
+    "domain example.org",
+    "search example.org other.example",
+    ...servers,
+    "options ndots:5",
+  ];
   writeFileSync(resolvConf, lines.map((line) => `${line}\n`).join(""));
   ip("link add uplink type veth peer name far");
   ip("link set uplink up");
@@ -63,7 +75,9 @@ function call(make: Make, what: string, verb: string, { type, ...config }: Json,
   const { netns, containerId, ifname = "eth0", args } = to;
   const plugin = String(type ?? "host-local");
   const environment = [
-    `PATH=${FOLDERS}`, `CNI_COMMAND=${verb}`, `CNI_PATH=${PLUGINS}`,
+    `PATH=${FOLDERS}`,
+    `CNI_COMMAND=${verb}`,
+    `CNI_PATH=${PLUGINS}`,
     ...(containerId ? [`CNI_CONTAINERID=${containerId}`, `CNI_NETNS=${netns}`, `CNI_IFNAME=${ifname}`] : []),
     ...(args ? [`CNI_ARGS=${args}`] : []),
   ];
@@ -77,7 +91,12 @@ const defaults = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 const ranges = (n: number) => [[{ subnet: `10.${n}.0.0/24` }], [{ subnet: `fd00:${n}::/64` }]];
 /** The built-in IPAM with one address of each family. */
 const leased = (n: number): Json => ({ type: "host-local", ranges: ranges(n) });
-const network = (name: string, type: string, more: Json): Json & { type: string } => ({ cniVersion: "1.1.0", name, type, ...more });
+const network = (name: string, type: string, more: Json): Json & { type: string } => ({
+  cniVersion: "1.1.0",
+  name,
+  type,
+  ...more,
+});
 
 /** ADD, CHECK and DEL of an interface, and DEL again. */
 function cycle(make: Make, what: string, config: Json, to: Partial<Pod> = {}): void {
@@ -103,7 +122,9 @@ function chain(make: Make, file: string, capabilities: Json): void {
   const runtimeConfig = (plugin: Json): Json => (plugin.capabilities ? { runtimeConfig: capabilities } : {});
   const configOf = (plugin: Json): Json => ({ ...plugin, cniVersion, name, ...runtimeConfig(plugin) });
   let prevResult: Json | undefined;
-  for (const plugin of plugins) prevResult = call(make, file, "ADD", { ...configOf(plugin), ...(prevResult && { prevResult }) }, one);
+  for (const plugin of plugins) {
+    prevResult = call(make, file, "ADD", { ...configOf(plugin), ...(prevResult && { prevResult }) }, one);
+  }
   for (const plugin of plugins) call(make, file, "CHECK", { ...configOf(plugin), prevResult }, one);
   for (const plugin of plugins.toReversed()) call(make, file, "DEL", { ...configOf(plugin), prevResult }, one);
   clear(plugins[0]!.bridge);
@@ -124,7 +145,14 @@ export function interfaces(make: Make): void {
   interfaceOf("v4", "bridge", { bridge: "br4", ipam: { type: "host-local", subnet: "10.9.0.0/24" } });
   const gateway = { isDefaultGateway: true, ipMasq: true };
   const log = { level: "debug", file: "/run/podwire.log" };
-  const dual = { bridge: "br-dual", ...gateway, hairpinMode: true, mtu: 1400, log, ipam: { ...leased(10), resolvConf } };
+  const dual = {
+    bridge: "br-dual",
+    ...gateway,
+    hairpinMode: true,
+    mtu: 1400,
+    log,
+    ipam: { ...leased(10), resolvConf },
+  };
   interfaceOf("dual stack", "bridge", dual);
   const isolated = { isGateway: true, promiscMode: true, portIsolation: true, macspoofchk: true };
   const args = `MAC=${mac};IgnoreUnknown=1;K8S_POD_NAME=x`;
@@ -134,24 +162,40 @@ export function interfaces(make: Make): void {
   const mapped = { capabilities: { portMappings: true }, runtimeConfig: { portMappings, mac } };
   interfaceOf("mapped", "bridge", { bridge: "br-map", ...gateway, ...mapped, ipam: leased(13) });
   const asked = { args: { cni: { ips: ["10.9.0.5"] } } };
-  interfaceOf("delegated", "bridge", { bridge: "br-del", isGateway: true, enabledad: true, ipam: { type: "other" }, ...asked });
+  interfaceOf("delegated", "bridge", {
+    bridge: "br-del",
+    isGateway: true,
+    enabledad: true,
+    ipam: { type: "other" },
+    ...asked,
+  });
   interfaceOf("v4", "ptp", { ipam: { type: "host-local", subnet: "10.15.0.0/24", routes: defaults.slice(0, 1) } });
   const routes = [...defaults, { dst: "10.99.0.0/16", gw: "10.16.0.1", mtu: 1300, priority: 5 }];
   const dns = { nameservers: ["10.9.0.1"], search: ["a.example"] };
   interfaceOf("dual stack", "ptp", { ipMasq: true, mtu: 1400, dns, ipam: { ...leased(16), routes } });
-  interfaceOf("link-local", "ptp", { gatewayMode: "link-local", ipMasq: true, ipam: { ...leased(17), routes: defaults } });
+  interfaceOf("link-local", "ptp", {
+    gatewayMode: "link-local",
+    ipMasq: true,
+    ipam: { ...leased(17), routes: defaults },
+  });
   const alone = (name: string, ipam: Json, more: Json = {}): Json => ({ cniVersion: "1.0.0", name, ipam, ...more });
   cycle(make, "addresses", alone("addresses", { ...leased(18), routes: defaults, resolvConf }));
   const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.9.0.2/24" }] };
   cycle(make, "after another", alone("after", leased(19), { prevResult }));
-  cycle(make, "asked for", alone("asked", leased(20), { runtimeConfig: { ips: ["10.20.0.77/24"] } }), { args: "IgnoreUnknown=true" });
+  cycle(make, "asked for", alone("asked", leased(20), { runtimeConfig: { ips: ["10.20.0.77/24"] } }), {
+    args: "IgnoreUnknown=true",
+  });
   for (const file of ["kindnet-dual-stack.conflist", "bridge-portmap.conflist"]) chain(make, file, { portMappings });
 }
 
 /** What needs iptables, whose chains stay. */
 export function iptables(make: Make): void {
   const masquerade = { ipMasq: true, ipMasqBackend: "iptables" };
-  cycle(make, "iptables", network("iptables", "bridge", { bridge: "br-ipt", isGateway: true, ...masquerade, ipam: leased(14) }));
+  cycle(
+    make,
+    "iptables",
+    network("iptables", "bridge", { bridge: "br-ipt", isGateway: true, ...masquerade, ipam: leased(14) }),
+  );
   const runtimeConfig = { portMappings: portMappings.slice(0, 2) };
   const portmap = network("mapped2", "portmap", { backend: "iptables", snat: true, markMasqBit: 13, runtimeConfig });
   const prevResult = {
@@ -172,7 +216,10 @@ export function more(make: Make): void {
   ip(`netns delete ${three.netns.slice("/run/netns/".length)}`);
   call(make, "without a namespace", "ADD", dual, three);
   call(make, "of another", "CHECK", { ...dual, prevResult }, two);
-  const small = network("small", "bridge", { bridge: "br-small", ipam: { type: "host-local", subnet: "10.21.0.0/30" } });
+  const small = network("small", "bridge", {
+    bridge: "br-small",
+    ipam: { type: "host-local", subnet: "10.21.0.0/30" },
+  });
   call(make, "in a small network", "ADD", small, pod());
   call(make, "in a full network", "ADD", small, pod());
   call(make, "refused by its IPAM", "ADD", network("broken", "bridge", { ipam: { type: "broken" } }), pod());
@@ -202,7 +249,9 @@ function person(make: Make, ...args: string[]): void {
 /** What people ask for. */
 export function people(make: Make): void {
   person(make);
-  for (const words of ["--version", "help", "nonsense", "leases --help", "leases --nonsense"]) person(make, ...words.split(" "));
+  for (const words of ["--version", "help", "nonsense", "leases --help", "leases --nonsense"]) {
+    person(make, ...words.split(" "));
+  }
   for (const words of ["/run/bin --dry-run", "/run/bin"]) person(make, "install", "--bin-dir", ...words.split(" "));
   person(make, "install", "--names", "bridge,x");
   make({ name: "bare plugin", argv: ["/opt/cni/bin/ptp"], environment: [], stdin: "" });

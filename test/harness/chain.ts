@@ -32,7 +32,12 @@ type Run = (verb: Verb, call: Call) => Promise<Answer>;
  * Executes one verb for every plugin of a list, as libcni does: ADD and CHECK in order, each with the result so far, DEL
  * backwards with the final result from 0.4.0 on. Ends at the first failure. Returns the last plugin's answer.
  */
-export async function runList(run: Run, verb: "ADD" | "CHECK" | "DEL", list: NetworkList, to: Attachment & { result?: CniResult }): Promise<Answer> {
+export async function runList(
+  run: Run,
+  verb: "ADD" | "CHECK" | "DEL",
+  list: NetworkList,
+  to: Attachment & { result?: CniResult },
+): Promise<Answer> {
   const { cniVersion, name } = list;
   const { capabilities: given = {}, result, ...container } = to;
   let prevResult = verb === "ADD" || (verb === "DEL" && /^0\.[123]\./.test(cniVersion)) ? undefined : result;

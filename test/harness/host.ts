@@ -10,7 +10,12 @@ type Call = (...args: Argument[]) => number;
 
 const library = koffi.load("libc.so.6");
 const types: Record<string, string> = {
-  int: "int", uint: "unsigned int", long: "long", bytes: "void *", text: "const char *", texts: "const char **",
+  int: "int",
+  uint: "unsigned int",
+  long: "long",
+  bytes: "void *",
+  text: "const char *",
+  texts: "const char **",
 };
 
 /**

@@ -52,7 +52,8 @@ export interface Answer extends Outcome {
 /** Executes a plugin in the node's namespace as a runtime would: exactly the variables given, the configuration on stdin. */
 export async function invoke(node: Namespace, folder: string, verb: Verb | "", call: Call): Promise<Answer> {
   const started = process.hrtime.bigint();
-  const input = typeof call.config === "string" ? call.config : call.config === undefined ? "" : JSON.stringify(call.config);
+  const input =
+    typeof call.config === "string" ? call.config : call.config === undefined ? "" : JSON.stringify(call.config);
   const outcome = await node.run(join(folder, call.plugin), [], {
     env: environment(folder, verb, call),
     input,
@@ -61,7 +62,9 @@ export async function invoke(node: Namespace, folder: string, verb: Verb | "", c
   const answer: Answer = { ...outcome, durationMs: Number(process.hrtime.bigint() - started) / 1e6 };
   const parsed = parse(outcome.stdout);
   if (parsed === undefined) return answer;
-  return outcome.exitCode === 0 ? { ...answer, result: parsed as CniResult } : { ...answer, error: parsed as CniErrorText };
+  return outcome.exitCode === 0
+    ? { ...answer, result: parsed as CniResult }
+    : { ...answer, error: parsed as CniErrorText };
 }
 
 /** The variables of one call. */

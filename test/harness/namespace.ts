@@ -28,7 +28,12 @@ export interface IpLink {
   master?: string;
   link_index?: number;
   link_netnsid?: number;
-  linkinfo?: { info_kind: string; info_data?: Record<string, unknown>; info_slave_kind?: string; info_slave_data?: Record<string, unknown> };
+  linkinfo?: {
+    info_kind: string;
+    info_data?: Record<string, unknown>;
+    info_slave_kind?: string;
+    info_slave_data?: Record<string, unknown>;
+  };
   addr_info: IpAddress[];
   [key: string]: unknown;
 }
@@ -91,14 +96,18 @@ export class Namespace {
 
   /** Runs a program in the namespace; a non-zero exit is an outcome, not an exception. */
   async run(command: string, args: string[] = [], options: RunOptions = {}): Promise<Outcome> {
-    const { exitCode, stdout, stderr, failed, message } = await execa("nsenter", [`--net=${this.path}`, "--", command, ...args], {
-      reject: false,
-      stripFinalNewline: false,
-      ...(options.env === undefined ? {} : { env: options.env, extendEnv: false }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      input: options.input ?? "",
-      timeout: options.timeoutMs ?? 30_000,
-    });
+    const { exitCode, stdout, stderr, failed, message } = await execa(
+      "nsenter",
+      [`--net=${this.path}`, "--", command, ...args],
+      {
+        reject: false,
+        stripFinalNewline: false,
+        ...(options.env === undefined ? {} : { env: options.env, extendEnv: false }),
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        input: options.input ?? "",
+        timeout: options.timeoutMs ?? 30_000,
+      },
+    );
     if (exitCode === undefined && failed) throw new Error(message);
     return { exitCode: exitCode ?? -1, stdout, stderr };
   }
@@ -106,7 +115,9 @@ export class Namespace {
   /** Runs a program that must succeed, and returns what it printed. */
   async must(command: string, ...args: string[]): Promise<string> {
     const { exitCode, stdout, stderr } = await this.run(command, args);
-    if (exitCode !== 0) throw new Error(`${[command, ...args].join(" ")} in ${this.name}: exit ${exitCode}: ${stderr || stdout}`);
+    if (exitCode !== 0) {
+      throw new Error(`${[command, ...args].join(" ")} in ${this.name}: exit ${exitCode}: ${stderr || stdout}`);
+    }
     return stdout;
   }
 
@@ -134,7 +145,9 @@ export class Namespace {
   async addresses(name: string, { linkLocal = false } = {}): Promise<string[]> {
     const link = await this.link(name);
     if (link === undefined) throw new Error(`no link ${name} in ${this.name}`);
-    return link.addr_info.filter(({ local }) => linkLocal || !local.startsWith("fe80:")).map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+    return link.addr_info
+      .filter(({ local }) => linkLocal || !local.startsWith("fe80:"))
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
   }
 
   /** Routes of a family in a table (main when not said). */
@@ -144,7 +157,8 @@ export class Namespace {
 
   /** Links with addresses, main routes of both families and forwarding switches, read by one program. */
   async overview(): Promise<{ links: IpLink[]; routes: IpRoute[]; forwarding: string }> {
-    const script = "ip -j -d address; echo; ip -j -4 route; echo; ip -j -6 route; echo; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding";
+    const script =
+      "ip -j -d address; echo; ip -j -4 route; echo; ip -j -6 route; echo; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding";
     const text = await this.must("sh", "-c", script);
     const [links, routes4, routes6, forward4, forward6] = text.split("\n").filter((line) => line.trim() !== "");
     const parse = (line: string | undefined): unknown => JSON.parse(line ?? "[]");
@@ -157,7 +171,9 @@ export class Namespace {
 
   /** The ruleset as `nft -j list ruleset` gives it, without its header. */
   async ruleset(): Promise<Record<string, Record<string, unknown>>[]> {
-    const { nftables } = JSON.parse(await this.must("nft", "-j", "list", "ruleset")) as { nftables: Record<string, Record<string, unknown>>[] };
+    const { nftables } = JSON.parse(await this.must("nft", "-j", "list", "ruleset")) as {
+      nftables: Record<string, Record<string, unknown>>[];
+    };
     return nftables.filter((entry) => !("metainfo" in entry));
   }
 
@@ -177,7 +193,9 @@ export class Namespace {
 
   /** True when one echo request is answered within the time; the first to arrive is enough. */
   async ping(address: string, { timeoutS = 2, args = [] as string[] } = {}): Promise<boolean> {
-    return (await this.run("ping", ["-n", "-c", "1", "-i", "0.2", "-w", `${timeoutS}`, ...args, address])).exitCode === 0;
+    return (
+      (await this.run("ping", ["-n", "-c", "1", "-i", "0.2", "-w", `${timeoutS}`, ...args, address])).exitCode === 0
+    );
   }
 
   /** Starts a server that answers every client with what it saw of it; stopped with the namespace. */

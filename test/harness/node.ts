@@ -45,7 +45,9 @@ export class Node extends Namespace {
   /** Executes podwire and throws unless it exits with 0. */
   async succeed(verb: Verb, call: Call): Promise<Answer> {
     const answer = await this.podwire(verb, call);
-    if (answer.exitCode !== 0) throw new Error(`${call.plugin} ${verb}: exit ${answer.exitCode}: ${answer.stdout} ${answer.stderr}`);
+    if (answer.exitCode !== 0) {
+      throw new Error(`${call.plugin} ${verb}: exit ${answer.exitCode}: ${answer.stdout} ${answer.stderr}`);
+    }
     return answer;
   }
 
@@ -53,7 +55,13 @@ export class Node extends Namespace {
    * A machine outside: a namespace joined to the node by a veth pair (`uplink` here, `eth0` there). It knows the node's
    * uplink network only, so an answer to a pod's own address never finds its way back: what arrives was masqueraded.
    */
-  async outside({ node4 = "192.0.2.1", outside4 = "192.0.2.2", node6 = "2001:db8::1", outside6 = "2001:db8::2", uplink = "uplink" } = {}): Promise<Outside> {
+  async outside({
+    node4 = "192.0.2.1",
+    outside4 = "192.0.2.2",
+    node6 = "2001:db8::1",
+    outside6 = "2001:db8::2",
+    uplink = "uplink",
+  } = {}): Promise<Outside> {
     const outside = await Namespace.make("out");
     this.#others.push(outside);
     await this.ip(`link add ${uplink} type veth peer name eth0 netns ${outside.name}`);

@@ -17,7 +17,11 @@ export const reference = findReference();
 function findReference(): { folder: string; newest: boolean } {
   const built = process.env.PODWIRE_REFERENCE ?? join(root, ".cache/reference/v1.9.1");
   const folder = existsSync(join(built, "bridge")) ? built : "/usr/lib/cni";
-  const { stdout } = spawnSync(join(folder, "bridge"), { env: { CNI_COMMAND: "VERSION" }, input: "{}", encoding: "utf8" });
+  const { stdout } = spawnSync(join(folder, "bridge"), {
+    env: { CNI_COMMAND: "VERSION" },
+    input: "{}",
+    encoding: "utf8",
+  });
   return { folder, newest: stdout?.includes('"1.1.0"') === true };
 }
 
@@ -40,5 +44,7 @@ export function temporaryFolder(name: string): string {
 /** Refuses to go on outside the private namespaces of test/runner/isolated: what follows changes links, routes and rules. */
 export function requireIsolation(): void {
   if (process.env.PODWIRE_ISOLATED === "1") return;
-  throw new Error("these tests change the network: run them by `make test ONLY=<file>` or through test/runner/isolated");
+  throw new Error(
+    "these tests change the network: run them by `make test ONLY=<file>` or through test/runner/isolated",
+  );
 }

@@ -12,8 +12,14 @@ export interface HostState {
 
 // One program reads it all: a test that compares after every step would else spend its time starting eight.
 const READ_STATE = [
-  "ip -j -d address show", "ip -j -4 route show table all", "ip -j -6 route show table all", "ip -j rule show", "ip -j neighbour show nud permanent",
-  "nft -j list ruleset", "cat /proc/sys/net/ipv4/ip_forward", "cat /proc/sys/net/ipv6/conf/all/forwarding",
+  "ip -j -d address show",
+  "ip -j -4 route show table all",
+  "ip -j -6 route show table all",
+  "ip -j rule show",
+  "ip -j neighbour show nud permanent",
+  "nft -j list ruleset",
+  "cat /proc/sys/net/ipv4/ip_forward",
+  "cat /proc/sys/net/ipv6/conf/all/forwarding",
 ].join(" && echo , && ");
 
 /** Reads the comparable state of a namespace. */
@@ -36,7 +42,9 @@ const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.str
 
 /** A link without its index, timers and counters. */
 function comparableLink(link: IpLink): Record<string, unknown> {
-  const addresses = link.addr_info.filter(({ local }) => !local.startsWith("fe80:")).map(({ family, local, prefixlen, scope, broadcast }) => ({ family, local, prefixlen, scope, broadcast }));
+  const addresses = link.addr_info
+    .filter(({ local }) => !local.startsWith("fe80:"))
+    .map(({ family, local, prefixlen, scope, broadcast }) => ({ family, local, prefixlen, scope, broadcast }));
   const { ifname, address, mtu, master, ifalias, promiscuity, txqlen } = link;
   const flags = withoutCarrier(link.flags);
   const { info_kind: kind, info_slave_data: port } = link.linkinfo ?? { info_kind: "" };
@@ -46,15 +54,23 @@ function comparableLink(link: IpLink): Record<string, unknown> {
 }
 
 /** Flags without those that follow a link's carrier, which a bridge's changes some time after its ports did. */
-export const withoutCarrier = (flags: string[]): string[] => flags.filter((flag) => !["linkdown", "NO-CARRIER", "LOWER_UP"].includes(flag));
+export const withoutCarrier = (flags: string[]): string[] =>
+  flags.filter((flag) => !["linkdown", "NO-CARRIER", "LOWER_UP"].includes(flag));
 
-const pick = (from: Record<string, unknown>, keys: string[]): Record<string, unknown> => Object.fromEntries(keys.map((key) => [key, from[key]]));
+const pick = (from: Record<string, unknown>, keys: string[]): Record<string, unknown> =>
+  Object.fromEntries(keys.map((key) => [key, from[key]]));
 
 /** False for routes the kernel makes of addresses by itself, some of them only when duplicate address detection is over. */
-const isChosen = (route: IpRoute): boolean => route.table !== "local" && !route.dst.startsWith("fe80:") && !route.dst.startsWith("ff00:");
+const isChosen = (route: IpRoute): boolean =>
+  route.table !== "local" && !route.dst.startsWith("fe80:") && !route.dst.startsWith("ff00:");
 
 function comparableRoute(route: IpRoute): IpRoute {
-  const { expires: _expires, used: _used, age: _age, ...rest } = route as IpRoute & { expires?: number; used?: number; age?: number };
+  const {
+    expires: _expires,
+    used: _used,
+    age: _age,
+    ...rest
+  } = route as IpRoute & { expires?: number; used?: number; age?: number };
   return { ...rest, flags: withoutCarrier(route.flags) } as IpRoute;
 }
 

@@ -73,7 +73,11 @@ const inside = (netns: string, program: string): string[] => [`--net=${netns}`, 
 /** Starts a server in the namespace; resolves once it listens. */
 export async function listen(netns: string, port: number, options: ListenOptions): Promise<Listener> {
   const input = JSON.stringify({ protocol: "tcp", name: "server", ...options, port });
-  const server = execa("nsenter", inside(netns, serverProgram), { env: { OPTIONS: input }, buffer: false, reject: false });
+  const server = execa("nsenter", inside(netns, serverProgram), {
+    env: { OPTIONS: input },
+    buffer: false,
+    reject: false,
+  });
   await new Promise<void>((resolve, reject) => {
     let errors = "";
     server.stderr.on("data", (data) => (errors += data));
@@ -89,9 +93,16 @@ export async function listen(netns: string, port: number, options: ListenOptions
 }
 
 /** Connects from the namespace; rejects with the reason (`timeout`, `ECONNREFUSED`, `EHOSTUNREACH` ...) as its message. */
-export async function connect(netns: string, to: { address: string; port: number }, options: ConnectOptions): Promise<Connection> {
+export async function connect(
+  netns: string,
+  to: { address: string; port: number },
+  options: ConnectOptions,
+): Promise<Connection> {
   const input = JSON.stringify({ protocol: "tcp", timeoutMs: 3000, ...options, ...to });
-  const { stdout, stderr, exitCode } = await execa("nsenter", inside(netns, clientProgram), { env: { OPTIONS: input }, reject: false });
+  const { stdout, stderr, exitCode } = await execa("nsenter", inside(netns, clientProgram), {
+    env: { OPTIONS: input },
+    reject: false,
+  });
   if (exitCode !== 0) throw new Error(stderr.trim() || `client ended with ${exitCode}`);
   return JSON.parse(stdout) as Connection;
 }

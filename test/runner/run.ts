@@ -21,7 +21,10 @@ interface Report {
 
 // What test/runner/reference and test/runner/arm64 could not build here they have said; its tests are left out.
 const cnitool = join(process.env.PODWIRE_REFERENCE ?? join(root, ".cache/reference/v1.9.1"), "cnitool");
-const needed = { "test/runtime/cnitool.test.ts": cnitool, "test/engine/arm64.test.ts": join(root, ".cache/arm64/podwire") };
+const needed = {
+  "test/runtime/cnitool.test.ts": cnitool,
+  "test/engine/arm64.test.ts": join(root, ".cache/arm64/podwire"),
+};
 const leftOut = Object.entries(needed).flatMap(([test, file]) => (existsSync(file) ? [] : [test]));
 if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (see above why)`);
 
@@ -38,7 +41,10 @@ for (const kinds of runs) {
   const excluded = leftOut.flatMap((path) => ["--exclude", path]);
   const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
   console.log(`\n== ${kinds.join(", ")}`);
-  const { status } = spawnSync(join(root, "test/runner/isolated"), command, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  const { status } = spawnSync(join(root, "test/runner/isolated"), command, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   add(file, status ?? 1);
 }
 
@@ -49,7 +55,9 @@ function add(file: string, status: number): void {
     return;
   }
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
-  const broken = report.testResults.filter((result) => result.status === "failed" && result.assertionResults.length === 0).length;
+  const broken = report.testResults.filter(
+    (result) => result.status === "failed" && result.assertionResults.length === 0,
+  ).length;
   const failed = report.numFailedTests + broken;
   total.passed += report.numPassedTests;
   total.failed += failed === 0 && (status !== 0 || !report.success) ? 1 : failed;

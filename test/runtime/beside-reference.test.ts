@@ -3,7 +3,20 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { invoke } from "../harness/invoke.ts";
-import { executable, Node, reference, runList, temporaryFolder, type Answer, type Call, type CniResult, type Namespace, type NetworkList, type Outside, type Verb } from "./harness.ts";
+import {
+  executable,
+  Node,
+  reference,
+  runList,
+  temporaryFolder,
+  type Answer,
+  type Call,
+  type CniResult,
+  type Namespace,
+  type NetworkList,
+  type Outside,
+  type Verb,
+} from "./harness.ts";
 
 const names = ["bridge", "ptp", "host-local", "portmap"];
 
@@ -41,7 +54,12 @@ class Runtime {
   readonly pods = new Set<Pod>();
   #count = 0;
 
-  constructor(readonly node: Node, readonly outside: Outside, readonly plugins: Plugins, readonly list: NetworkList) {}
+  constructor(
+    readonly node: Node,
+    readonly outside: Outside,
+    readonly plugins: Plugins,
+    readonly list: NetworkList,
+  ) {}
 
   async #run(verb: Verb, call: Call): Promise<Answer> {
     return invoke(this.node, this.plugins.folder, verb, call);
@@ -50,11 +68,26 @@ class Runtime {
   async add({ hostPort = 8001 + this.#count } = {}): Promise<Pod> {
     this.#count += 1;
     const netns = await this.node.pod({ up: true });
-    const pod = { containerId: `pod-${this.#count}-of-${this.list.name}`, netns, hostPort, capabilities: { portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] } };
-    const { exitCode, stdout, stderr, result } = await runList(async (...call) => this.#run(...call), "ADD", this.list, pod);
+    const pod = {
+      containerId: `pod-${this.#count}-of-${this.list.name}`,
+      netns,
+      hostPort,
+      capabilities: { portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] },
+    };
+    const { exitCode, stdout, stderr, result } = await runList(
+      async (...call) => this.#run(...call),
+      "ADD",
+      this.list,
+      pod,
+    );
     expect([exitCode, exitCode === 0 || stdout, stderr]).toEqual([0, true, ""]);
     await netns.listen(80, { name: pod.containerId });
-    const added = { ...pod, maker: this.plugins.owner, result: result!, ips: result!.ips!.map(({ address }) => address.replace(/\/.*/, "")) };
+    const added = {
+      ...pod,
+      maker: this.plugins.owner,
+      result: result!,
+      ips: result!.ips!.map(({ address }) => address.replace(/\/.*/, "")),
+    };
     this.pods.add(added);
     return added;
   }
@@ -64,7 +97,9 @@ class Runtime {
    * Debian's v1.1.1 finds not even its own of a dual-stack pod.
    */
   async check(pod: Pod): Promise<void> {
-    const findsPorts = this.plugins.owner === "podwire" || (reference.newest && (pod.maker === "reference" || this.list.plugins[1]?.backend === "iptables"));
+    const findsPorts =
+      this.plugins.owner === "podwire" ||
+      (reference.newest && (pod.maker === "reference" || this.list.plugins[1]?.backend === "iptables"));
     const list = findsPorts ? this.list : { ...this.list, plugins: this.list.plugins.slice(0, 1) };
     const { exitCode, stdout } = await runList(async (...call) => this.#run(...call), "CHECK", list, pod);
     expect([pod.containerId, exitCode, stdout]).toEqual([pod.containerId, 0, ""]);
@@ -80,18 +115,33 @@ class Runtime {
   async works(): Promise<void> {
     const pods = [...this.pods];
     for (const pod of pods) await this.check(pod);
-    const leases = pods.flatMap(({ containerId, ips }) => ips.map((ip) => [`${this.list.name}/${ip}`, `${containerId}\r\neth0`]));
+    const leases = pods.flatMap(({ containerId, ips }) =>
+      ips.map((ip) => [`${this.list.name}/${ip}`, `${containerId}\r\neth0`]),
+    );
     expect(this.node.leases()).toEqual(Object.fromEntries(leases));
-    const pings = pods.flatMap(({ netns, containerId }) => [...pods.flatMap(({ ips }) => ips), this.outside.address4].map(async (ip) => [containerId, ip, await netns.ping(ip, { timeoutS: 6 })]));
+    const pings = pods.flatMap(({ netns, containerId }) =>
+      [...pods.flatMap(({ ips }) => ips), this.outside.address4].map(async (ip) => [
+        containerId,
+        ip,
+        await netns.ping(ip, { timeoutS: 6 }),
+      ]),
+    );
     expect((await Promise.all(pings)).filter(([, , answered]) => !answered)).toEqual([]);
-    for (const { hostPort, containerId } of pods) expect(await this.outside.connect(this.outside.node4, hostPort)).toMatchObject({ server: containerId, from: this.outside.address4 });
+    for (const { hostPort, containerId } of pods) {
+      expect(await this.outside.connect(this.outside.node4, hostPort)).toMatchObject({
+        server: containerId,
+        from: this.outside.address4,
+      });
+    }
   }
 
   /** What the node still holds of a pod: its addresses and id in links, routes, leases and the ruleset. */
   async traces({ containerId, ips }: Pod): Promise<string[]> {
     const { links, routes, ruleset, leases } = await this.node.snapshot();
     const words = [containerId, ...ips];
-    const found = Object.entries({ links, routes, ruleset, leases }).filter(([, part]) => words.some((word) => new RegExp(`${word}(?![0-9a-f:.])`).test(JSON.stringify(part))));
+    const found = Object.entries({ links, routes, ruleset, leases }).filter(([, part]) =>
+      words.some((word) => new RegExp(`${word}(?![0-9a-f:.])`).test(JSON.stringify(part))),
+    );
     return found.map(([part]) => part);
   }
 }
@@ -101,8 +151,17 @@ class Runtime {
  * v1.1.1 knows iptables alone, and its DEL fails without the chain it would have made.
  */
 const kinds: [string, string | undefined][] = reference.newest
-  ? [["bridge", undefined], ["bridge", "iptables"], ["bridge", "nftables"], ["ptp", undefined], ["ptp", "nftables"]]
-  : [["bridge", "iptables"], ["ptp", "iptables"]];
+  ? [
+      ["bridge", undefined],
+      ["bridge", "iptables"],
+      ["bridge", "nftables"],
+      ["ptp", undefined],
+      ["ptp", "nftables"],
+    ]
+  : [
+      ["bridge", "iptables"],
+      ["ptp", "iptables"],
+    ];
 
 async function create(plugin: string, backend: string | undefined): Promise<Runtime> {
   const node = await Node.create();
@@ -110,9 +169,17 @@ async function create(plugin: string, backend: string | undefined): Promise<Runt
   const main = plugin === "bridge" ? { bridge: "br0", isDefaultGateway: true, hairpinMode: true } : {};
   // few addresses, so that those of pods that are gone come round again
   const ranges = [[{ subnet: "10.70.0.0/29" }], [{ subnet: "fd00:70::/125", rangeEnd: "fd00:70::6" }]];
-  const ipam = { type: "host-local", dataDir: node.dataDir, ranges, ...(plugin === "ptp" && { routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] }) };
+  const ipam = {
+    type: "host-local",
+    dataDir: node.dataDir,
+    ranges,
+    ...(plugin === "ptp" && { routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] }),
+  };
   const [masquerading, mapping] = backend === undefined ? [{}, {}] : [{ ipMasqBackend: backend }, { backend }];
-  const plugins = [{ type: plugin, ...main, ipMasq: true, ...masquerading, ipam }, { type: "portmap", ...mapping, capabilities: { portMappings: true } }];
+  const plugins = [
+    { type: plugin, ...main, ipMasq: true, ...masquerading, ipam },
+    { type: "portmap", ...mapping, capabilities: { portMappings: true } },
+  ];
   return new Runtime(node, outside, new Plugins(), { cniVersion: "1.0.0", name: "shared", plugins });
 }
 
@@ -138,7 +205,11 @@ describe.each(kinds)("a node with %s and backend %s", (plugin, backend) => {
     expect(await runtime.traces(second)).toEqual([]);
 
     await plugins.podwire();
-    const [sixth, seventh, eighth] = [await runtime.add(), await runtime.add(), await runtime.add({ hostPort: third.hostPort })];
+    const [sixth, seventh, eighth] = [
+      await runtime.add(),
+      await runtime.add(),
+      await runtime.add({ hostPort: third.hostPort }),
+    ];
     // what the reference left of podwire's pod, a mapping of a port to an address that has come round, is in nobody's way
     expect(eighth.ips).toEqual(third.ips);
     await runtime.works();
@@ -148,6 +219,10 @@ describe.each(kinds)("a node with %s and backend %s", (plugin, backend) => {
     }
     expect(await runtime.traces(third)).toEqual([]);
     expect(runtime.node.leases()).toEqual({});
-    expect((await runtime.node.links()).map(({ ifname }) => ifname)).toEqual(["lo", "uplink", ...(plugin === "bridge" ? ["br0"] : [])]);
+    expect((await runtime.node.links()).map(({ ifname }) => ifname)).toEqual([
+      "lo",
+      "uplink",
+      ...(plugin === "bridge" ? ["br0"] : []),
+    ]);
   });
 });

@@ -7,7 +7,8 @@ import { available, Node, type Namespace, type NetworkList, type Outside } from 
 const versions = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 const done = { exitCode: 0, stdout: "", stderr: "" };
 const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }];
-const addresses = (result: { ips?: { address: string }[] } | undefined): string[] => (result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
+const addresses = (result: { ips?: { address: string }[] } | undefined): string[] =>
+  (result?.ips ?? []).map(({ address }) => address.replace(/\/.*/, ""));
 const cached = (): string[] => (existsSync(cacheFolder) ? readdirSync(cacheFolder) : []);
 
 const main: Record<string, object> = {
@@ -16,11 +17,22 @@ const main: Record<string, object> = {
 };
 
 /** A list of one of the main plugins and portmap, dual stack. */
-function network(node: Node, plugin: string, { cniVersion = "1.0.0", name = `net-${plugin}`, subnet = 50 } = {}): NetworkList {
+function network(
+  node: Node,
+  plugin: string,
+  { cniVersion = "1.0.0", name = `net-${plugin}`, subnet = 50 } = {},
+): NetworkList {
   const routes = plugin === "ptp" ? { routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] } : {};
   const ranges = [[{ subnet: `10.${subnet}.0.0/24` }], [{ subnet: `fd00:${subnet}::/64` }]];
   const ipam = { type: "host-local", dataDir: node.dataDir, ranges, ...routes };
-  return { cniVersion, name, plugins: [{ ...main[plugin], ipam }, { type: "portmap", capabilities: { portMappings: true } }] as NetworkList["plugins"] };
+  return {
+    cniVersion,
+    name,
+    plugins: [
+      { ...main[plugin], ipam },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ] as NetworkList["plugins"],
+  };
 }
 
 describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
@@ -42,7 +54,9 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
       const { name } = list;
       tool.network(list);
       const neighbour = await node.pod();
-      const second = await tool.run("add", name, neighbour, { capabilities: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: "tcp" }] } });
+      const second = await tool.run("add", name, neighbour, {
+        capabilities: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: "tcp" }] },
+      });
       expect(second).toMatchObject({ exitCode: 0, stderr: "" });
       const before = await node.snapshot();
       const cachedBefore = cached();
@@ -50,21 +64,35 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
       const options = { capabilities: { portMappings } };
       const { result, ...answer } = await tool.run("add", name, pod, options);
       expect(answer).toMatchObject({ exitCode: 0, stderr: "" });
-      expect(result).toMatchObject({ cniVersion, interfaces: expect.arrayContaining([expect.objectContaining({ name: "eth0", sandbox: pod.path })]) as unknown });
+      expect(result).toMatchObject({
+        cniVersion,
+        interfaces: expect.arrayContaining([expect.objectContaining({ name: "eth0", sandbox: pod.path })]) as unknown,
+      });
       const file = cached().find((each) => !cachedBefore.includes(each));
-      expect(JSON.parse(readFileSync(join(cacheFolder, file!), "utf8"))).toMatchObject({ kind: "cniCacheV1", networkName: name, ifName: "eth0", result });
+      expect(JSON.parse(readFileSync(join(cacheFolder, file!), "utf8"))).toMatchObject({
+        kind: "cniCacheV1",
+        networkName: name,
+        ifName: "eth0",
+        result,
+      });
 
       await pod.listen(80, { name: "pod" });
       expect(addresses(result)).toHaveLength(2);
       for (const address of addresses(result)) {
-        const [host, client] = address.includes(":") ? [outside.node6, outside.address6] : [outside.node4, outside.address4];
+        const [host, client] = address.includes(":")
+          ? [outside.node6, outside.address6]
+          : [outside.node4, outside.address4];
         expect(await neighbour.ping(address)).toBe(true);
         expect(await outside.connect(host, 8080)).toMatchObject({ server: "pod", from: client, to: address });
         expect(await neighbour.ping(client)).toBe(true);
       }
       // libcni itself refuses CHECK below 0.4.0, and passes STATUS over below 1.1.0
       const check = await tool.run("check", name, pod, options);
-      expect(check).toMatchObject(cniVersion === "0.3.1" ? { exitCode: 1, stderr: expect.stringContaining("does not support the CHECK command") as unknown } : done);
+      expect(check).toMatchObject(
+        cniVersion === "0.3.1"
+          ? { exitCode: 1, stderr: expect.stringContaining("does not support the CHECK command") as unknown }
+          : done,
+      );
       expect(await tool.run("status", name, pod)).toEqual(done);
 
       expect(await tool.run("del", name, pod, options)).toEqual(done);
@@ -80,21 +108,34 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
       await tool.run("add", list.name, pod, options);
       expect(await tool.run("check", list.name, pod, options)).toEqual(done);
       await pod.ip("route delete default");
-      expect(await tool.run("check", list.name, pod, options)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/0\.0\.0\.0\/0|default/) as unknown });
+      expect(await tool.run("check", list.name, pod, options)).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringMatching(/0\.0\.0\.0\/0|default/) as unknown,
+      });
     });
 
     test.each(versions)("gc through cniVersion %s takes away what libcni knows of", async (cniVersion) => {
       const list = network(node, plugin, { cniVersion });
       tool.network(list);
       const kept = network(node, plugin, { cniVersion, name: "kept", subnet: 51 });
-      tool.network(kept.plugins[0]!.type === "bridge" ? { ...kept, plugins: [{ ...kept.plugins[0]!, bridge: "cni1" }, ...kept.plugins.slice(1)] } : kept);
+      tool.network(
+        kept.plugins[0]!.type === "bridge"
+          ? { ...kept, plugins: [{ ...kept.plugins[0]!, bridge: "cni1" }, ...kept.plugins.slice(1)] }
+          : kept,
+      );
       expect(await tool.run("add", kept.name, pod, { ifname: "net1" })).toMatchObject({ exitCode: 0 });
       const first = await node.pod();
-      expect(await tool.run("add", list.name, first, { capabilities: { portMappings } })).toMatchObject({ exitCode: 0 });
+      expect(await tool.run("add", list.name, first, { capabilities: { portMappings } })).toMatchObject({
+        exitCode: 0,
+      });
       await first.remove();
       const answer = await tool.run("gc", list.name, pod);
       // this version of cnitool gives plugins no list of valid attachments, which podwire does not take for an empty one
-      expect(answer).toMatchObject(cniVersion === "1.1.0" ? { exitCode: 1, stderr: expect.stringContaining("cni.dev/valid-attachments") as unknown } : done);
+      expect(answer).toMatchObject(
+        cniVersion === "1.1.0"
+          ? { exitCode: 1, stderr: expect.stringContaining("cni.dev/valid-attachments") as unknown }
+          : done,
+      );
       expect(Object.keys(node.leases())).toEqual(["kept/10.51.0.2", "kept/fd00:51::2"]);
       expect((await node.links()).filter(({ ifname }) => ifname.startsWith("veth"))).toHaveLength(1);
       expect(await node.rulesetText()).not.toContain(`${list.name} cnitool-`);
@@ -108,7 +149,10 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
     tool.network(one);
     tool.network(two);
     const ports = { capabilities: { portMappings } };
-    const more = { ifname: "net1", capabilities: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: "tcp" }] } };
+    const more = {
+      ifname: "net1",
+      capabilities: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: "tcp" }] },
+    };
     // so that what the second network leaves, its chains, is there already
     await tool.run("add", two.name, pod, more);
     await tool.run("del", two.name, pod, more);
@@ -118,7 +162,10 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
     expect([first, second]).toMatchObject([{ exitCode: 0 }, { exitCode: 0 }]);
     expect(cached()).toHaveLength(2);
     await pod.listen(80, { name: "pod" });
-    for (const [{ result }, port] of [[first, 8080], [second, 8081]] as const) {
+    for (const [{ result }, port] of [
+      [first, 8080],
+      [second, 8081],
+    ] as const) {
       expect(await outside.connect(outside.node4, port)).toMatchObject({ server: "pod", to: addresses(result)[0] });
       for (const address of addresses(result)) expect(await node.ping(address)).toBe(true);
     }
@@ -135,7 +182,15 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
 
   test("status says what is wrong when a plugin cannot work", async () => {
     const list = network(node, "ptp", { cniVersion: "1.1.0" });
-    tool.network({ ...list, plugins: [{ ...list.plugins[0]!, ipam: { type: "host-local", dataDir: "/etc/hostname/leases", subnet: "10.50.0.0/24" } }] });
-    expect(await tool.run("status", list.name, pod)).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("/etc/hostname") as unknown });
+    tool.network({
+      ...list,
+      plugins: [
+        { ...list.plugins[0]!, ipam: { type: "host-local", dataDir: "/etc/hostname/leases", subnet: "10.50.0.0/24" } },
+      ],
+    });
+    expect(await tool.run("status", list.name, pod)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("/etc/hostname") as unknown,
+    });
   });
 });

@@ -33,7 +33,12 @@ export class Cnitool {
   }
 
   /** Runs one of its commands for a network and a namespace. */
-  async run(command: "add" | "check" | "del" | "gc" | "status", network: string, pod: Namespace, options: ToolOptions = {}): Promise<Outcome & { result?: CniResult }> {
+  async run(
+    command: "add" | "check" | "del" | "gc" | "status",
+    network: string,
+    pod: Namespace,
+    options: ToolOptions = {},
+  ): Promise<Outcome & { result?: CniResult }> {
     const env = {
       PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
       NETCONFPATH: this.#folder,
@@ -42,6 +47,8 @@ export class Cnitool {
       ...(options.capabilities && { CAP_ARGS: JSON.stringify(options.capabilities) }),
     };
     const outcome = await this.node.run(cnitoolPath, [command, network, pod.path], { env });
-    return command === "add" && outcome.exitCode === 0 ? { ...outcome, result: JSON.parse(outcome.stdout) as CniResult } : outcome;
+    return command === "add" && outcome.exitCode === 0
+      ? { ...outcome, result: JSON.parse(outcome.stdout) as CniResult }
+      : outcome;
   }
 }

@@ -27,7 +27,9 @@ export class Containerd {
     const folder = join(machine.folder, "image");
     mkdirSync(folder);
     const archive = await writeImage(folder);
-    for (const namespace of ["default", "k8s.io"]) await containerd.must("--namespace", namespace, "image", "import", "--snapshotter", "native", archive);
+    for (const namespace of ["default", "k8s.io"]) {
+      await containerd.must("--namespace", namespace, "image", "import", "--snapshotter", "native", archive);
+    }
     return containerd;
   }
 
@@ -83,7 +85,9 @@ export class Containerd {
   async status(id: string): Promise<Sandbox & { ips: string[]; netns: Namespace | undefined }> {
     const { status, info } = await this.cri.call("PodSandboxStatus", { pod_sandbox_id: id, verbose: true });
     const path = info.info?.match(/\/netns\/(cni-[0-9a-f-]+)/)?.[1];
-    const ips = [status.network?.ip, ...(status.network?.additional_ips ?? []).map(({ ip }) => ip)].filter((ip): ip is string => Boolean(ip));
+    const ips = [status.network?.ip, ...(status.network?.additional_ips ?? []).map(({ ip }) => ip)].filter(
+      (ip): ip is string => Boolean(ip),
+    );
     return { ...status, ips, netns: path === undefined ? undefined : Namespace.named(path) };
   }
 

@@ -25,9 +25,23 @@ interface Calls {
   Status: [object, { status: { conditions: { type: string; status: boolean; message: string }[] } }];
 }
 
-type Method = (request: object, options: { deadline: number }, done: (error: ServiceError | null, response: unknown) => void) => void;
-const definition = loadPackageDefinition(loadSync(join(import.meta.dirname, "cri.proto"), { keepCase: true, longs: String, enums: String, defaults: true, arrays: true }));
-const { RuntimeService } = (definition as unknown as { runtime: { v1: { RuntimeService: new (...args: unknown[]) => Client } } }).runtime.v1;
+type Method = (
+  request: object,
+  options: { deadline: number },
+  done: (error: ServiceError | null, response: unknown) => void,
+) => void;
+const definition = loadPackageDefinition(
+  loadSync(join(import.meta.dirname, "cri.proto"), {
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+    arrays: true,
+  }),
+);
+const { RuntimeService } = (
+  definition as unknown as { runtime: { v1: { RuntimeService: new (...args: unknown[]) => Client } } }
+).runtime.v1;
 
 /** A kubelet's end of the Container Runtime Interface. */
 export class Cri {
@@ -39,13 +53,17 @@ export class Cri {
 
   /** Resolves when the runtime takes calls. */
   async ready(withinMs = 20_000): Promise<void> {
-    await new Promise<void>((resolve, reject) => this.#client.waitForReady(Date.now() + withinMs, (error) => (error ? reject(error) : resolve())));
+    await new Promise<void>((resolve, reject) =>
+      this.#client.waitForReady(Date.now() + withinMs, (error) => (error ? reject(error) : resolve())),
+    );
   }
 
   async call<M extends keyof Calls>(method: M, request: Calls[M][0]): Promise<Calls[M][1]> {
     const client = this.#client as unknown as Record<string, Method>;
     return new Promise((resolve, reject) => {
-      client[method]!(request, { deadline: Date.now() + 60_000 }, (error, response) => (error ? reject(error) : resolve(response as Calls[M][1])));
+      client[method]!(request, { deadline: Date.now() + 60_000 }, (error, response) =>
+        error ? reject(error) : resolve(response as Calls[M][1]),
+      );
     });
   }
 

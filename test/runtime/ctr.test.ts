@@ -27,49 +27,91 @@ describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni
     containerd = await Containerd.start(machine);
   });
 
-  test.each(["bridge.json", "bridge-dual-stack.json", "ptp.json", "ptp-dual-stack.json", "ptp-link-local.json"])("%s: containers reach each other, and leave nothing", async (file) => {
-    const list = network(file, node);
-    machine.network(list);
-    // what the first container of a network makes and leaves: the bridge, the nft table, forwarding
-    expect(await containerd.container("first", "true")).toMatchObject({ exitCode: 0, stderr: "" });
-    const before = await node.snapshot();
+  test.each(["bridge.json", "bridge-dual-stack.json", "ptp.json", "ptp-dual-stack.json", "ptp-link-local.json"])(
+    "%s: containers reach each other, and leave nothing",
+    async (file) => {
+      const list = network(file, node);
+      machine.network(list);
+      // what the first container of a network makes and leaves: the bridge, the nft table, forwarding
+      expect(await containerd.container("first", "true")).toMatchObject({ exitCode: 0, stderr: "" });
+      const before = await node.snapshot();
 
-    const server = containerd.container("server", "sh", "-c", "echo hello >/tmp/index.html; exec httpd -f -p 8080 -h /tmp");
-    const id = "default-server";
-    const leases = async (): Promise<string[]> => Object.entries(node.leases()).filter(([, text]) => text === `${id}\r\neth0`).map(([path]) => path.split("/")[1]!);
-    await expect.poll(leases, { timeout: 20_000 }).not.toEqual([]);
-    const addresses = await leases();
-    const families = list.plugins[0]?.ipam as { ranges: unknown[] };
-    expect(addresses).toHaveLength(families.ranges.length);
-    for (const address of addresses) {
-      const url = `http://${address.includes(":") ? `[${address}]` : address}:8080/`;
-      const client = await containerd.container("client", "sh", "-c", `for i in 1 2 3 4 5; do wget -q -O - ${url} && exit; sleep 1; done; exit 1`);
-      expect(client).toEqual({ exitCode: 0, stdout: "hello", stderr: "" });
-    }
-    const shown = await containerd.container("client", "ip", "-o", "address", "show", "eth0");
-    expect(shown.stdout).toMatch(/inet 10\.\d+\.0\.\d+\//);
-    const ping = await containerd.container("client", "ping", "-c", "1", "-W", "2", outside.address4);
-    expect(ping.exitCode).toBe(0);
+      const server = containerd.container(
+        "server",
+        "sh",
+        "-c",
+        "echo hello >/tmp/index.html; exec httpd -f -p 8080 -h /tmp",
+      );
+      const id = "default-server";
+      const leases = async (): Promise<string[]> =>
+        Object.entries(node.leases())
+          .filter(([, text]) => text === `${id}\r\neth0`)
+          .map(([path]) => path.split("/")[1]!);
+      await expect.poll(leases, { timeout: 20_000 }).not.toEqual([]);
+      const addresses = await leases();
+      const families = list.plugins[0]?.ipam as { ranges: unknown[] };
+      expect(addresses).toHaveLength(families.ranges.length);
+      for (const address of addresses) {
+        const url = `http://${address.includes(":") ? `[${address}]` : address}:8080/`;
+        const client = await containerd.container(
+          "client",
+          "sh",
+          "-c",
+          `for i in 1 2 3 4 5; do wget -q -O - ${url} && exit; sleep 1; done; exit 1`,
+        );
+        expect(client).toEqual({ exitCode: 0, stdout: "hello", stderr: "" });
+      }
+      const shown = await containerd.container("client", "ip", "-o", "address", "show", "eth0");
+      expect(shown.stdout).toMatch(/inet 10\.\d+\.0\.\d+\//);
+      const ping = await containerd.container("client", "ping", "-c", "1", "-W", "2", outside.address4);
+      expect(ping.exitCode).toBe(0);
 
-    await containerd.must("task", "kill", "--signal", "SIGKILL", "server");
-    await server;
-    expect(await node.snapshot()).toEqual(before);
-  });
+      await containerd.must("task", "kill", "--signal", "SIGKILL", "server");
+      await server;
+      expect(await node.snapshot()).toEqual(before);
+    },
+  );
 
   test("works inside a container under containerd's default seccomp profile", async () => {
     const dataDir = join(machine.folder, "leases");
-    const config = { cniVersion: "1.0.0", name: "net", ipam: { type: "host-local", dataDir: "/leases", subnet: "10.77.0.0/24" } };
+    const config = {
+      cniVersion: "1.0.0",
+      name: "net",
+      ipam: { type: "host-local", dataDir: "/leases", subnet: "10.77.0.0/24" },
+    };
     mkdirSync(dataDir);
     writeFileSync(join(dataDir, "config"), JSON.stringify(config));
-    const mounts = [`type=bind,src=${dirname(executable)},dst=/bin/podwire,options=rbind:ro`, `type=bind,src=${dataDir},dst=/leases,options=rbind:rw`];
+    const mounts = [
+      `type=bind,src=${dirname(executable)},dst=/bin/podwire,options=rbind:ro`,
+      `type=bind,src=${dataDir},dst=/leases,options=rbind:rw`,
+    ];
     const variables = "CNI_CONTAINERID=one CNI_NETNS=/nowhere CNI_IFNAME=eth0 CNI_PATH=/bin/podwire";
     const inside = async (verb: string) =>
-      containerd.ctr(["run", "--rm", "--seccomp", "--snapshotter", "native", "--cgroup", `${machine.cgroup}/confined`,
-        ...mounts.flatMap((mount) => ["--mount", mount]), imageName, "confined",
-        "sh", "-c", `grep -q "Seccomp:.2" /proc/self/status || echo unconfined; ${variables} CNI_COMMAND=${verb} exec -a host-local /bin/podwire/podwire </leases/config`]);
-    expect(await inside("VERSION")).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('"supportedVersions"') as unknown, stderr: "" });
+      containerd.ctr([
+        "run",
+        "--rm",
+        "--seccomp",
+        "--snapshotter",
+        "native",
+        "--cgroup",
+        `${machine.cgroup}/confined`,
+        ...mounts.flatMap((mount) => ["--mount", mount]),
+        imageName,
+        "confined",
+        "sh",
+        "-c",
+        `grep -q "Seccomp:.2" /proc/self/status || echo unconfined; ${variables} CNI_COMMAND=${verb} exec -a host-local /bin/podwire/podwire </leases/config`,
+      ]);
+    expect(await inside("VERSION")).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('"supportedVersions"') as unknown,
+      stderr: "",
+    });
     const { exitCode, stdout } = await inside("ADD");
-    expect({ exitCode, result: JSON.parse(stdout) as object }).toMatchObject({ exitCode: 0, result: { ips: [{ address: "10.77.0.2/24" }] } });
+    expect({ exitCode, result: JSON.parse(stdout) as object }).toMatchObject({
+      exitCode: 0,
+      result: { ips: [{ address: "10.77.0.2/24" }] },
+    });
     expect(await inside("DEL")).toMatchObject({ exitCode: 0, stdout: "" });
     expect(readdirSync(join(dataDir, "net"))).toEqual(expect.not.arrayContaining(["10.77.0.2"]));
   });

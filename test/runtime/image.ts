@@ -26,7 +26,12 @@ export async function writeImage(folder: string): Promise<string> {
   const data = blob(readFileSync(layer));
   const architecture = process.arch === "arm64" ? "arm64" : "amd64";
   const process_ = { Env: ["PATH=/bin"], Entrypoint: ["/bin/sleep", "1000000"], WorkingDir: "/" };
-  const config = blob({ architecture, os: "linux", config: process_, rootfs: { type: "layers", diff_ids: [data.digest] } });
+  const config = blob({
+    architecture,
+    os: "linux",
+    config: process_,
+    rootfs: { type: "layers", diff_ids: [data.digest] },
+  });
   const manifest = blob({
     schemaVersion: 2,
     mediaType: type("manifest.v1+json"),
@@ -35,7 +40,13 @@ export async function writeImage(folder: string): Promise<string> {
   });
   const annotations = { "io.containerd.image.name": imageName, "org.opencontainers.image.ref.name": imageName };
   writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-  writeFileSync(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: type("manifest.v1+json"), ...manifest, annotations }] }));
+  writeFileSync(
+    join(layout, "index.json"),
+    JSON.stringify({
+      schemaVersion: 2,
+      manifests: [{ mediaType: type("manifest.v1+json"), ...manifest, annotations }],
+    }),
+  );
   const archive = await tar(layout, join(folder, "image.tar"));
   rmSync(layer);
   return archive;
@@ -45,8 +56,12 @@ export async function writeImage(folder: string): Promise<string> {
 function fillRoot(root: string): void {
   const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => statSync(path, { throwIfNoEntry: false }));
   if (busybox === undefined) throw new Error("no busybox here");
-  for (const name of ["bin", "proc", "sys", "dev", "etc", "tmp", "run"]) mkdirSync(join(root, name), { recursive: true });
-  const libraries = [...spawnSync("ldd", [busybox], { encoding: "utf8" }).stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1]!);
+  for (const name of ["bin", "proc", "sys", "dev", "etc", "tmp", "run"]) {
+    mkdirSync(join(root, name), { recursive: true });
+  }
+  const libraries = [...spawnSync("ldd", [busybox], { encoding: "utf8" }).stdout.matchAll(/(\/\S+) \(0x/g)].map(
+    (match) => match[1]!,
+  );
   for (const file of [busybox, ...libraries]) {
     const to = file === busybox ? "/bin/busybox" : file;
     mkdirSync(join(root, dirname(to)), { recursive: true });
@@ -57,6 +72,16 @@ function fillRoot(root: string): void {
 }
 
 async function tar(folder: string, file: string): Promise<string> {
-  await execa("tar", ["--create", "--numeric-owner", "--owner=0", "--group=0", "--file", file, "--directory", folder, "."]);
+  await execa("tar", [
+    "--create",
+    "--numeric-owner",
+    "--owner=0",
+    "--group=0",
+    "--file",
+    file,
+    "--directory",
+    folder,
+    ".",
+  ]);
   return file;
 }

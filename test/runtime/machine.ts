@@ -85,7 +85,7 @@ export class Machine {
       reject: false,
       timeout: options.timeoutMs ?? 30_000,
     });
-    return { exitCode: exitCode ?? -1, stdout, stderr: exitCode === undefined ? message ?? "" : stderr };
+    return { exitCode: exitCode ?? -1, stdout, stderr: exitCode === undefined ? (message ?? "") : stderr };
   }
 
   /** Runs a program that must succeed, and returns what it printed. */
@@ -100,7 +100,14 @@ export class Machine {
     const pid = join(this.folder, `${name}.pid`);
     const log = join(this.folder, `${name}.log`);
     const start = ["-c", 'echo $$ >"$1"; shift; exec "$@"', "sh", pid, command, ...args];
-    const running = execa("nsenter", this.#enter("sh", start), { ...this.#environment(), stdin: "ignore", stdout: { file: log }, stderr: { file: log }, buffer: false, reject: false });
+    const running = execa("nsenter", this.#enter("sh", start), {
+      ...this.#environment(),
+      stdin: "ignore",
+      stdout: { file: log },
+      stderr: { file: log },
+      buffer: false,
+      reject: false,
+    });
     const kill = async (): Promise<void> => {
       await this.must("sh", ["-c", 'kill -KILL "$(cat "$1")"', "sh", pid]);
       await running;

@@ -24,8 +24,20 @@ export class Podman {
   /** Runs one of podman's commands. */
   async run(command: string, ...args: string[]): Promise<Outcome> {
     const { folder } = this.machine;
-    const own = ["--root", join(folder, "podman"), "--runroot", join(folder, "podman-run"), "--tmpdir", join(folder, "podman-tmp"), "--storage-driver", "vfs"];
-    return this.machine.run("podman", [...own, command, ...args], { env: { CONTAINERS_CONF: this.#configuration }, timeoutMs: 60_000 });
+    const own = [
+      "--root",
+      join(folder, "podman"),
+      "--runroot",
+      join(folder, "podman-run"),
+      "--tmpdir",
+      join(folder, "podman-tmp"),
+      "--storage-driver",
+      "vfs",
+    ];
+    return this.machine.run("podman", [...own, command, ...args], {
+      env: { CONTAINERS_CONF: this.#configuration },
+      timeoutMs: 60_000,
+    });
   }
 
   async must(command: string, ...args: string[]): Promise<string> {
@@ -37,7 +49,19 @@ export class Podman {
   /** `podman run` in the background, of a program in the tests' image. */
   async start(name: string, options: string[], ...command: string[]): Promise<Outcome> {
     const [entrypoint = "sleep", ...args] = command;
-    return this.run("run", "--detach", "--name", name, "--cgroup-parent", this.machine.cgroup, "--entrypoint", entrypoint, ...options, imageName, ...args);
+    return this.run(
+      "run",
+      "--detach",
+      "--name",
+      name,
+      "--cgroup-parent",
+      this.machine.cgroup,
+      "--entrypoint",
+      entrypoint,
+      ...options,
+      imageName,
+      ...args,
+    );
   }
 }
 

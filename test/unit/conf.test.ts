@@ -52,8 +52,18 @@ function pathsRead(read: (config: unknown) => void, wrap = (level: unknown): unk
 }
 
 const call = (config: unknown): Invocation => ({
-  verb: "ADD", containerId: "a", netns: "/a", ifname: "eth0", args: "", path: "", netnsOverride: false,
-  stdin: new Uint8Array(0), config: config as JsonObject, network: "net", cniVersion: "1.1.0", validAttachments: [],
+  verb: "ADD",
+  containerId: "a",
+  netns: "/a",
+  ifname: "eth0",
+  args: "",
+  path: "",
+  netnsOverride: false,
+  stdin: new Uint8Array(0),
+  config: config as JsonObject,
+  network: "net",
+  cniVersion: "1.1.0",
+  validAttachments: [],
   log: quietLog(),
 });
 
@@ -140,9 +150,7 @@ describe("conf/README.md", () => {
   test("spells keys as the source does, each once in a section", () => {
     const titles = [...new Set(["Keys of every plugin", ...Object.values(about).flat()])];
     for (const title of titles) expect([title, keysIn(title)]).toEqual([title, [...new Set(keysIn(title))]]);
-    const names = titles
-      .flatMap(keysIn)
-      .flatMap((key) => key.split(key.startsWith("cni.dev/") ? "[]." : /\[\]\.?|\./));
+    const names = titles.flatMap(keysIn).flatMap((key) => key.split(key.startsWith("cni.dev/") ? "[]." : /\[\]\.?|\./));
     expect([...new Set(names)].filter((name) => name !== "" && !words.has(name))).toEqual([]);
   });
 });
@@ -152,7 +160,7 @@ test("the readers of a configuration are those asked here", () => {
   const calls = /\b(?:parseConfig|parseLeniently|readConfig)\(/;
   const readers = files.filter((path) => calls.test(withoutComments(text(path))));
   expect(readers.toSorted()).toEqual([
-    "cni/schema.ts",
+    "cni/reading.ts",
     "ipam/config.ts",
     "ipam/delegate.ts", // what another plugin printed
     "plugins/chained/portmap.ts",

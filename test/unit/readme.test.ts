@@ -82,7 +82,11 @@ describe("src/README.md and test/README.md", () => {
 
 describe.each(documents)("%s", (path) => {
   test("has lines of at most 160 characters", () => {
-    expect(text(path).split("\n").filter((line) => line.length > 160)).toEqual([]);
+    expect(
+      text(path)
+        .split("\n")
+        .filter((line) => line.length > 160),
+    ).toEqual([]);
   });
 
   test("links to what is there", () => {

@@ -21,8 +21,7 @@ export const isOwnedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
 /** Elements of attachments of the network that are not valid. */
 export function isLost({ network, valid }: Selection): (found: FoundElement) => boolean {
   const kept = valid.map((attachment) => ownerLabel({ network, ...attachment }, COMMENT_BYTES));
-  return ({ comment }) =>
-    isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
+  return ({ comment }) => isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
 }
 
 /** Makes what the ruleset says, in one transaction; its elements are taken back by `undo`. */

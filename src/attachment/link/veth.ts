@@ -66,7 +66,8 @@ function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, mast
     pod: veth.pod,
     ...(veth.mtu && { mtu: veth.mtu }),
     netns: pod.fd,
-    ...(master !== undefined && { master }) });
+    ...(master !== undefined && { master }),
+  });
   // Before it is made: when what follows in the batch fails, or the kernel's answer is lost (ENOBUFS), it is there all
   // the same. Its MAC, which was drawn for this call, tells it from that of an attachment that was there before.
   undo.push(
@@ -75,11 +76,7 @@ function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, mast
   );
   try {
     // one batch, one system call: a veth without its alias, which GC could not attribute, never exists
-    const replies = host.request([
-      make,
-      setAlias(veth.host.name, linkAlias(owner)),
-      getLink(veth.host.name),
-    ]);
+    const replies = host.request([make, setAlias(veth.host.name, linkAlias(owner)), getLink(veth.host.name)]);
     return decodeLink(replies[0]!)!;
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;

@@ -6,15 +6,7 @@ import { networkLabel, ownerLabel } from "../owner.ts";
 import { COMMENT_BYTES, startsWithWords } from "../firewall/label.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
-import {
-  decidingMap,
-  decidingSets,
-  decodePortKey,
-  hostAddress,
-  portKey,
-  protocolNumber,
-  targetSetOf,
-} from "./keys.ts";
+import { decidingMap, decidingSets, decodePortKey, hostAddress, portKey, protocolNumber, targetSetOf } from "./keys.ts";
 
 // Who holds a host port in podwire's maps: an element names its owner and, in a fourth word, the host's end of the
 // pod's link.

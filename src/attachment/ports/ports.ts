@@ -126,7 +126,8 @@ function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo): 
   const replace: Ruleset["replace"] = (found, { what }) =>
     assertAvailable(found, what.replace(/^host port | in map .*$/g, ""), claim);
   const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
-  const registerUndo = (): void => undo.push("remove port mappings", () => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
+  const registerUndo = (): void =>
+    undo.push("remove port mappings", () => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
   explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
       const elsewhere = [takeOverlapping(nft, claim), takeFromReference(nft, claim), takeFromIptables(nft, claim)];

@@ -1,4 +1,5 @@
-import { optional, readConfig, shape } from "../../cni/schema.ts";
+import { readConfig } from "../../cni/reading.ts";
+import { optional, shape } from "../../cni/schema.ts";
 import type { ChainedPlugin } from "../../verbs/plan.ts";
 import {
   planPorts,
@@ -23,6 +24,15 @@ export const portmap: ChainedPlugin<PortMappingConfig> = {
   plan: (config, { owner, netns }, { ips, routes }) => ({
     ips,
     routes,
-    attachment: { owner, netns, parts: [planPorts(config, ips.map(({ address }) => address))] },
+    attachment: {
+      owner,
+      netns,
+      parts: [
+        planPorts(
+          config,
+          ips.map(({ address }) => address),
+        ),
+      ],
+    },
   }),
 };

@@ -4,18 +4,8 @@ import { CniError, Code } from "../../cni/error.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
-import {
-  flag,
-  type Infer,
-  integer,
-  list,
-  optional,
-  optionalOrEmpty,
-  orElse,
-  readConfig,
-  shape,
-  text,
-} from "../../cni/schema.ts";
+import { readConfig } from "../../cni/reading.ts";
+import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net/ip.ts";
 import { isLinkName, isNewLinkName } from "../../net/link-name.ts";
 import { parseMac } from "../../net/mac.ts";

@@ -117,9 +117,7 @@ export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities"
 export function planFirewall(config: ContainerConfig, ips: ResultIp[], more: Part[] = []): Part[] {
   const addresses = ips.map(({ address }) => address);
   return [
-    ...(config.ipMasq
-      ? [{ kind: "masquerade", backend: config.ipMasqBackend ?? "nftables", addresses } as const]
-      : []),
+    ...(config.ipMasq ? [{ kind: "masquerade", backend: config.ipMasqBackend ?? "nftables", addresses } as const] : []),
     ...more,
     ...(mapsPorts(config) ? [planPorts(config, addresses)] : []),
   ];

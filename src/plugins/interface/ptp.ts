@@ -9,7 +9,8 @@ import {
 } from "../../attachment/attachment.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
-import { choice, type Infer, optional, orElse, readConfig, shape } from "../../cni/schema.ts";
+import { readConfig } from "../../cni/reading.ts";
+import { choice, type Infer, optional, orElse, shape } from "../../cni/schema.ts";
 import { RT_SCOPE } from "../../netlink/rtnetlink/route.ts";
 import {
   defaultPrefix,

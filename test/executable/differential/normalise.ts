@@ -1,4 +1,12 @@
-import { reference, withoutCarrier, type Answer, type CniResult, type IpLink, type Namespace, type Node } from "../harness.ts";
+import {
+  reference,
+  withoutCarrier,
+  type Answer,
+  type CniResult,
+  type IpLink,
+  type Namespace,
+  type Node,
+} from "../harness.ts";
 
 /** The node and the pods of one run: what their names stand for is the same on both sides, the names are not. */
 export interface Naming {
@@ -18,7 +26,11 @@ export interface Naming {
  */
 
 /** An answer in comparable form. */
-export async function normalise(answer: Answer, naming: Naming, { exact, loose }: { exact: boolean; loose: boolean }): Promise<object> {
+export async function normalise(
+  answer: Answer,
+  naming: Naming,
+  { exact, loose }: { exact: boolean; loose: boolean },
+): Promise<object> {
   if (answer.exitCode !== 0) return { failed: true, code: typeof answer.error?.code };
   if (answer.result === undefined) return { failed: false, stdout: answer.stdout };
   if (loose) return { failed: false };
@@ -43,7 +55,8 @@ async function rename(value: unknown, naming: Naming, links?: IpLink[][]): Promi
   for (const [index, pod] of pods.entries()) {
     names.set(pod.path, `path of pod ${index}`);
     for (const link of inPods[index] ?? []) {
-      const peer = link.link_netnsid === undefined ? undefined : host?.find(({ ifindex }) => ifindex === link.link_index);
+      const peer =
+        link.link_netnsid === undefined ? undefined : host?.find(({ ifindex }) => ifindex === link.link_index);
       if (peer !== undefined && peer.ifname !== "uplink") names.set(peer.ifname, `veth of pod ${index}`);
     }
   }
@@ -57,8 +70,16 @@ export async function podState(naming: Naming): Promise<unknown> {
   const { node, pods } = naming;
   const seen = await Promise.all([node, ...pods].map(async (each) => each.overview()));
   const links = seen.map((each) => each.links.map(comparable));
-  const routes = seen.map((each) => each.routes.filter(({ dst }) => !dst.startsWith("fe80:")).map((route) => ({ ...route, flags: withoutCarrier(route.flags) })));
-  const text = await rename({ links, routes }, naming, seen.map((each) => each.links));
+  const routes = seen.map((each) =>
+    each.routes
+      .filter(({ dst }) => !dst.startsWith("fe80:"))
+      .map((route) => ({ ...route, flags: withoutCarrier(route.flags) })),
+  );
+  const text = await rename(
+    { links, routes },
+    naming,
+    seen.map((each) => each.links),
+  );
   const renamed = JSON.parse(text) as { links: object[][]; routes: object[][] };
   return {
     links: renamed.links.map((list) => list.sort(byText)),
@@ -78,11 +99,25 @@ function comparable(link: IpLink): object {
     .map(({ local, prefixlen, broadcast, scope }) => ({ local, prefixlen, broadcast, scope }));
   const up = link.flags.includes("UP");
   const queue = reference.newest ? { txqlen } : {};
-  return { ifname, kind: linkinfo?.info_kind, address, mtu, master, promiscuity, ...queue, hairpin, isolated, up, addresses };
+  return {
+    ifname,
+    kind: linkinfo?.info_kind,
+    address,
+    mtu,
+    master,
+    promiscuity,
+    ...queue,
+    hairpin,
+    isolated,
+    up,
+    addresses,
+  };
 }
 
 /** Leases, cursors and lock by name, with their content. */
 function leaseFolder(node: Node): Record<string, string> {
   const files = Object.entries(node.leases({ all: true }));
-  return Object.fromEntries(files.filter(([path]) => /\/([0-9a-f]*[.:][0-9a-f.:]*|lock|last_reserved_ip\.\d+)$/.test(path)));
+  return Object.fromEntries(
+    files.filter(([path]) => /\/([0-9a-f]*[.:][0-9a-f.:]*|lock|last_reserved_ip\.\d+)$/.test(path)),
+  );
 }

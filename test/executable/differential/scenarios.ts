@@ -25,7 +25,11 @@ export interface Scenario {
 }
 
 type Make = (node: Node) => Record<string, unknown>;
-const configured = (make: Make) => (node: Node, version: string) => ({ cniVersion: version, name: "differential", ...make(node) });
+const configured = (make: Make) => (node: Node, version: string) => ({
+  cniVersion: version,
+  name: "differential",
+  ...make(node),
+});
 const hostLocal = (node: Node, more: object) => ({ type: "host-local", dataDir: node.dataDir, ...more });
 /** One version of each shape of result, for scenarios that are about wiring. */
 const shapes = ["0.2.0", "0.4.0", "1.1.0"];
@@ -83,16 +87,32 @@ export const scenarios: Scenario[] = [
     name: "bridge with masquerade by iptables",
     plugin: "bridge",
     versions: ["1.0.0"],
-    config: configured((node) => ({ bridge: "br0", isDefaultGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: hostLocal(node, { ranges: [[v4], [v6]] }) })),
+    config: configured((node) => ({
+      bridge: "br0",
+      isDefaultGateway: true,
+      ipMasq: true,
+      ipMasqBackend: "iptables",
+      ipam: hostLocal(node, { ranges: [[v4], [v6]] }),
+    })),
     // asked for by name, the rules are the reference's own to the letter
-    between: async (node, pods) => [await natRules(node, "iptables"), await natRules(node, "ip6tables"), await seenOutside(node, pods, [4, 6])],
+    between: async (node, pods) => [
+      await natRules(node, "iptables"),
+      await natRules(node, "ip6tables"),
+      await seenOutside(node, pods, [4, 6]),
+    ],
     newestOnly: true,
   },
   {
     name: "bridge with masquerade by nftables",
     plugin: "bridge",
     versions: ["1.1.0"],
-    config: configured((node) => ({ bridge: "br0", isDefaultGateway: true, ipMasq: true, ipMasqBackend: "nftables", ipam: hostLocal(node, { ranges: [[v4], [v6]] }) })),
+    config: configured((node) => ({
+      bridge: "br0",
+      isDefaultGateway: true,
+      ipMasq: true,
+      ipMasqBackend: "nftables",
+      ipam: hostLocal(node, { ranges: [[v4], [v6]] }),
+    })),
     between: async (node, pods) => seenOutside(node, pods, [4, 6]),
     newestOnly: true,
   },
@@ -132,7 +152,10 @@ export const scenarios: Scenario[] = [
     versions: ["0.4.0", "1.1.0"],
     config: configured((node) => ({
       dns: { nameservers: ["10.1.0.1"], search: [] },
-      ipam: hostLocal(node, { ranges: [[{ ...v4, gateway: "10.9.0.254" }]], routes: [{ dst: "0.0.0.0/0" }, { dst: "10.100.0.0/16", gw: "10.9.0.254", priority: 7 }] }),
+      ipam: hostLocal(node, {
+        ranges: [[{ ...v4, gateway: "10.9.0.254" }]],
+        routes: [{ dst: "0.0.0.0/0" }, { dst: "10.100.0.0/16", gw: "10.9.0.254", priority: 7 }],
+      }),
     })),
   },
   {
@@ -146,7 +169,11 @@ export const scenarios: Scenario[] = [
       promiscMode: true,
       ipam: hostLocal(node, {
         ranges: [[{ ...v4, rangeStart: "10.9.0.100", rangeEnd: "10.9.0.101", gateway: "10.9.0.254" }]],
-        routes: [{ dst: "0.0.0.0/0" }, { dst: "192.168.0.0/16", gw: "10.9.0.7" }, { dst: "172.16.0.0/12", gw: "10.9.0.8", priority: 50 }],
+        routes: [
+          { dst: "0.0.0.0/0" },
+          { dst: "192.168.0.0/16", gw: "10.9.0.7" },
+          { dst: "172.16.0.0/12", gw: "10.9.0.8", priority: 50 },
+        ],
       }),
     })),
     newestOnly: true,
@@ -155,7 +182,12 @@ export const scenarios: Scenario[] = [
     name: "bridge with isolated ports and a pod MAC",
     versions: shapes,
     plugin: "bridge",
-    config: configured((node) => ({ bridge: "br0", portIsolation: true, args: { cni: { mac: "02:00:00:00:00:99" } }, ipam: hostLocal(node, v4) })),
+    config: configured((node) => ({
+      bridge: "br0",
+      portIsolation: true,
+      args: { cni: { mac: "02:00:00:00:00:99" } },
+      ipam: hostLocal(node, v4),
+    })),
     newestOnly: true,
   },
   {
@@ -174,19 +206,30 @@ export const scenarios: Scenario[] = [
     name: "ptp with masquerade",
     versions: shapes,
     plugin: "ptp",
-    config: configured((node) => ({ ipMasq: true, ipam: hostLocal(node, { ranges: [[v4]], routes: [{ dst: "0.0.0.0/0" }, { dst: "10.200.0.0/16" }] }) })),
+    config: configured((node) => ({
+      ipMasq: true,
+      ipam: hostLocal(node, { ranges: [[v4]], routes: [{ dst: "0.0.0.0/0" }, { dst: "10.200.0.0/16" }] }),
+    })),
     between: async (node, pods) => seenOutside(node, pods, [4]),
   },
   {
     name: "ptp dual stack, as kind has it",
     plugin: "ptp",
-    config: configured((node) => ({ ipMasq: false, mtu: 1500, ipam: hostLocal(node, { routes: defaults, ranges: [[v4], [v6]] }) })),
+    config: configured((node) => ({
+      ipMasq: false,
+      mtu: 1500,
+      ipam: hostLocal(node, { routes: defaults, ranges: [[v4], [v6]] }),
+    })),
     versions: ["0.3.1", "1.1.0"],
   },
   {
     name: "host-local with ranges, routes and resolvConf",
     plugin: "host-local",
-    prepare: async (node) => writeFileSync(resolvConf(node), "# c\nnameserver 10.1.0.1\nnameserver 10.1.0.2\nsearch a b\ndomain d\noptions ndots:5 rotate\n"),
+    prepare: async (node) =>
+      writeFileSync(
+        resolvConf(node),
+        "# c\nnameserver 10.1.0.1\nnameserver 10.1.0.2\nsearch a b\ndomain d\noptions ndots:5 rotate\n",
+      ),
     config: configured((node) => ({
       ipam: hostLocal(node, {
         ranges: [[{ ...v4, rangeStart: "10.9.0.9", rangeEnd: "10.9.0.10" }, { subnet: "10.8.0.0/30" }], [v6]],
@@ -206,7 +249,10 @@ export const scenarios: Scenario[] = [
     name: "host-local, ranges from the runtime",
     versions: shapes,
     plugin: "host-local",
-    config: configured((node) => ({ runtimeConfig: { ipRanges: [[{ subnet: "10.7.0.0/29" }]] }, ipam: hostLocal(node, { ranges: [[v6]] }) })),
+    config: configured((node) => ({
+      runtimeConfig: { ipRanges: [[{ subnet: "10.7.0.0/29" }]] },
+      ipam: hostLocal(node, { ranges: [[v6]] }),
+    })),
   },
   {
     name: "loopback",

@@ -3,15 +3,29 @@ import type { Route } from "../../../src/attachment/attachment.ts";
 import { formatIp, formatPrefix } from "../../../src/net/ip.ts";
 import { bridgeOf, ip, lease, part, prefix, ptpOf, subject } from "./plans.ts";
 
-const dual = lease([["10.9.0.2/24", "10.9.0.1"], ["fd00:9::2/64", "fd00:9::1"]]);
+const dual = lease([
+  ["10.9.0.2/24", "10.9.0.1"],
+  ["fd00:9::2/64", "fd00:9::1"],
+]);
 /** A route in the words of `ip route`. */
 const words = ({ dst, gw, src, scope, onlink }: Route): string =>
-  [formatPrefix(dst), gw && `via ${formatIp(gw)}`, src && `src ${formatIp(src)}`, scope && `scope ${scope}`, onlink && "onlink"].filter(Boolean).join(" ");
+  [
+    formatPrefix(dst),
+    gw && `via ${formatIp(gw)}`,
+    src && `src ${formatIp(src)}`,
+    scope && `scope ${scope}`,
+    onlink && "onlink",
+  ]
+    .filter(Boolean)
+    .join(" ");
 
 describe("a bridge attachment as data", () => {
   test("of the smallest configuration", () => {
     const { attachment, ips, routes } = bridgeOf({}, lease([["10.9.0.2/24", "10.9.0.1"]]));
-    expect({ ips, routes }).toEqual({ ips: [{ address: prefix("10.9.0.2/24"), gateway: ip("10.9.0.1"), interface: 2 }], routes: [] });
+    expect({ ips, routes }).toEqual({
+      ips: [{ address: prefix("10.9.0.2/24"), gateway: ip("10.9.0.1"), interface: 2 }],
+      routes: [],
+    });
     const { hostMac, podMac, bridgeMac } = subject;
     const optional = (path: string, value: string) => ({ path, value, optional: true });
     expect(attachment).toEqual({
@@ -46,13 +60,43 @@ describe("a bridge attachment as data", () => {
   });
 
   test("of one with every switch on", () => {
-    const plan = bridgeOf({ isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true, portIsolation: true, promiscMode: true, forceAddress: true, mtu: 1400, enabledad: true, capabilities: { portMappings: true } }, dual);
-    expect(plan.attachment.parts.map(({ kind }) => kind)).toEqual(["bridge", "veth", "host", "pod", "gateways", "masquerade", "spoofCheck", "ports"]);
+    const plan = bridgeOf(
+      {
+        isDefaultGateway: true,
+        ipMasq: true,
+        macspoofchk: true,
+        hairpinMode: true,
+        portIsolation: true,
+        promiscMode: true,
+        forceAddress: true,
+        mtu: 1400,
+        enabledad: true,
+        capabilities: { portMappings: true },
+      },
+      dual,
+    );
+    expect(plan.attachment.parts.map(({ kind }) => kind)).toEqual([
+      "bridge",
+      "veth",
+      "host",
+      "pod",
+      "gateways",
+      "masquerade",
+      "spoofCheck",
+      "ports",
+    ]);
     expect(part(plan, "bridge")).toMatchObject({ mtu: 1400, promisc: true });
     expect(part(plan, "veth")).toMatchObject({ mtu: 1400, plug: { hairpin: true, isolated: true } });
-    expect(part(plan, "gateways")).toMatchObject({ force: true, addresses: [prefix("10.9.0.1/24"), prefix("fd00:9::1/64")] });
+    expect(part(plan, "gateways")).toMatchObject({
+      force: true,
+      addresses: [prefix("10.9.0.1/24"), prefix("fd00:9::1/64")],
+    });
     expect(part(plan, "host").forwarding).toEqual([4, 6]);
-    expect(part(plan, "masquerade")).toEqual({ kind: "masquerade", backend: "nftables", addresses: [prefix("10.9.0.2/24"), prefix("fd00:9::2/64")] });
+    expect(part(plan, "masquerade")).toEqual({
+      kind: "masquerade",
+      backend: "nftables",
+      addresses: [prefix("10.9.0.2/24"), prefix("fd00:9::2/64")],
+    });
     expect(part(plan, "spoofCheck")).toEqual({ kind: "spoofCheck", mac: subject.podMac });
     const pod = part(plan, "pod");
     expect(pod).toMatchObject({ addresses: [{ dad: true }, { dad: true }] });
@@ -63,24 +107,42 @@ describe("a bridge attachment as data", () => {
   test("gateway keys mean nothing without addresses, and there is nothing to masquerade", () => {
     const plan = bridgeOf({ isDefaultGateway: true, ipMasq: true }, lease([]));
     expect(plan.attachment.parts.map(({ kind }) => kind)).toEqual(["bridge", "veth", "host", "pod", "masquerade"]);
-    expect([part(plan, "host").forwarding, part(plan, "masquerade").addresses, part(plan, "pod").sysctls]).toEqual([[], [], []]);
+    expect([part(plan, "host").forwarding, part(plan, "masquerade").addresses, part(plan, "pod").sysctls]).toEqual([
+      [],
+      [],
+      [],
+    ]);
   });
 
   test("default routes: one per family, only where IPAM brought none, with the gateway filled in", () => {
-    const planned = (routes: Route[]): string[] => part(bridgeOf({ isDefaultGateway: true }, { ...dual, routes }), "pod").routes.map(words);
+    const planned = (routes: Route[]): string[] =>
+      part(bridgeOf({ isDefaultGateway: true }, { ...dual, routes }), "pod").routes.map(words);
     expect(planned([{ dst: prefix("0.0.0.0/0") }])).toEqual(["0.0.0.0/0 via 10.9.0.1", "::/0 via fd00:9::1"]);
-    expect(planned([{ dst: prefix("::/0"), gw: ip("fd00:9::7") }])).toEqual(["::/0 via fd00:9::7", "0.0.0.0/0 via 10.9.0.1"]);
-    expect(planned([{ dst: prefix("0.0.0.0/0") }, { dst: prefix("0.0.0.0/0"), gw: ip("10.9.0.1") }])).toEqual(["0.0.0.0/0 via 10.9.0.1", "::/0 via fd00:9::1"]);
+    expect(planned([{ dst: prefix("::/0"), gw: ip("fd00:9::7") }])).toEqual([
+      "::/0 via fd00:9::7",
+      "0.0.0.0/0 via 10.9.0.1",
+    ]);
+    expect(planned([{ dst: prefix("0.0.0.0/0") }, { dst: prefix("0.0.0.0/0"), gw: ip("10.9.0.1") }])).toEqual([
+      "0.0.0.0/0 via 10.9.0.1",
+      "::/0 via fd00:9::1",
+    ]);
   });
 
   test("routes lose host bits, and those of link scope get no gateway", () => {
     const routes = [{ dst: prefix("1.2.3.4/8") }, { dst: prefix("10.77.0.0/16"), scope: 253 }];
-    expect(part(bridgeOf({}, { ...dual, routes }), "pod").routes.map(words)).toEqual(["1.0.0.0/8 via 10.9.0.1", "10.77.0.0/16 scope 253"]);
+    expect(part(bridgeOf({}, { ...dual, routes }), "pod").routes.map(words)).toEqual([
+      "1.0.0.0/8 via 10.9.0.1",
+      "10.77.0.0/16 scope 253",
+    ]);
   });
 
   test("a gateway IPAM left open is the first address of the subnet", () => {
-    expect(bridgeOf({ isGateway: true }, lease([["10.9.0.70/28", ""]])).ips).toEqual([{ address: prefix("10.9.0.70/28"), gateway: ip("10.9.0.65"), interface: 2 }]);
-    expect(bridgeOf({}, lease([["10.9.0.70/28", ""]])).ips).toEqual([{ address: prefix("10.9.0.70/28"), interface: 2 }]);
+    expect(bridgeOf({ isGateway: true }, lease([["10.9.0.70/28", ""]])).ips).toEqual([
+      { address: prefix("10.9.0.70/28"), gateway: ip("10.9.0.65"), interface: 2 },
+    ]);
+    expect(bridgeOf({}, lease([["10.9.0.70/28", ""]])).ips).toEqual([
+      { address: prefix("10.9.0.70/28"), interface: 2 },
+    ]);
   });
 });
 
@@ -104,15 +166,33 @@ describe("a point-to-point attachment as data", () => {
   });
 
   test("with link-local gateways", () => {
-    const plan = ptpOf({ gatewayMode: "link-local", ipMasq: true }, { ...dual, routes: [{ dst: prefix("0.0.0.0/0") }, { dst: prefix("10.201.0.0/16"), gw: ip("10.9.0.1") }] });
+    const plan = ptpOf(
+      { gatewayMode: "link-local", ipMasq: true },
+      { ...dual, routes: [{ dst: prefix("0.0.0.0/0") }, { dst: prefix("10.201.0.0/16"), gw: ip("10.9.0.1") }] },
+    );
     const { ips, routes } = plan;
     const [pod, host] = [part(plan, "pod"), part(plan, "host")];
     // the modified EUI-64 of 02:00:00:00:00:01
     const gateway6 = "fe80::ff:fe00:1";
-    expect(ips.map(({ address, gateway }) => `${formatPrefix(address)} ${formatIp(gateway!)}`)).toEqual(["10.9.0.2/32 169.254.1.1", `fd00:9::2/128 ${gateway6}`]);
-    expect(routes.map(words)).toEqual(["0.0.0.0/0 via 169.254.1.1", `::/0 via ${gateway6}`, "10.201.0.0/16 via 10.9.0.1"]);
-    expect(pod.routes.map(words)).toEqual(["169.254.1.1/32 scope 253", "0.0.0.0/0 via 169.254.1.1", `::/0 via ${gateway6}`, "10.201.0.0/16 via 10.9.0.1 onlink"]);
-    expect(pod.neighbours).toEqual([{ ip: ip("169.254.1.1"), mac: subject.hostMac }, { ip: ip(gateway6), mac: subject.hostMac }]);
+    expect(ips.map(({ address, gateway }) => `${formatPrefix(address)} ${formatIp(gateway!)}`)).toEqual([
+      "10.9.0.2/32 169.254.1.1",
+      `fd00:9::2/128 ${gateway6}`,
+    ]);
+    expect(routes.map(words)).toEqual([
+      "0.0.0.0/0 via 169.254.1.1",
+      `::/0 via ${gateway6}`,
+      "10.201.0.0/16 via 10.9.0.1",
+    ]);
+    expect(pod.routes.map(words)).toEqual([
+      "169.254.1.1/32 scope 253",
+      "0.0.0.0/0 via 169.254.1.1",
+      `::/0 via ${gateway6}`,
+      "10.201.0.0/16 via 10.9.0.1 onlink",
+    ]);
+    expect(pod.neighbours).toEqual([
+      { ip: ip("169.254.1.1"), mac: subject.hostMac },
+      { ip: ip(gateway6), mac: subject.hostMac },
+    ]);
     expect(host.routes.map(words)).toEqual(["10.9.0.2/32 scope 253", "fd00:9::2/128"]);
     expect(host.addresses).toEqual([{ prefix: prefix(`${gateway6}/64`) }]);
     expect(part(plan, "veth").host.sysctls).toContainEqual({ path: "net/ipv4/conf/veth1/proxy_arp", value: "1" });

@@ -31,7 +31,13 @@ const bridgeDefaults = {
   disableContainerInterface: false,
   portIsolation: false,
 };
-export const ptpDefaults: PtpConfig = { ...portDefaults, ipMasq: false, mtu: 0, enabledad: false, gatewayMode: "subnet" };
+export const ptpDefaults: PtpConfig = {
+  ...portDefaults,
+  ipMasq: false,
+  mtu: 0,
+  enabledad: false,
+  gatewayMode: "subnet",
+};
 
 export const subject: Subject = {
   owner: { network: "net", containerId: "one", ifname: "eth0" },
@@ -47,11 +53,15 @@ export const subject: Subject = {
 export const part = <K extends PartName>({ attachment }: Plan, kind: K): PartOf<K> => findPart(attachment.parts, kind)!;
 
 /** A lease of these addresses, each with the gateway after it ("" for none). */
-export const lease = (addresses: [address: string, gateway: string][], routes: Addressing["routes"] = []): Addressing => ({
+export const lease = (
+  addresses: [address: string, gateway: string][],
+  routes: Addressing["routes"] = [],
+): Addressing => ({
   ips: addresses.map(([address, gateway]) => ({ address: prefix(address), ...(gateway && { gateway: ip(gateway) }) })),
   routes,
   dns: { nameservers: [], domain: "", search: [], options: [] },
 });
 
-export const bridgeOf = (more: Partial<BridgeConfig>, of: Addressing) => planBridge({ ...bridgeDefaults, ...more }, subject, of);
+export const bridgeOf = (more: Partial<BridgeConfig>, of: Addressing) =>
+  planBridge({ ...bridgeDefaults, ...more }, subject, of);
 export const ptpOf = (more: Partial<PtpConfig>, of: Addressing) => planPtp({ ...ptpDefaults, ...more }, subject, of);

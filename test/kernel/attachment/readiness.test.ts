@@ -7,7 +7,10 @@ import { isLocal } from "../../../src/kernel/route-lookup.ts";
 import { requireIsolation } from "../../harness/paths.ts";
 import { ip, prefix } from "./plans.ts";
 
-const names = { host: { name: `ra${process.pid}`, mac: "02:00:00:00:00:01" }, pod: { name: `rb${process.pid}`, mac: "02:00:00:00:00:02" } };
+const names = {
+  host: { name: `ra${process.pid}`, mac: "02:00:00:00:00:01" },
+  pod: { name: `rb${process.pid}`, mac: "02:00:00:00:00:02" },
+};
 let socket: NetlinkSocket;
 const open = (): NetlinkSocket => NetlinkSocket.open(NETLINK_ROUTE);
 

@@ -21,12 +21,18 @@ const sent = ({ type, data }: Message): [number, string] => [type, Buffer.concat
 // struct ifinfomsg: AF_BRIDGE (7), pad, type; index 7; flags; change
 const port7 = "07 00 00 00  07 00 00 00  00 00 00 00  00 00 00 00";
 // IFLA_AF_SPEC (26) with NLA_F_NESTED, 12 bytes; in it IFLA_BRIDGE_VLAN_INFO (2), 8 bytes: u16 flags, u16 vid
-const setVlan = (flags: string, vid: string): [number, string] => [RTM_SETLINK, hex(`${port7}  0c 00 1a 80  08 00 02 00 ${flags} ${vid}`)];
+const setVlan = (flags: string, vid: string): [number, string] => [
+  RTM_SETLINK,
+  hex(`${port7}  0c 00 1a 80  08 00 02 00 ${flags} ${vid}`),
+];
 const tagged = (vid: string): [number, string] => setVlan("00 00", vid);
 // BRIDGE_VLAN_INFO_PVID (2) and BRIDGE_VLAN_INFO_UNTAGGED (4)
 const untagged = (vid: string): [number, string] => setVlan("06 00", vid);
 // BRIDGE_VLAN_INFO_RANGE_BEGIN (8) with 1, BRIDGE_VLAN_INFO_RANGE_END (16) with 4094
-const everyVlanGone: [number, string] = [RTM_DELLINK, hex(`${port7}  14 00 1a 80  08 00 02 00 08 00 01 00  08 00 02 00 10 00 fe 0f`)];
+const everyVlanGone: [number, string] = [
+  RTM_DELLINK,
+  hex(`${port7}  14 00 1a 80  08 00 02 00 08 00 01 00  08 00 02 00 10 00 fe 0f`),
+];
 
 /** What is sent for the port of a configuration, "" where it has no VLANs. */
 function messagesFor(config: Partial<BridgeConfig>): [number, string][] {
@@ -40,8 +46,16 @@ describe("VLANs of a port, byte for byte", () => {
     ["an empty trunk", { vlanTrunk: [] }, []],
     ["vlan 100", { vlan: 100 }, [everyVlanGone, untagged("64 00")]],
     ["vlan 4094 beside the default one", { vlan: 4094, preserveDefaultVlan: true }, [untagged("fe 0f")]],
-    ["a trunk, sorted, each once, with VLAN 1 untagged", { vlanTrunk: [{ id: 300 }, { minID: 20, maxID: 22 }, { id: 21 }] }, [everyVlanGone, tagged("14 00"), tagged("15 00"), tagged("16 00"), tagged("2c 01"), untagged("01 00")]],
-    ["a trunk and a VLAN", { vlan: 100, vlanTrunk: [{ id: 10, minID: 5, maxID: 5 }] }, [everyVlanGone, tagged("05 00"), tagged("0a 00"), untagged("64 00")]],
+    [
+      "a trunk, sorted, each once, with VLAN 1 untagged",
+      { vlanTrunk: [{ id: 300 }, { minID: 20, maxID: 22 }, { id: 21 }] },
+      [everyVlanGone, tagged("14 00"), tagged("15 00"), tagged("16 00"), tagged("2c 01"), untagged("01 00")],
+    ],
+    [
+      "a trunk and a VLAN",
+      { vlan: 100, vlanTrunk: [{ id: 10, minID: 5, maxID: 5 }] },
+      [everyVlanGone, tagged("05 00"), tagged("0a 00"), untagged("64 00")],
+    ],
   ])("%s", (_what, config, expected) => {
     expect(messagesFor(config)).toEqual(expected);
   });
@@ -55,7 +69,10 @@ describe("VLANs of a port, byte for byte", () => {
       "0b 00 01 00  62 72 69 64 67 65 00 00", // IFLA_INFO_KIND (1) "bridge", padded
       "0c 00 02 80  05 00 07 00  01 00 00 00", // IFLA_INFO_DATA (2), nested: IFLA_BR_VLAN_FILTERING (7) = 1
     ];
-    expect([type, Buffer.concat(data).toString("hex")]).toEqual([RTM_NEWLINK, "00".repeat(16) + hex(attributes.join(""))]);
+    expect([type, Buffer.concat(data).toString("hex")]).toEqual([
+      RTM_NEWLINK,
+      "00".repeat(16) + hex(attributes.join("")),
+    ]);
   });
 });
 
@@ -77,7 +94,10 @@ describe("VLANs of a bridge", () => {
   });
 
   test("without a gateway or without addresses there is none", () => {
-    const plans = [bridgeOf({ vlan: 100 }, lease([["10.9.0.2/24", ""]])), bridgeOf({ vlan: 100, isGateway: true }, lease([]))];
+    const plans = [
+      bridgeOf({ vlan: 100 }, lease([["10.9.0.2/24", ""]])),
+      bridgeOf({ vlan: 100, isGateway: true }, lease([])),
+    ];
     expect(plans.map((plan) => findPart(plan.attachment.parts, "gateways"))).toEqual([undefined, undefined]);
   });
 });

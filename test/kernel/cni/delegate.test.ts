@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -30,7 +39,8 @@ const call = (more: object = {}) => ({
   log: quietLog(),
   ...more,
 });
-const verbs = (): string[] => (existsSync(join(folder, "verbs")) ? readFileSync(join(folder, "verbs"), "utf8").trim().split("\n") : []);
+const verbs = (): string[] =>
+  existsSync(join(folder, "verbs")) ? readFileSync(join(folder, "verbs"), "utf8").trim().split("\n") : [];
 const failure = (work: () => unknown): Pick<CniError, "code" | "message" | "details"> => {
   try {
     work();
@@ -40,7 +50,8 @@ const failure = (work: () => unknown): Pick<CniError, "code" | "message" | "deta
   }
   throw new Error("it did not fail");
 };
-const answer = '{"cniVersion":"1.0.0","interfaces":[{"name":"x"}],"ips":[{"address":"10.0.0.5/24","gateway":"10.0.0.1","interface":0}],"routes":[{"dst":"0.0.0.0/0"}]}';
+const answer =
+  '{"cniVersion":"1.0.0","interfaces":[{"name":"x"}],"ips":[{"address":"10.0.0.5/24","gateway":"10.0.0.1","interface":0}],"routes":[{"dst":"0.0.0.0/0"}]}';
 
 describe("delegateAdd", () => {
   it("hands over the whole configuration and environment, with the verb in place of ours", () => {
@@ -82,12 +93,19 @@ describe("delegateAdd", () => {
     [`echo '{"ips":[{"address":"x"}]}'`, 6, 'invalid result of plugin "fake": ips[0].address', ""],
   ])("makes sense of a plugin that ends with %s", (script, code, message, details) => {
     plugin(script);
-    expect(failure(() => delegateAdd(call(), "fake"))).toEqual({ code, message: expect.stringContaining(message), details });
+    expect(failure(() => delegateAdd(call(), "fake"))).toEqual({
+      code,
+      message: expect.stringContaining(message),
+      details,
+    });
   });
 
   it("kills a plugin that does not come to an end, with code 11", () => {
     plugin("exec sleep 60");
-    expect(failure(() => delegateAdd(call(), "fake", 300))).toMatchObject({ code: 11, message: 'plugin "fake" did not finish ADD within 0.3 s and was killed' });
+    expect(failure(() => delegateAdd(call(), "fake", 300))).toMatchObject({
+      code: 11,
+      message: 'plugin "fake" did not finish ADD within 0.3 s and was killed',
+    });
   });
 });
 
@@ -128,17 +146,27 @@ describe("the search for the plugin", () => {
 
   it("names ipam.type and CNI_PATH when nothing is found, and runs nothing", () => {
     expect(failure(() => delegateAdd(call({ path: "/a:/b" }), "fake"))).toMatchObject({
-      code: 7, message: 'failed to find plugin "fake": the executable that ipam.type names is not in CNI_PATH [/a /b]',
+      code: 7,
+      message: 'failed to find plugin "fake": the executable that ipam.type names is not in CNI_PATH [/a /b]',
     });
-    expect(failure(() => delegateVerb(call({ path: "" }), "fake"))).toMatchObject({ code: 7, message: expect.stringContaining("CNI_PATH is not set") });
+    expect(failure(() => delegateVerb(call({ path: "" }), "fake"))).toMatchObject({
+      code: 7,
+      message: expect.stringContaining("CNI_PATH is not set"),
+    });
   });
 
   it("says which file cannot be executed", () => {
     writeFileSync(join(folder, "fake"), "no program", { mode: 0o644 });
-    expect(failure(() => delegateVerb(call(), "fake"))).toMatchObject({ code: 7, message: `cannot run plugin "fake" (${folder}/fake)` });
+    expect(failure(() => delegateVerb(call(), "fake"))).toMatchObject({
+      code: 7,
+      message: `cannot run plugin "fake" (${folder}/fake)`,
+    });
   });
 
   it.each(["", ".", "..", "../fake", "/bin/sh", "a/b"])("refuses the name %j", (name) => {
-    expect(failure(() => delegateAdd(call(), name))).toMatchObject({ code: 7, message: expect.stringContaining(`ipam.type is ${JSON.stringify(name)}`) });
+    expect(failure(() => delegateAdd(call(), name))).toMatchObject({
+      code: 7,
+      message: expect.stringContaining(`ipam.type is ${JSON.stringify(name)}`),
+    });
   });
 });

@@ -14,11 +14,18 @@ const readable = (expressions: Uint8Array): unknown[] =>
   decodeList(expressions).map((item) => {
     const [name, data] = [...decodeAttributes(item)].toSorted(([a], [b]) => a - b).map(([, payload]) => payload);
     const kind = decodeText(name!);
-    const attributes = [...decodeAttributes(data!)].filter(([type]) => type !== redundant[kind]).toSorted(([a], [b]) => a - b);
-    return [kind, Object.fromEntries(attributes.map(([type, payload]) => [type, Buffer.from(payload).toString("hex")]))];
+    const attributes = [...decodeAttributes(data!)]
+      .filter(([type]) => type !== redundant[kind])
+      .toSorted(([a], [b]) => a - b);
+    return [
+      kind,
+      Object.fromEntries(attributes.map(([type, payload]) => [type, Buffer.from(payload).toString("hex")])),
+    ];
   });
 
-const rules = everyRuleset.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules)).filter((rule, at, all) => all.findIndex(({ line }) => line === rule.line) === at);
+const rules = everyRuleset
+  .flatMap(({ chains }) => chains.flatMap((chain) => chain.rules))
+  .filter((rule, at, all) => all.findIndex(({ line }) => line === rule.line) === at);
 
 describe("the bytecode of", () => {
   test.each(rules)("$line", ({ line, expressions }) => {
@@ -29,5 +36,7 @@ describe("the bytecode of", () => {
 });
 
 test("every part of a concatenated key fills whole registers", () => {
-  expect(Buffer.from(concatenation(Uint8Array.of(6), Uint8Array.of(0x1f, 0x90))).toString("hex")).toBe("060000001f900000");
+  expect(Buffer.from(concatenation(Uint8Array.of(6), Uint8Array.of(0x1f, 0x90))).toString("hex")).toBe(
+    "060000001f900000",
+  );
 });

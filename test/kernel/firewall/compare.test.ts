@@ -55,19 +55,30 @@ describe("what is found changed", () => {
     ["its type", "type nat hook prerouting priority -190;"],
     ["being a base chain at all", ""],
   ])("%s", (_what, hook) => {
-    expect(differences(`${hook}\n${RULES}`, RULES)).toEqual(["nftables table t, chain base: has another hook or priority"]);
+    expect(differences(`${hook}\n${RULES}`, RULES)).toEqual([
+      "nftables table t, chain base: has another hook or priority",
+    ]);
   });
 
   test("the order of rules", () => {
-    const reversed = rules.toReversed().map(({ line }) => line).join("\n");
-    expect(differences(`${HOOK}\n${reversed}`, RULES)).toEqual(['nftables table t, chain base: rule "meta nfproto ipv4 drop" is missing or not in its place']);
+    const reversed = rules
+      .toReversed()
+      .map(({ line }) => line)
+      .join("\n");
+    expect(differences(`${HOOK}\n${reversed}`, RULES)).toEqual([
+      'nftables table t, chain base: rule "meta nfproto ipv4 drop" is missing or not in its place',
+    ]);
   });
 
   test("a rule besides ours in a chain that is ours alone", () => {
-    expect(differences(`${HOOK}\n${RULES}`, `${RULES}\naccept`)).toEqual(["nftables table t, chain plain: has 3 rules, not 2"]);
+    expect(differences(`${HOOK}\n${RULES}`, `${RULES}\naccept`)).toEqual([
+      "nftables table t, chain plain: has 3 rules, not 2",
+    ]);
   });
 
   test("a verdict", () => {
-    expect(differences(`${HOOK}\n${RULES}`, RULES.replace("drop", "accept"))).toEqual(['nftables table t, chain plain: rule "meta nfproto ipv4 drop" is missing or not in its place']);
+    expect(differences(`${HOOK}\n${RULES}`, RULES.replace("drop", "accept"))).toEqual([
+      'nftables table t, chain plain: rule "meta nfproto ipv4 drop" is missing or not in its place',
+    ]);
   });
 });

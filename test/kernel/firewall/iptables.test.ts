@@ -10,17 +10,31 @@ import { sh } from "./node.ts";
 import { apply, assertTools, collect, compare, remove as removePart, statusOf } from "./parts.ts";
 
 const owner = (ifname = "eth0", containerId = "1234"): Owner => ({ network: "test", containerId, ifname });
-const masquerading = (...addresses: string[]): MasqueradePart => ({ kind: "masquerade", backend: "iptables", addresses: addresses.map((text) => parsePrefix(text)!) });
+const masquerading = (...addresses: string[]): MasqueradePart => ({
+  kind: "masquerade",
+  backend: "iptables",
+  addresses: addresses.map((text) => parsePrefix(text)!),
+});
 const chain = "CNI-2bbe0c48b91a7d1b8a6753a8";
 const dual = masquerading("10.1.0.5/24", "10.2.0.5/24", "fd00::5/64");
 
 /** By the addresses of `part`, or without knowing any. */
-const remove = (who: Owner, part?: MasqueradePart) => removePart("masquerade", who, (part?.addresses ?? []).map(({ ip }) => ip), masquerading());
+const remove = (who: Owner, part?: MasqueradePart) =>
+  removePart(
+    "masquerade",
+    who,
+    (part?.addresses ?? []).map(({ ip }) => ip),
+    masquerading(),
+  );
 
 /** A folder whose iptables tools are of one flavour, to stand first in PATH. */
 function flavour(kind: "nft" | "legacy"): string {
   const folder = mkdtempSync(join(tmpdir(), "iptables-"));
-  for (const family of ["iptables", "ip6tables"]) for (const tool of ["", "-save", "-restore"]) symlinkSync(`/usr/sbin/${family}-${kind}${tool}`, join(folder, `${family}${tool}`));
+  for (const family of ["iptables", "ip6tables"]) {
+    for (const tool of ["", "-save", "-restore"]) {
+      symlinkSync(`/usr/sbin/${family}-${kind}${tool}`, join(folder, `${family}${tool}`));
+    }
+  }
   return folder;
 }
 
@@ -28,10 +42,16 @@ const PATH = process.env.PATH!;
 /** Where podwire looks for the tools, and the programs a test starts itself. */
 function setPath(path: string): void {
   process.env.PATH = path;
-  startProcess(["podwire"], Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
+  startProcess(
+    ["podwire"],
+    Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+  );
 }
 const folders = { nft: flavour("nft"), legacy: flavour("legacy") };
-const save = (): string[] => sh(`PATH=${process.env.PATH}; iptables-save -t nat; ip6tables-save -t nat`).split("\n").filter((line) => /^-A|^:CNI/.test(line));
+const save = (): string[] =>
+  sh(`PATH=${process.env.PATH}; iptables-save -t nat; ip6tables-save -t nat`)
+    .split("\n")
+    .filter((line) => /^-A|^:CNI/.test(line));
 const comment = '-m comment --comment "name: \\"test\\" id: \\"1234\\""';
 
 afterEach(() => {
@@ -71,10 +91,18 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
   });
 
   test("is found changed", () => {
-    expect(compare(owner(), dual)).toEqual([`iptables chain ${chain} is missing in table nat (IPv4)`, `iptables chain ${chain} is missing in table nat (IPv6)`]);
+    expect(compare(owner(), dual)).toEqual([
+      `iptables chain ${chain} is missing in table nat (IPv4)`,
+      `iptables chain ${chain} is missing in table nat (IPv6)`,
+    ]);
     apply(owner(), dual);
-    sh(`PATH=${process.env.PATH}; iptables -t nat -D POSTROUTING 1; iptables -t nat -D ${chain} 1; ip6tables -t nat -I ${chain} -j MASQUERADE`);
-    expect(compare(owner(), dual)).toEqual([`iptables chain ${chain} lacks the rule -d 10.1.0.0/24 ${comment} -j ACCEPT`, "iptables chain POSTROUTING lacks the jump for 10.1.0.5"]);
+    sh(
+      `PATH=${process.env.PATH}; iptables -t nat -D POSTROUTING 1; iptables -t nat -D ${chain} 1; ip6tables -t nat -I ${chain} -j MASQUERADE`,
+    );
+    expect(compare(owner(), dual)).toEqual([
+      `iptables chain ${chain} lacks the rule -d 10.1.0.0/24 ${comment} -j ACCEPT`,
+      "iptables chain POSTROUTING lacks the jump for 10.1.0.5",
+    ]);
   });
 
   test("is removed by address or without, twice, and leaves the container's other interface alone", () => {
@@ -114,7 +142,9 @@ describe.each(["nft", "legacy"] as const)("masquerading by iptables (%s)", (kind
 describe("without the tools", () => {
   test("what is missing is named before anything is done", () => {
     setPath("/nowhere");
-    expect(() => assertTools(masquerading())).toThrow("cannot find iptables-save in PATH (/nowhere); the iptables backend needs it");
+    expect(() => assertTools(masquerading())).toThrow(
+      "cannot find iptables-save in PATH (/nowhere); the iptables backend needs it",
+    );
     expect(() => statusOf(dual)).toThrow(expect.objectContaining({ code: 50 }));
     remove(owner(), dual);
     setPath(PATH);

@@ -5,9 +5,19 @@ import { elements, nftObjects, ns, ruleset, sh, succeeds } from "./node.ts";
 import { apply, assertTools, collect as collectParts, compare, remove as removeParts, statusOf } from "./parts.ts";
 
 const owner = (containerId: string, network = "kindnet"): Owner => ({ network, containerId, ifname: "eth0" });
-const masquerading = (...addresses: string[]): MasqueradePart => ({ kind: "masquerade", backend: "nftables", addresses: addresses.map((text) => parsePrefix(text)!) });
+const masquerading = (...addresses: string[]): MasqueradePart => ({
+  kind: "masquerade",
+  backend: "nftables",
+  addresses: addresses.map((text) => parsePrefix(text)!),
+});
 /** By the addresses of `part`, or without knowing any. */
-const remove = (who: Owner, part?: MasqueradePart) => removeParts("masquerade", who, (part?.addresses ?? []).map(({ ip }) => ip), masquerading());
+const remove = (who: Owner, part?: MasqueradePart) =>
+  removeParts(
+    "masquerade",
+    who,
+    (part?.addresses ?? []).map(({ ip }) => ip),
+    masquerading(),
+  );
 const collect = (valid: { containerId: string; ifname: string }[]) => collectParts("masquerade", "kindnet", valid);
 
 const jump = (chain: string) => ({ jump: { target: chain } });
@@ -22,23 +32,50 @@ describe("masquerading by nftables", () => {
     assertTools(masquerading());
     assertTools(dual);
     apply(owner("c1"), dual);
-    expect(elements("masquerade4")).toEqual([{ key: "10.244.0.5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-10.244.0.0/24") }]);
-    expect(elements("masquerade6")).toEqual([{ key: "fd00:10:244::5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-fd00_10_244__/64") }]);
-    const rules = ruleset().split("\n").map((line) => line.trim());
-    for (const rule of ["type nat hook postrouting priority srcnat; policy accept;", "ip saddr vmap @masquerade4", "ip6 saddr vmap @masquerade6", "ip daddr 10.244.0.0/24 return", "ip daddr 224.0.0.0/4 return", "ip6 daddr fd00:10:244::/64 return", "ip6 daddr ff00::/8 return", "masquerade"]) {
+    expect(elements("masquerade4")).toEqual([
+      { key: "10.244.0.5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-10.244.0.0/24") },
+    ]);
+    expect(elements("masquerade6")).toEqual([
+      { key: "fd00:10:244::5", comment: "kindnet c1 eth0", value: jump("masq-kindnet-fd00_10_244__/64") },
+    ]);
+    const rules = ruleset()
+      .split("\n")
+      .map((line) => line.trim());
+    for (const rule of [
+      "type nat hook postrouting priority srcnat; policy accept;",
+      "ip saddr vmap @masquerade4",
+      "ip6 saddr vmap @masquerade6",
+      "ip daddr 10.244.0.0/24 return",
+      "ip daddr 224.0.0.0/4 return",
+      "ip6 daddr fd00:10:244::/64 return",
+      "ip6 daddr ff00::/8 return",
+      "masquerade",
+    ]) {
       expect(rules).toContain(rule);
     }
     expect(compare(owner("c1"), dual)).toEqual([]);
   });
 
-  test.each(["10.0.0.1/8", "10.1.2.3/20", "10.1.2.3/32", "10.1.2.3/0", "fd00::1/7", "fd00::1/61", "fd00::1/128", "fd00::1/0"])("knows subnets of every length: %s", (address) => {
+  test.each([
+    "10.0.0.1/8",
+    "10.1.2.3/20",
+    "10.1.2.3/32",
+    "10.1.2.3/0",
+    "fd00::1/7",
+    "fd00::1/61",
+    "fd00::1/128",
+    "fd00::1/0",
+  ])("knows subnets of every length: %s", (address) => {
     const firewall = masquerading(address);
     apply(owner("c1"), firewall);
     expect(compare(owner("c1"), firewall)).toEqual([]);
     const chain = nftObjects("chain").find(({ name }) => String(name).startsWith("masq-"))!.name as string;
     expect(nftObjects("rule").filter((rule) => rule.chain === chain)).toHaveLength(3);
     const listed = ruleset();
-    const subnet = chain.slice("masq-kindnet-".length).replaceAll("_", ":").replace(/\/(32|128)$/, "");
+    const subnet = chain
+      .slice("masq-kindnet-".length)
+      .replaceAll("_", ":")
+      .replace(/\/(32|128)$/, "");
     if (!address.endsWith("/0")) expect(listed).toContain(`daddr ${subnet} return`);
   });
 
@@ -88,10 +125,22 @@ describe("masquerading by nftables", () => {
   });
 
   test.each([
-    ["delete element inet podwire masquerade4 { 10.244.0.5 }", "nftables table podwire: 10.244.0.5 in map masquerade4 is missing"],
-    ["flush chain inet podwire masq-kindnet-10.244.0.0/24", 'nftables table podwire, chain masq-kindnet-10.244.0.0/24: rule "ip daddr 10.244.0.0/24 return" is missing or not in its place'],
-    ["insert rule inet podwire masq-kindnet-10.244.0.0/24 accept", "nftables table podwire, chain masq-kindnet-10.244.0.0/24: has 4 rules, not 3"],
-    ['delete element inet podwire masquerade4 { 10.244.0.5 }; add element inet podwire masquerade4 { 10.244.0.5 comment "kindnet c1 eth0" : accept }', "nftables table podwire: 10.244.0.5 in map masquerade4 leads elsewhere"],
+    [
+      "delete element inet podwire masquerade4 { 10.244.0.5 }",
+      "nftables table podwire: 10.244.0.5 in map masquerade4 is missing",
+    ],
+    [
+      "flush chain inet podwire masq-kindnet-10.244.0.0/24",
+      'nftables table podwire, chain masq-kindnet-10.244.0.0/24: rule "ip daddr 10.244.0.0/24 return" is missing or not in its place',
+    ],
+    [
+      "insert rule inet podwire masq-kindnet-10.244.0.0/24 accept",
+      "nftables table podwire, chain masq-kindnet-10.244.0.0/24: has 4 rules, not 3",
+    ],
+    [
+      'delete element inet podwire masquerade4 { 10.244.0.5 }; add element inet podwire masquerade4 { 10.244.0.5 comment "kindnet c1 eth0" : accept }',
+      "nftables table podwire: 10.244.0.5 in map masquerade4 leads elsewhere",
+    ],
     ["delete table inet podwire", "nftables table podwire, chain postrouting: missing"],
   ])("is found changed: %s", (change, difference) => {
     apply(owner("c1"), dual);
@@ -127,7 +176,11 @@ describe("masquerading by nftables", () => {
     apply(owner("c2"), masquerading("10.9.0.2/24"));
     apply(owner("c3", "kindnet-2"), masquerading("10.8.0.3/24"));
     collect([{ containerId: "c1", ifname: "eth0" }]);
-    expect(elements("masquerade4").map(({ comment }) => comment).toSorted()).toEqual(["kindnet c1 eth0", "kindnet-2 c3 eth0"]);
+    expect(
+      elements("masquerade4")
+        .map(({ comment }) => comment)
+        .toSorted(),
+    ).toEqual(["kindnet c1 eth0", "kindnet-2 c3 eth0"]);
     const chains = nftObjects("chain").map(({ name }) => name);
     expect(chains).not.toContain("masq-kindnet-10.9.0.0/24");
     expect(chains).toContain("masq-kindnet-10.244.0.0/24");
@@ -137,9 +190,16 @@ describe("masquerading by nftables", () => {
 
   test("is collected with thousands of elements", () => {
     apply(owner("c1"), dual);
-    const many = Array.from({ length: 3000 }, (_, n) => `10.9.${n >> 8}.${n & 255} comment "kindnet x${n} eth0" : jump masq-kindnet-10.244.0.0/24`);
+    const many = Array.from(
+      { length: 3000 },
+      (_, n) => `10.9.${n >> 8}.${n & 255} comment "kindnet x${n} eth0" : jump masq-kindnet-10.244.0.0/24`,
+    );
     // an ordinary user's nft may not enlarge its socket's buffer, so it gets them by and by
-    for (let first = 0; first < many.length; first += 500) sh(`nft -f - <<'END'\nadd element inet podwire masquerade4 { ${many.slice(first, first + 500).join(", ")} }\nEND`);
+    for (let first = 0; first < many.length; first += 500) {
+      sh(
+        `nft -f - <<'END'\nadd element inet podwire masquerade4 { ${many.slice(first, first + 500).join(", ")} }\nEND`,
+      );
+    }
     collect([{ containerId: "c1", ifname: "eth0" }]);
     expect(elements("masquerade4")).toHaveLength(1);
   });
@@ -162,7 +222,9 @@ describe("masquerading by nftables", () => {
       expect(reaches(1)).toBe(false);
       apply(owner("c1"), dual);
       expect(reaches(10)).toBe(true);
-      sh("nft 'add table ip watch; add chain ip watch in { type filter hook input priority 0; }; add rule ip watch in ip saddr 10.244.0.5 counter'");
+      sh(
+        "nft 'add table ip watch; add chain ip watch in { type filter hook input priority 0; }; add rule ip watch in ip saddr 10.244.0.5 counter'",
+      );
       expect(succeeds(`ip netns exec ${pod} ping -q -c 1 -w 10 10.244.0.1`)).toBe(true);
       expect(sh("nft list table ip watch")).toMatch(/counter packets [1-9]/);
     } finally {

@@ -11,8 +11,17 @@ import type { Ip } from "../../../src/net/ip.ts";
 
 function siteOf(owner: Owner, hostLink: string): Site {
   const call: Invocation = {
-    ...owner, verb: "ADD", netns: "", args: "", path: "", netnsOverride: false, stdin: new Uint8Array(0), config: {}, cniVersion: "1.1.0",
-    validAttachments: [], log: quietLog(),
+    ...owner,
+    verb: "ADD",
+    netns: "",
+    args: "",
+    path: "",
+    netnsOverride: false,
+    stdin: new Uint8Array(0),
+    config: {},
+    cniVersion: "1.1.0",
+    validAttachments: [],
+    log: quietLog(),
   };
   return new Site(call, () => hostLink);
 }
@@ -37,7 +46,12 @@ export const compare = (owner: Owner, part: Part, hostLink = "veth0"): string[] 
 export const remove = <K extends PartName>(name: K, owner: Owner, addresses: Ip[], asked?: PartOf<K>) =>
   kind(name).remove!({ owner, addresses, site: siteOf(owner, "veth0") }, asked);
 
-export const collect = <K extends PartName>(name: K, network: string, valid: { containerId: string; ifname: string }[], asked?: PartOf<K>): void => {
+export const collect = <K extends PartName>(
+  name: K,
+  network: string,
+  valid: { containerId: string; ifname: string }[],
+  asked?: PartOf<K>,
+): void => {
   const site = siteOf({ network, containerId: "", ifname: "" }, "veth0");
   kind(name).collect!({ network, valid, site, log: quietLog() }, asked);
 };

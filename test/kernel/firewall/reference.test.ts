@@ -1,5 +1,9 @@
 import { beforeEach, expect, test } from "vitest";
-import { referenceMasqueradeHash, removeReferenceMasquerade, removeReferenceSpoofCheck } from "../../../src/attachment/firewall/reference.ts";
+import {
+  referenceMasqueradeHash,
+  removeReferenceMasquerade,
+  removeReferenceSpoofCheck,
+} from "../../../src/attachment/firewall/reference.ts";
 import { parseIp } from "../../../src/net/ip.ts";
 import { ruleset, sh } from "./node.ts";
 

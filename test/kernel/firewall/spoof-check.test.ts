@@ -9,7 +9,8 @@ const veth = (containerId: string): string => hostVethName(owner(containerId));
 const mac = "02:00:00:00:00:01";
 const guarded = (from = mac) => ({ kind: "spoofCheck", mac: from }) as const;
 /** Guards the container's own veth, or another link. */
-const apply = (containerId: string, from = mac, link = veth(containerId)) => applyPart(owner(containerId), guarded(from), link);
+const apply = (containerId: string, from = mac, link = veth(containerId)) =>
+  applyPart(owner(containerId), guarded(from), link);
 const remove = (containerId: string) => removePart("spoofCheck", owner(containerId), []);
 const pod = ns("pod");
 
@@ -22,7 +23,11 @@ describe("the MAC spoof check", () => {
     apply("c1");
     apply("c2", "02:00:00:00:00:02");
     expect(ruleset().match(/iifname @guarded iifname \. ether saddr != @allowed drop/g)).toHaveLength(1);
-    expect(elements("guarded").map(({ key, comment }) => `${key} ${comment}`).toSorted()).toEqual([`${veth("c1")} lan c1 eth0`, `${veth("c2")} lan c2 eth0`].toSorted());
+    expect(
+      elements("guarded")
+        .map(({ key, comment }) => `${key} ${comment}`)
+        .toSorted(),
+    ).toEqual([`${veth("c1")} lan c1 eth0`, `${veth("c2")} lan c2 eth0`].toSorted());
     expect(elements("allowed").map(({ key }) => key)).toContainEqual({ concat: [veth("c1"), mac] });
     expect(compare(owner("c1"), guarded(), veth("c1"))).toEqual([]);
     expect(compare(owner("c1"), guarded(), "veth9")).toHaveLength(2);
@@ -36,7 +41,11 @@ describe("the MAC spoof check", () => {
     expect(elements("guarded")).toHaveLength(3);
     remove("c1");
     remove("c1");
-    expect(elements("guarded").map(({ key }) => key).toSorted()).toEqual([veth("c2"), veth("c4")].toSorted());
+    expect(
+      elements("guarded")
+        .map(({ key }) => key)
+        .toSorted(),
+    ).toEqual([veth("c2"), veth("c4")].toSorted());
     expect(elements("allowed")).toHaveLength(2);
     collect("spoofCheck", "lan", []);
     expect([...elements("guarded"), ...elements("allowed")]).toEqual([]);
@@ -53,7 +62,10 @@ describe("the MAC spoof check", () => {
     });
 
     test("drops frames from any other MAC", () => {
-      const reaches = (seconds: number) => succeeds(`ip -n ${pod} neigh flush dev eth0; ip neigh flush dev br0; ip netns exec ${pod} ping -q -c 1 -w ${seconds} 10.9.0.1`);
+      const reaches = (seconds: number) =>
+        succeeds(
+          `ip -n ${pod} neigh flush dev eth0; ip neigh flush dev br0; ip netns exec ${pod} ping -q -c 1 -w ${seconds} 10.9.0.1`,
+        );
       apply("c1");
       expect(reaches(10)).toBe(true);
       sh(`ip -n ${pod} link set eth0 address 02:00:00:00:00:99`);

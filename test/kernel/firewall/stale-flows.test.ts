@@ -30,11 +30,15 @@ const sourcePort = (name: Name): number => 40_000 + names.indexOf(name);
 
 beforeEach(() => {
   sh("for a in 192.0.2.1/24 192.0.2.9/32 2001:db8::1/64; do ip addr add $a dev lo; done");
-  sh(names.map((name) => {
-    const [protocol, source, destination, port, answering] = flows[name];
-    const state = protocol === "tcp" ? "--state ESTABLISHED" : "";
-    return `conntrack -I -t 300 -p ${protocol} ${state} -s ${source} -d ${destination} --sport ${sourcePort(name)} --dport ${port} -r ${answering} -q ${source} --reply-port-src ${port} --reply-port-dst ${sourcePort(name)}`;
-  }).join("\n"));
+  sh(
+    names
+      .map((name) => {
+        const [protocol, source, destination, port, answering] = flows[name];
+        const state = protocol === "tcp" ? "--state ESTABLISHED" : "";
+        return `conntrack -I -t 300 -p ${protocol} ${state} -s ${source} -d ${destination} --sport ${sourcePort(name)} --dport ${port} -r ${answering} -q ${source} --reply-port-src ${port} --reply-port-dst ${sourcePort(name)}`;
+      })
+      .join("\n"),
+  );
   expect(forgotten()).toEqual([]);
 });
 
@@ -50,16 +54,28 @@ function forgotten(): Name[] {
 
 const udp = (hostPort: number, address?: string): UdpPort[] => {
   if (address) return [{ hostPort, family: ip(address).family, address: ip(address) }];
-  return [{ hostPort, family: 4 }, { hostPort, family: 6 }];
+  return [
+    { hostPort, family: 4 },
+    { hostPort, family: 6 },
+  ];
 };
 const pods = [ip("10.9.0.5"), ip("fd00:9::5")];
 /** Ports nobody uses: so many that the kernel is asked for a list, as is one that cannot delete by a filter. */
 const many = Array.from({ length: 60 }, (_, at) => udp(50_000 + at)).flat();
 
-describe.each([["deleted by a filter", []], ["read from a list", many]])("flows %s: forgets", (_, more) => {
+describe.each([
+  ["deleted by a filter", []],
+  ["read from a list", many],
+])("flows %s: forgets", (_, more) => {
   test("those of the port at the node's own addresses, in both families", () => {
     forgetStaleFlows([], [...udp(5353), ...more], { host, netfilter });
-    expect(forgotten()).toEqual(["to the node", "to the node's other address", "from the node to itself", "to a pod that had the port", "IPv6 to the node"]);
+    expect(forgotten()).toEqual([
+      "to the node",
+      "to the node's other address",
+      "from the node to itself",
+      "to a pod that had the port",
+      "IPv6 to the node",
+    ]);
   });
 
   test("those of the port at one address, where the mapping is for that", () => {

@@ -9,7 +9,9 @@ afterEach(() => void sh("nft flush ruleset"));
 
 /** What a rule of table ip or ip6, as nft puts it into the kernel, is read as: `protocol port [address] -> target`. */
 function read(family: "ip" | "ip6", rule: string): string {
-  const chain = rule.includes("snat") ? "type nat hook postrouting priority 0;" : "type nat hook prerouting priority 0;";
+  const chain = rule.includes("snat")
+    ? "type nat hook postrouting priority 0;"
+    : "type nat hook prerouting priority 0;";
   sh(`nft -f - <<'END'
     table ${family} t {
       chain c {
@@ -46,7 +48,7 @@ describe("a rule of another form is none", () => {
     ["ip", "ip daddr != 192.0.2.1 tcp dport 8080 dnat to 10.9.0.5:80"],
     ["ip", "tcp dport != 8080 dnat to 10.9.0.5:80"],
     ["ip", "tcp dport { 8080, 8081 } dnat to 10.9.0.5:80"],
-    ["ip", "iifname \"eth0\" tcp dport 8080 dnat to 10.9.0.5:80"],
+    ["ip", 'iifname "eth0" tcp dport 8080 dnat to 10.9.0.5:80'],
     ["ip", "tcp dport 8080 redirect to :80"],
     ["ip", "tcp dport 8080 accept"],
     ["ip", "tcp dport 8080 snat to 10.9.0.5"],

@@ -18,8 +18,18 @@ describe("GC", () => {
     node.write("10.9.0.53", "");
     node.write("10.9.0.54", "other\r\neth0");
     writeFileSync(node.aside("nonsense"), "{");
-    expect(collectLeases(node.folder, [owner("kept")]).map(formatIp).sort()).toEqual(["10.9.0.3", "10.9.0.50", "10.9.0.52", "10.9.0.54", "fd00:9::3"]);
-    expect(node.leases()).toEqual({ "10.9.0.2": "kept\r\neth0", "fd00:9::2": "kept\r\neth0", "10.9.0.51": "kept", "10.9.0.53": "", "10.9.0.55": "kep" });
+    expect(
+      collectLeases(node.folder, [owner("kept")])
+        .map(formatIp)
+        .sort(),
+    ).toEqual(["10.9.0.3", "10.9.0.50", "10.9.0.52", "10.9.0.54", "fd00:9::3"]);
+    expect(node.leases()).toEqual({
+      "10.9.0.2": "kept\r\neth0",
+      "fd00:9::2": "kept\r\neth0",
+      "10.9.0.51": "kept",
+      "10.9.0.53": "",
+      "10.9.0.55": "kep",
+    });
     expect(node.records()).toEqual(["kept:eth0"]);
     expect(collectLeases(node.folder, [owner("kept")])).toEqual([]);
     expect(findLease(node.folder, owner("kept"))).toHaveLength(2);
@@ -70,12 +80,19 @@ describe("STATUS", () => {
     const node = new LeaseNode();
     const ranges = [[{ subnet: "10.9.0.0/30" }]];
     node.addPod(node.config(ranges), "c1");
-    expect(warnings(node, ranges)).toEqual(["range set 0 (10.9.0.1-10.9.0.2) of network net is full: 1 addresses are used"]);
+    expect(warnings(node, ranges)).toEqual([
+      "range set 0 (10.9.0.1-10.9.0.2) of network net is full: 1 addresses are used",
+    ]);
   });
 
   test("is 50 where the folder is a file", () => {
     const node = new LeaseNode();
     writeFileSync(node.dataDir, "");
-    expect(() => warnings(node)).toThrow(expect.objectContaining({ code: 50, message: expect.stringContaining(`ipam.dataDir is "${node.dataDir}"`) as string }));
+    expect(() => warnings(node)).toThrow(
+      expect.objectContaining({
+        code: 50,
+        message: expect.stringContaining(`ipam.dataDir is "${node.dataDir}"`) as string,
+      }),
+    );
   });
 });

@@ -1,5 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { describe, expect, test } from "vitest";
 import { collectLeases } from "../../../src/ipam/collect.ts";
 import { leasedAddresses } from "../../../src/ipam/folder.ts";
@@ -80,7 +90,8 @@ describe("leases the reference makes in the same folder", () => {
     const node = new LeaseNode();
     const config = node.config();
     node.addPod(config, "c0");
-    const census = (): bigint => statSync(node.aside(".census"), { bigint: true }).ino + statSync(node.aside(".census"), { bigint: true }).mtimeNs;
+    const census = (): bigint =>
+      statSync(node.aside(".census"), { bigint: true }).ino + statSync(node.aside(".census"), { bigint: true }).mtimeNs;
     let before = census();
     for (let i = 1; i < 20; i++) node.addPod(config, `c${i}`);
     for (let i = 1; i < 20; i++) removeLease(node.folder, owner(`c${i}`));
@@ -102,8 +113,16 @@ describe("what podwire keeps beside the leases may be lost or damaged", () => {
     "record gone, as after a crash of the machine": (node) => rmSync(node.aside("c1:eth0")),
     "record cut": (node) => truncateSync(node.aside("c1:eth0"), 20),
     "record empty": (node) => truncateSync(node.aside("c1:eth0")),
-    "record of somebody else": (node) => writeFileSync(node.aside("c1:eth0"), JSON.stringify({ containerId: "c2", ifname: "eth0", ips: ["10.9.0.2"], marker: "" })),
-    "record with other addresses": (node) => writeFileSync(node.aside("c1:eth0"), JSON.stringify({ containerId: "c1", ifname: "eth0", ips: ["10.9.0.3"], marker: "" })),
+    "record of somebody else": (node) =>
+      writeFileSync(
+        node.aside("c1:eth0"),
+        JSON.stringify({ containerId: "c2", ifname: "eth0", ips: ["10.9.0.2"], marker: "" }),
+      ),
+    "record with other addresses": (node) =>
+      writeFileSync(
+        node.aside("c1:eth0"),
+        JSON.stringify({ containerId: "c1", ifname: "eth0", ips: ["10.9.0.3"], marker: "" }),
+      ),
   };
 
   test.each(Object.entries(damage))("%s", (_name, spoil) => {
@@ -124,8 +143,13 @@ describe("what podwire keeps beside the leases may be lost or damaged", () => {
     node.addPod(node.config(), "c1");
     rmSync(node.aside("c1:eth0"));
     expect(findLease(node.folder, owner("c1"))).toEqual([]); // trusted: nobody else was there
-    expect(readFileSync(node.aside(".stamp"), "utf8")).toContain(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
-    writeFileSync(node.aside(".stamp"), readFileSync(node.aside(".stamp"), "utf8").replace(/^\S+/, "00000000-0000-0000-0000-000000000000"));
+    expect(readFileSync(node.aside(".stamp"), "utf8")).toContain(
+      readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    );
+    writeFileSync(
+      node.aside(".stamp"),
+      readFileSync(node.aside(".stamp"), "utf8").replace(/^\S+/, "00000000-0000-0000-0000-000000000000"),
+    );
     expect(findLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.2"]);
   });
 });

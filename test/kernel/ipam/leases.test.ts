@@ -10,11 +10,29 @@ describe("what is on disk", () => {
   test("is the reference's format, byte for byte, with its modes", () => {
     const node = new LeaseNode();
     const { ips } = node.addPod(node.config(dual), "c1");
-    expect(ips.map(({ address, gateway }) => [formatIp(address.ip), address.length, formatIp(gateway!)])).toEqual([["10.9.0.2", 24, "10.9.0.1"], ["fd00:9::2", 64, "fd00:9::1"]]);
+    expect(ips.map(({ address, gateway }) => [formatIp(address.ip), address.length, formatIp(gateway!)])).toEqual([
+      ["10.9.0.2", 24, "10.9.0.1"],
+      ["fd00:9::2", 64, "fd00:9::1"],
+    ]);
     expect(node.leases()).toEqual({ "10.9.0.2": "c1\r\neth0", "fd00:9::2": "c1\r\neth0" });
-    expect(readdirSync(node.path("")).sort()).toEqual(["10.9.0.2", "fd00:9::2", "last_reserved_ip.0", "last_reserved_ip.1", "lock"]);
-    expect([0, 1].map((n) => readFileSync(node.path(`last_reserved_ip.${n}`), "utf8"))).toEqual(["10.9.0.2", "fd00:9::2"]);
-    expect(["10.9.0.2", "fd00:9::2", "last_reserved_ip.0", "lock", ""].map((name) => mode(node.path(name)))).toEqual(["600", "600", "600", "750", "755"]);
+    expect(readdirSync(node.path("")).sort()).toEqual([
+      "10.9.0.2",
+      "fd00:9::2",
+      "last_reserved_ip.0",
+      "last_reserved_ip.1",
+      "lock",
+    ]);
+    expect([0, 1].map((n) => readFileSync(node.path(`last_reserved_ip.${n}`), "utf8"))).toEqual([
+      "10.9.0.2",
+      "fd00:9::2",
+    ]);
+    expect(["10.9.0.2", "fd00:9::2", "last_reserved_ip.0", "lock", ""].map((name) => mode(node.path(name)))).toEqual([
+      "600",
+      "600",
+      "600",
+      "750",
+      "755",
+    ]);
     expect(statSync(node.path("lock")).size).toBe(0);
     expect(node.records()).toEqual(["c1:eth0"]);
   });
@@ -53,7 +71,9 @@ describe("an owner's lease", () => {
     node.addPod(config, "c1");
     node.addPod(config, "c2");
     checkLease(config, owner("c1"));
-    expect(() => checkLease(config, owner("c1", "eth1"))).toThrow("failed to find an address of container c1 (interface eth1)");
+    expect(() => checkLease(config, owner("c1", "eth1"))).toThrow(
+      "failed to find an address of container c1 (interface eth1)",
+    );
     expect(removeLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.2", "fd00:9::2"]);
     expect(removeLease(node.folder, owner("c1"))).toEqual([]);
     expect(() => checkLease(config, owner("c1"))).toThrow("failed to find");
@@ -83,8 +103,12 @@ describe("an owner's lease", () => {
     node.write("10.9.0.77", "c2\r\neth0");
     node.write("10.9.0.78", "c3");
     const before = node.leases();
-    for (const id of ["c1", "c2", "c3"]) expect(() => node.addPod(config, id)).toThrow(/has been allocated to c\d .*duplicate allocation is not allowed/);
-    expect(() => node.addPod(node.config(undefined, { runtimeConfig: { ips: ["10.9.0.99"] } }), "c2")).toThrow("duplicate allocation");
+    for (const id of ["c1", "c2", "c3"]) {
+      expect(() => node.addPod(config, id)).toThrow(/has been allocated to c\d .*duplicate allocation is not allowed/);
+    }
+    expect(() => node.addPod(node.config(undefined, { runtimeConfig: { ips: ["10.9.0.99"] } }), "c2")).toThrow(
+      "duplicate allocation",
+    );
     expect(node.leases()).toEqual(before);
     expect(node.records()).toEqual(["c1:eth0"]);
   });
@@ -134,31 +158,52 @@ describe("a failed ADD leaves everything as it was", () => {
     const node = new LeaseNode();
     node.write("fd00:9::7", "other\r\neth0");
     const ask = () => node.addPod(node.config(dual, { args: { cni: { ips: ["10.9.0.9", "fd00:9::7"] } } }), "c1");
-    expect(ask).toThrow(expect.objectContaining({ code: 11, message: expect.stringContaining("requested IP address fd00:9::7 is not available in range set 1") as string }));
+    expect(ask).toThrow(
+      expect.objectContaining({
+        code: 11,
+        message: expect.stringContaining("requested IP address fd00:9::7 is not available in range set 1") as string,
+      }),
+    );
     expect(ask).toThrow("container other (interface eth0) has it");
     expect(node.leases()).toEqual({ "fd00:9::7": "other\r\neth0" });
   });
 
   test("when nothing could be written: before any file is made", () => {
     const node = new LeaseNode();
-    expect(() => node.addPod(node.config(undefined, undefined, { resolvConf: "/nonexistent/resolv.conf" }), "c1")).toThrow(
-      expect.objectContaining({ code: 5, message: expect.stringMatching(/^ipam\.resolvConf: .*\/nonexistent\/resolv\.conf.*no such file/) as string }),
+    expect(() =>
+      node.addPod(node.config(undefined, undefined, { resolvConf: "/nonexistent/resolv.conf" }), "c1"),
+    ).toThrow(
+      expect.objectContaining({
+        code: 5,
+        message: expect.stringMatching(/^ipam\.resolvConf: .*\/nonexistent\/resolv\.conf.*no such file/) as string,
+      }),
     );
-    expect(() => node.addPod(node.config(undefined, { runtimeConfig: { ips: ["192.0.2.1"] } }), "c1")).toThrow("in no range of the network");
+    expect(() => node.addPod(node.config(undefined, { runtimeConfig: { ips: ["192.0.2.1"] } }), "c1")).toThrow(
+      "in no range of the network",
+    );
     expect(existsSync(node.dataDir)).toBe(false);
     writeFileSync(node.dataDir, "a file");
-    expect(() => node.addPod(node.config(), "c1")).toThrow(expect.objectContaining({ code: 5, message: expect.stringContaining(`cannot lease an address in ${node.dataDir}/net`) as string }));
+    expect(() => node.addPod(node.config(), "c1")).toThrow(
+      expect.objectContaining({
+        code: 5,
+        message: expect.stringContaining(`cannot lease an address in ${node.dataDir}/net`) as string,
+      }),
+    );
   });
 });
 
 test("an address that is asked for is leased, though others are free before it", () => {
   const node = new LeaseNode();
-  expect(addresses(node.addPod(node.config(dual, { runtimeConfig: { ips: ["fd00:9::1234/64", "10.9.0.200"] } }), "c1"))).toEqual(["10.9.0.200", "fd00:9::1234"]);
+  expect(
+    addresses(node.addPod(node.config(dual, { runtimeConfig: { ips: ["fd00:9::1234/64", "10.9.0.200"] } }), "c1")),
+  ).toEqual(["10.9.0.200", "fd00:9::1234"]);
   expect(addresses(node.addPod(node.config(dual), "c2"))).toEqual(["10.9.0.201", "fd00:9::1235"]);
 });
 
 test("resolvConf becomes the result's DNS", () => {
   const node = new LeaseNode();
   writeFileSync(`${node.root}/resolv.conf`, "nameserver 10.1.0.1\n");
-  expect(node.addPod(node.config(undefined, undefined, { resolvConf: `${node.root}/resolv.conf` }), "c1").dns.nameservers).toEqual(["10.1.0.1"]);
+  expect(
+    node.addPod(node.config(undefined, undefined, { resolvConf: `${node.root}/resolv.conf` }), "c1").dns.nameservers,
+  ).toEqual(["10.1.0.1"]);
 });

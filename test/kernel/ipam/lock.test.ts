@@ -10,7 +10,9 @@ import { addresses, LeaseNode, owner } from "./node.ts";
 async function holdLock(node: LeaseNode, until = "read -r line") {
   mkdirSync(node.path(""), { recursive: true });
   writeFileSync(node.path("lock"), "");
-  const child = spawn("flock", [node.path("lock"), "sh", "-c", `echo held; ${until}`], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn("flock", [node.path("lock"), "sh", "-c", `echo held; ${until}`], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   await once(child.stdout, "data");
   return child;
 }
@@ -20,7 +22,10 @@ test("whoever waits too long hears who has the lock", async () => {
   const child = await holdLock(node);
   const wait = () => withFolderLock(node.folder, () => "got it", 30);
   expect(wait).toThrow(
-    expect.objectContaining({ code: 11, message: `cannot lock ${node.path("lock")} within 0.03 s: process ${child.pid} (flock) holds it; try again, or end that process` }),
+    expect.objectContaining({
+      code: 11,
+      message: `cannot lock ${node.path("lock")} within 0.03 s: process ${child.pid} (flock) holds it; try again, or end that process`,
+    }),
   );
   child.stdin.end();
   await once(child, "exit");
@@ -45,9 +50,10 @@ test("looking up a lease that is recorded waits for nobody", async () => {
 
 test("the lock is given back when the work fails", () => {
   const node = new LeaseNode();
-  const fail = () => withFolderLock(node.folder, () => {
-    throw new Error("work failed");
-  });
+  const fail = () =>
+    withFolderLock(node.folder, () => {
+      throw new Error("work failed");
+    });
   expect(fail).toThrow("work failed");
   expect(withFolderLock(node.folder, () => "got it", 0)).toBe("got it");
 });

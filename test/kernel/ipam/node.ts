@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -54,12 +64,24 @@ export class LeaseNode {
 
   config(ranges: object[][] = [[{ subnet: "10.9.0.0/24" }]], more: object = {}, ipam: object = {}): HostLocalConfig {
     const config = { cniVersion: "1.0.0", ipam: { dataDir: this.dataDir, ranges, ...ipam }, ...more };
-    return parseIpamConfig({ ...({} as Invocation), verb: "ADD", args: "", network: this.network, config, log: quietLog() });
+    return parseIpamConfig({
+      ...({} as Invocation),
+      verb: "ADD",
+      args: "",
+      network: this.network,
+      config,
+      log: quietLog(),
+    });
   }
 
   /** A lease as `bridge` makes it, of a pod that lives: with a host veth and a namespace. */
   addPod(config: HostLocalConfig, containerId: string): Leased {
-    const knowledge = { hostVeth: `veth-${containerId}`, netns: join(this.root, "netns", containerId), cookie: BigInt(Math.floor(Math.random() * 1e9)), parts: [] };
+    const knowledge = {
+      hostVeth: `veth-${containerId}`,
+      netns: join(this.root, "netns", containerId),
+      cookie: BigInt(Math.floor(Math.random() * 1e9)),
+      parts: [],
+    };
     writeFileSync(join(this.root, "links", knowledge.hostVeth), "");
     writeFileSync(knowledge.netns, `${knowledge.cookie}`);
     return this.add(config, containerId, knowledge);
@@ -94,14 +116,26 @@ export class LeaseNode {
   /** Every file of the folder that is named by an address, with its content (folders: "folder"). */
   leases(): Record<string, string> {
     if (!existsSync(this.path(""))) return {};
-    const names = readdirSync(this.path("")).filter((name) => !/^(lock|last_reserved_ip\.\d+)$/.test(name)).sort();
-    return Object.fromEntries(names.map((name) => [name, statSync(this.path(name)).isFile() ? readFileSync(this.path(name), "utf8") : "no file"]));
+    const names = readdirSync(this.path(""))
+      .filter((name) => !/^(lock|last_reserved_ip\.\d+)$/.test(name))
+      .sort();
+    return Object.fromEntries(
+      names.map((name) => [
+        name,
+        statSync(this.path(name)).isFile() ? readFileSync(this.path(name), "utf8") : "no file",
+      ]),
+    );
   }
 
   /** Names of what podwire keeps beside the leases, its own bookkeeping left out. */
   records(): string[] {
-    return existsSync(this.aside()) ? readdirSync(this.aside()).filter((name) => !/^\.(census|stamp)$/.test(name)).sort() : [];
+    return existsSync(this.aside())
+      ? readdirSync(this.aside())
+          .filter((name) => !/^\.(census|stamp)$/.test(name))
+          .sort()
+      : [];
   }
 }
 
-export const addresses = (leased: Pick<Leased, "ips">): string[] => leased.ips.map(({ address }) => formatIp(address.ip));
+export const addresses = (leased: Pick<Leased, "ips">): string[] =>
+  leased.ips.map(({ address }) => formatIp(address.ip));

@@ -84,7 +84,9 @@ describe("a range that runs short", () => {
 test("a range with a free address takes nothing back", () => {
   const node = fullNode();
   node.reboot();
-  expect(addresses(node.addPod(node.config([[{ subnet: "10.9.0.0/24", rangeEnd: "10.9.0.5" }]]), "new"))).toEqual(["10.9.0.5"]);
+  expect(addresses(node.addPod(node.config([[{ subnet: "10.9.0.0/24", rangeEnd: "10.9.0.5" }]]), "new"))).toEqual([
+    "10.9.0.5",
+  ]);
   expect(Object.keys(node.leases())).toEqual(["10.9.0.2", "10.9.0.3", "10.9.0.4", "10.9.0.5"]);
 });
 
@@ -117,7 +119,12 @@ describe("a lease podwire knows nothing about", () => {
     const node = new LeaseNode();
     for (const ip of ["10.9.0.2", "10.9.0.3", "10.9.0.4"]) foreign(node, ip, "", 2);
     expect(states(node)).toEqual(["torn", "torn", "torn"]);
-    expect(() => next(node)).toThrow(expect.objectContaining({ code: 999, message: expect.stringContaining("3 are blocked by files that are no lease") as string }));
+    expect(() => next(node)).toThrow(
+      expect.objectContaining({
+        code: 999,
+        message: expect.stringContaining("3 are blocked by files that are no lease") as string,
+      }),
+    );
   });
 });
 
@@ -141,7 +148,15 @@ test("a list of leases has the holder, the age and the state of each, in order o
   node.write("10.9.0.10", "c2");
   node.write("10.9.0.9", "");
   const before = BigInt(Date.now() - 60_000) * 1_000_000n;
-  expect(listLeases(node.folder, node.liveness).map(({ ip, holder, state, modified }) => [formatIp(ip), holder?.containerId, holder?.ifname, state, modified > before])).toEqual([
+  expect(
+    listLeases(node.folder, node.liveness).map(({ ip, holder, state, modified }) => [
+      formatIp(ip),
+      holder?.containerId,
+      holder?.ifname,
+      state,
+      modified > before,
+    ]),
+  ).toEqual([
     ["10.9.0.2", "c1", "eth0", "live", true],
     ["10.9.0.9", undefined, undefined, "torn", true],
     ["10.9.0.10", "c2", undefined, "unknown", true],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { dns, ip, mac, overridingDns, prefix, route, toDns } from "../../../src/cni/fields.ts";
-import { optionalOrEmpty, parseConfig, shape } from "../../../src/cni/schema.ts";
+import { parseConfig } from "../../../src/cni/reading.ts";
+import { optionalOrEmpty, shape } from "../../../src/cni/schema.ts";
 import { formatIp, formatPrefix } from "../../../src/net/ip.ts";
 
 const schema = shape({

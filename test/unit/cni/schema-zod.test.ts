@@ -3,19 +3,8 @@ import { expect, it } from "vitest";
 import { z } from "zod";
 import { formatPath } from "../../../src/cni/complaint.ts";
 import { CniError } from "../../../src/cni/error.ts";
-import {
-  choice,
-  flag,
-  integer,
-  list,
-  map,
-  optional,
-  orElse,
-  parseConfig,
-  parseLeniently,
-  shape,
-  text,
-} from "../../../src/cni/schema.ts";
+import { parseConfig, parseLeniently } from "../../../src/cni/reading.ts";
+import { choice, flag, integer, list, map, optional, orElse, shape, text } from "../../../src/cni/schema.ts";
 
 const ours = shape({
   bridge: orElse(

@@ -189,17 +189,34 @@ describe("attributes of netlink", () => {
   });
 
   test("end at one that is cut short or says that it is shorter than its header", () => {
-    const whole = encode([[1, Uint8Array.of(1, 2, 3, 4)], [2, Uint8Array.of(5, 6, 7, 8)]]);
-    expect([...whole.keys()].map((length) => bytes.findAttribute(whole.subarray(0, length), 2))).toEqual(Array(16).fill(-1));
+    const whole = encode([
+      [1, Uint8Array.of(1, 2, 3, 4)],
+      [2, Uint8Array.of(5, 6, 7, 8)],
+    ]);
+    expect([...whole.keys()].map((length) => bytes.findAttribute(whole.subarray(0, length), 2))).toEqual(
+      Array(16).fill(-1),
+    );
     expect(bytes.findAttribute(whole, 2)).toBe(8);
     expect(bytes.findAttribute(Uint8Array.of(3, 0, 1, 0, 8, 0, 2, 0, 1, 1, 1, 1), 2)).toBe(-1);
-    fc.assert(fc.property(array, fc.nat(0x3fff), (some, type) => bytes.findAttribute(some, type) < Math.max(1, some.length - 3)));
+    fc.assert(
+      fc.property(
+        array,
+        fc.nat(0x3fff),
+        (some, type) => bytes.findAttribute(some, type) < Math.max(1, some.length - 3),
+      ),
+    );
   });
 
   test("include others where each is there with the same content, nested ones by what they say", () => {
-    const inner = encode([[1, Uint8Array.of(1)], [2, Uint8Array.of(2)]]);
+    const inner = encode([
+      [1, Uint8Array.of(1)],
+      [2, Uint8Array.of(2)],
+    ]);
     const says = (payload: Uint8Array, wanted: Uint8Array): boolean => bytes.includesAttributes(payload, wanted);
-    const more = encode([[3, Uint8Array.of(9)], [4, inner]]);
+    const more = encode([
+      [3, Uint8Array.of(9)],
+      [4, inner],
+    ]);
     expect(says(more, encode([]))).toBe(true);
     expect(says(more, encode([[3, Uint8Array.of(9)]]))).toBe(true);
     expect(says(more, encode([[3, Uint8Array.of(8)]]))).toBe(false);
@@ -207,9 +224,11 @@ describe("attributes of netlink", () => {
     expect(says(more, encode([[0x8004, encode([[2, Uint8Array.of(2)]])]]))).toBe(true);
     expect(says(more, encode([[0x8004, encode([[2, Uint8Array.of(1)]])]]))).toBe(false);
     expect(says(more, encode([[4, encode([[2, Uint8Array.of(2)]])]]))).toBe(false);
-    fc.assert(fc.property(list, (attributes) => {
-      const last = [...new Map(attributes.map(([type, data]) => [type & 0x3fff, data]))];
-      expect(says(encode(attributes), encode(last))).toBe(true);
-    }));
+    fc.assert(
+      fc.property(list, (attributes) => {
+        const last = [...new Map(attributes.map(([type, data]) => [type & 0x3fff, data]))];
+        expect(says(encode(attributes), encode(last))).toBe(true);
+      }),
+    );
   });
 });

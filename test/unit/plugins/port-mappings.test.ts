@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { parseConfig, shape, optional } from "../../../src/cni/schema.ts";
+import { parseConfig } from "../../../src/cni/reading.ts";
+import { shape, optional } from "../../../src/cni/schema.ts";
 import { formatPrefix, parsePrefix } from "../../../src/net/ip.ts";
 import {
   chooseBackend,
