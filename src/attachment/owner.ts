@@ -48,8 +48,18 @@ const ALIAS_BYTES = 254 - "podwire ".length;
 /** The alias of the host's end of the owner's link. */
 export const linkAlias = (owner: Owner): string => `podwire ${ownerLabel(owner, ALIAS_BYTES)}`;
 
-/** What the aliases of all links of the network begin with. */
-export const networkAlias = (network: string): string => `podwire ${networkLabel(network, ALIAS_BYTES)} `;
+/** The owner's words as an alias has them: two owners with one key are one. */
+export const aliasKey = (owner: Owner): string => ownerLabel(owner, ALIAS_BYTES);
+
+/** Whose link has this alias, in its words, which were cut where they were long; undefined for any other link. */
+export function ownerOfAlias(alias: string): Owner | undefined {
+  const [, network, containerId, ifname] = /^podwire (\S+) (\S+) (\S+)$/.exec(alias) ?? [];
+  return network && containerId && ifname ? { network, containerId, ifname } : undefined;
+}
+
+/** True for an owner of the network, as `ownerOfAlias` gives it. */
+export const isOfNetwork = (owner: Owner, network: string): boolean =>
+  owner.network === networkLabel(network, ALIAS_BYTES);
 
 /** The owner a call is about. */
 export const ownerOf = ({ network, containerId, ifname }: Owner): Owner => ({ network, containerId, ifname });

@@ -1,69 +1,138 @@
 import type { Lease } from "../ipam/judgement.ts";
 import { listLeases } from "../ipam/reclaim.ts";
-import { findLstat, readDirectory } from "../kernel/file.ts";
+import { findLstat, namesIn } from "../kernel/file.ts";
 import { exists, S_IFDIR } from "../kernel/linux.ts";
-import { formatIp } from "../net/ip.ts";
-import { hostLiveness } from "../node/liveness.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
+import { compareIps, formatIp, type Ip } from "../net/ip.ts";
+import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
+import { hostLiveness, type Liveness } from "../node/liveness.ts";
+import { describeCapacity, readNetworks } from "./capacity.ts";
 import { command } from "./command.ts";
 
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+const DEFAULT_CONF_DIR = "/etc/cni/net.d";
 
-const usage = `Usage: podwire leases [--data-dir DIR] [--network NAME]
+const usage = `Usage: podwire leases [--data-dir DIR] [--network NAME] [--conf-dir DIR]
 
-Lists who has the addresses that host-local (podwire's or the reference's) leased on this node.
+Lists who has the addresses of pods on this node, those host-local leased
+(podwire's or the reference's), and those another IPAM plugin gave to pods that
+podwire wired. Then, for every network that is configured on this node, how full
+its ranges are, and which networks hand out the same addresses.
 
-  --data-dir DIR   ipam.dataDir of the network's configuration (${DEFAULT_DATA_DIR})
+  --data-dir DIR   ipam.dataDir of the networks (${DEFAULT_DATA_DIR})
   --network NAME   only this network
+  --conf-dir DIR   where the networks are configured (${DEFAULT_CONF_DIR})
 
-State: live (its host veth or address is there), gone (its pod is provably gone: ADD takes it back when the range runs
-short, GC at once), unknown (no proof of either), torn (the file is no lease; delete it to free the address).
+State: live (its host veth or address is there), gone (its pod is provably gone:
+ADD takes it back when the range runs short, GC at once), unknown (no proof of
+either), torn (the file is no lease, so its address is not given to anybody).
 `;
 
 /** Lists the leases of a node as a table; reads only. */
 export const leases = command({
   name: "leases",
-  summary: "list who has the addresses leased on this node, and whether those pods still exist",
+  summary: "list who has the addresses of pods on this node, whether those pods still exist, how full ranges are",
   usage,
-  options: { "--data-dir": "value", "--network": "value" },
-  say: (given) => table(given.get("--data-dir") ?? DEFAULT_DATA_DIR, given.get("--network")),
+  options: { "--data-dir": "value", "--network": "value", "--conf-dir": "value" },
+  say: (given) =>
+    report({
+      dataDir: given.get("--data-dir") ?? DEFAULT_DATA_DIR,
+      only: given.get("--network"),
+      confDir: given.get("--conf-dir") ?? DEFAULT_CONF_DIR,
+    }),
 });
 
-function table(dataDir: string, only: string | undefined): string {
+interface Question {
+  dataDir: string;
+  only: string | undefined;
+  confDir: string;
+}
+
+function report({ dataDir, only, confDir }: Question): string {
+  const { networks, problems } = readNetworks(confDir);
   if (!exists(dataDir)) {
     throw new Error(
       `there is no folder ${dataDir}, so nothing was leased there; ` +
         `ipam.dataDir of a network's configuration, if it has that key, is what --data-dir must be`,
     );
   }
-  const networks = only === undefined ? networksIn(dataDir) : [only];
   const liveness = hostLiveness();
-  const rows = networks.flatMap((network) =>
-    listLeases({ dataDir, network }, liveness).map((lease) => row(network, lease)),
+  const names = only === undefined ? networksIn(dataDir) : [only];
+  const leased = new Map(names.map((name) => [name, listLeases({ dataDir, network: name }, liveness)]));
+  const rows = names.flatMap((name) => leased.get(name)!.map((lease) => leaseRow(name, lease)));
+  const others = otherRows({ dataDir, only }, leased, liveness);
+  const configured = networks.filter(({ name }) => only === undefined || name === only);
+  const capacity = describeCapacity(
+    configured,
+    ({ dataDir: where }, name) => leased.get(name) ?? listLeases({ dataDir: where, network: name }, liveness),
   );
-  if (rows.length === 0) return `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}\n`;
-  const all = [["NETWORK", "ADDRESS", "CONTAINER", "INTERFACE", "SINCE", "STATE"], ...rows];
-  const widths = all[0]!.map((_, column) => all.reduce((widest, cells) => Math.max(widest, cells[column]!.length), 0));
-  return `${all
-    .map((cells) =>
-      cells
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n")}\n`;
+  return [
+    [...rows, ...others].length > 0
+      ? format([...rows, ...others])
+      : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}\n`,
+    ...[...capacity, ...problems.map((problem) => `warning: ${problem}`)].map((line) => `${line}\n`),
+  ].join("");
 }
 
 /** podwire's own notes start with a dot, which no network's name does. */
 const networksIn = (dataDir: string): string[] =>
-  readDirectory(dataDir)
+  namesIn(dataDir)
     .filter((name) => !name.startsWith(".") && findLstat(`${dataDir}/${name}`)?.type === S_IFDIR)
     .toSorted();
 
-const row = (network: string, { ip, holder, modified, state }: Lease): string[] => [
+type Row = { network: string; ip: Ip; containerId: string; ifname: string; since: string; state: string };
+
+const leaseRow = (network: string, { ip, holder, modified, state }: Lease): Row => ({
   network,
-  formatIp(ip),
-  holder?.containerId ?? "-",
-  holder?.ifname ?? "-",
-  `${new Date(Number(modified / 1_000_000n)).toISOString().slice(0, 19)}Z`,
+  ip,
+  containerId: holder?.containerId ?? "-",
+  ifname: holder?.ifname ?? "-",
+  since: `${new Date(Number(modified / 1_000_000n)).toISOString().slice(0, 19)}Z`,
   state,
-];
+});
+
+/** Addresses of attachments podwire made for which there is no lease file: another IPAM plugin gave them. */
+function otherRows(
+  { dataDir, only }: Pick<Question, "dataDir" | "only">,
+  leased: ReadonlyMap<string, readonly Lease[]>,
+  liveness: Liveness,
+): Row[] {
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const networks = only === undefined ? recordedNetworks(dataDir) : [only];
+  const inventory = takeInventory({ dataDir, networks, host, liveness });
+  host.close();
+  const hasLease = ({ network }: Attached["owner"], ip: Ip): boolean =>
+    leased.get(network)?.some((lease) => formatIp(lease.ip) === formatIp(ip)) ?? false;
+  return inventory
+    .flatMap(({ owner, addresses, state }) =>
+      addresses.filter((ip) => !hasLease(owner, ip)).map((ip) => ({ ...owner, ip, since: "-", state })),
+    )
+    .toSorted((a, b) => compareIps(a.ip, b.ip));
+}
+
+/** Ids are cut to what tells them apart, as far as twelve characters do: that is how runtimes show them. */
+const SHORT_ID = 12;
+
+function format(rows: readonly Row[]): string {
+  const ids = new Set(rows.map(({ containerId }) => containerId));
+  const isClear = new Set([...ids].map((id) => id.slice(0, SHORT_ID))).size === ids.size;
+  const shown = (id: string): string => (isClear && id.length > 32 ? id.slice(0, SHORT_ID) : id);
+  const all = [
+    ["NETWORK", "ADDRESS", "CONTAINER", "INTERFACE", "SINCE", "STATE"],
+    ...rows.map(({ network, ip, containerId, ifname, since, state }) => [
+      network,
+      formatIp(ip),
+      shown(containerId),
+      ifname,
+      since,
+      state,
+    ]),
+  ];
+  const widths = all[0]!.map((_, column) => all.reduce((widest, cells) => Math.max(widest, cells[column]!.length), 0));
+  const line = (cells: string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd();
+  return `${all.map(line).join("\n")}\n`;
+}

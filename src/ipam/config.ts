@@ -96,7 +96,7 @@ const wholeConfig = shape(keys, wholeComplaints);
 const dataDirAlone = shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) });
 
 /** Everything host-local needs for ADD, CHECK and STATUS; throws CniError 7 (configuration) or 4 (CNI_ARGS). */
-export function parseIpamConfig(call: Invocation): HostLocalConfig {
+export function parseIpamConfig(call: Pick<Invocation, "args" | "config" | "network" | "verb">): HostLocalConfig {
   const config = parseConfig(wholeConfig, call.config);
   const { IP: argument = "" } = readArguments(call, ["IP"]);
   const fromArguments = argument === "" ? undefined : parseRequested(argument);

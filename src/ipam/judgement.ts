@@ -1,12 +1,12 @@
 import { findStat } from "../kernel/file.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { readLease } from "./folder.ts";
-import { hasLeft, type Liveness } from "../node/liveness.ts";
-import { findRecord, type AttachmentRecord } from "../node/record.ts";
+import { hasLeft, type Life, lifeOf, type Liveness } from "../node/liveness.ts";
+import { findRecord } from "../node/record.ts";
 import { type Holder, type LeaseFolder, leasePath } from "./lease-folder.ts";
 
-/** "gone": provably; "unknown": no proof of either; "torn": the file is no readable lease, which blocks its address. */
-export type LeaseState = "live" | "gone" | "unknown" | "torn";
+/** "torn": the file is no readable lease, which blocks its address. */
+export type LeaseState = Life | "torn";
 
 export interface Lease {
   ip: Ip;
@@ -30,17 +30,12 @@ export function judgeLease(folder: LeaseFolder, ip: Ip, liveness: Liveness): Lea
       : findRecord(folder, { containerId: holder.containerId, ifname: holder.ifname });
   const known = record?.knowledge && record.ips.some((own) => formatIp(own) === formatIp(ip)) ? record : undefined;
   const namespaceGone = known !== undefined && hasLeft(known, liveness);
-  const state = known ? judgeKnown(known, namespaceGone, liveness) : judgeUnknown(ip, modified, liveness);
+  const state = known ? lifeOf(known, liveness) : judgeUnknown(ip, modified, liveness);
   return { ip, holder, modified, state, namespaceGone };
 }
 
-function judgeKnown({ knowledge }: AttachmentRecord, namespaceGone: boolean, liveness: Liveness): LeaseState {
-  if (liveness.linkExists(knowledge!.hostVeth)) return "live";
-  return namespaceGone ? "gone" : "unknown";
-}
-
 /** A lease of the reference, or for a main plugin podwire knows nothing about. */
-function judgeUnknown(ip: Ip, modified: bigint, liveness: Liveness): LeaseState {
+function judgeUnknown(ip: Ip, modified: bigint, liveness: Liveness): Life {
   if (liveness.addressInUse(ip)) return "live";
   return modified < liveness.bootTime() ? "gone" : "unknown";
 }

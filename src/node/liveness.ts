@@ -27,6 +27,15 @@ export interface Liveness {
   marker(): string;
 }
 
+/** "gone": provably; "unknown": no proof of either. */
+export type Life = "live" | "gone" | "unknown";
+
+/** Whether the pod a record is of still exists; a live host link always protects it. */
+export function lifeOf(record: AttachmentRecord, liveness: Liveness): Life {
+  if (liveness.linkExists(record.knowledge!.hostVeth)) return "live";
+  return hasLeft(record, liveness) ? "gone" : "unknown";
+}
+
 /**
  * True when the pod's namespace is provably not the one at its path any more. Inode numbers are used again at once,
  * cookies never.

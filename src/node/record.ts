@@ -16,8 +16,8 @@ export interface Knowledge {
   netns: string;
   /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
   cookie?: bigint;
-  /** the optional kinds of parts it has, whatever a later configuration says */
-  parts: PartName[];
+  /** the optional kinds of parts it has, whatever a later configuration says; absent in records of old versions */
+  parts?: PartName[];
 }
 
 /** What podwire keeps of one attachment. The lease files are the truth about addresses; this says where to look. */
@@ -73,7 +73,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       hostVeth: knowledge.hostVeth,
       netns: knowledge.netns,
       ...cookie,
-      parts: knowledge.parts,
+      ...(knowledge.parts && { parts: knowledge.parts }),
     }),
   };
   writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
@@ -95,12 +95,19 @@ export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean 
 
 /** Removes the records of owners that are not wanted, and files that are no record. */
 export function pruneRecords(folder: RecordFolder, isWanted: (owner: RecordOwner) => boolean): void {
-  for (const name of namesIn(asidePath(folder))) {
-    if (name.startsWith(".")) continue; // census, stamp, drafts
-    const record = decodeRecord(findText(`${asidePath(folder)}/${name}`));
-    if (!record || !isWanted(record.owner)) removeFile(`${asidePath(folder)}/${name}`);
-  }
+  for (const [path, record] of readRecords(folder)) if (!record || !isWanted(record.owner)) removeFile(path);
 }
+
+/** Every record of a network that can be read. */
+export const listRecords = (folder: RecordFolder): AttachmentRecord[] =>
+  readRecords(folder).flatMap(([, record]) => record ?? []);
+
+/** By path; census, stamp and drafts have names of their own. */
+const readRecords = (folder: RecordFolder): [path: string, record: AttachmentRecord | undefined][] =>
+  namesIn(asidePath(folder))
+    .filter((name) => !name.startsWith("."))
+    .map((name) => `${asidePath(folder)}/${name}`)
+    .map((path) => [path, decodeRecord(findText(path))]);
 
 /** Creates the folder of the records. */
 export const ensureAside = (folder: RecordFolder): void => ensureDirectory(asidePath(folder));
@@ -113,17 +120,10 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const ips = json["ips"].map((ip) => parseIp(String(ip)));
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
-  const knowledge =
-    string("hostVeth") && Array.isArray(json["parts"])
-      ? {
-          knowledge: {
-            hostVeth: string("hostVeth"),
-            netns: string("netns"),
-            ...cookie,
-            parts: json["parts"] as PartName[],
-          },
-        }
-      : {};
+  const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
+  const knowledge = string("hostVeth")
+    ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...parts } }
+    : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },
     ips,

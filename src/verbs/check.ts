@@ -21,8 +21,7 @@ export function check<C>(spec: Spec<C>, call: Invocation): void {
     if (differences.length > 0) {
       throw new CniError(
         Code.Internal,
-        `attachment ${call.ifname} of container ${call.containerId} is not as ${spec.name} made it: ` +
-          differences.join("; "),
+        `attachment ${call.ifname} of container ${call.containerId} is not as ADD made it: ` + differences.join("; "),
       );
     }
   } finally {

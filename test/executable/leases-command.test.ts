@@ -1,11 +1,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { programs } from "./configs.ts";
 import { executable, Node } from "./harness.ts";
+import { temporaryFolder } from "../harness/paths.ts";
 
 /** As a person on the node types it. */
 const run = async (node: Node, ...args: string[]) => node.run(executable, ["leases", ...args], { env: {} });
-const leases = async (node: Node, ...args: string[]) => run(node, "--data-dir", node.dataDir, ...args);
+const leases = async (node: Node, ...args: string[]) =>
+  run(node, "--data-dir", node.dataDir, "--conf-dir", "/nowhere", ...args);
 const wire = (node: Node, name: string) => ({
   plugin: "ptp",
   config: { cniVersion: "1.0.0", name, ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" } },
@@ -51,6 +54,58 @@ describe("podwire leases", () => {
     const pod = await node.pod();
     await node.reference("ADD", { ...wire(node, "theirs"), containerId: "theirs", netns: pod });
     expect(rows(await leases(node))[1]).toEqual(["theirs", "10.9.0.2", "theirs", "eth0", expect.anything(), "live"]);
+  });
+
+  test("knows the addresses another IPAM plugin gave, and cuts ids to what tells them apart", async () => {
+    const node = await Node.create();
+    const path = programs({
+      given: `cat > /dev/null; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.7.0.5/24"}]}'`,
+    });
+    const config = {
+      cniVersion: "1.0.0",
+      name: "theirs",
+      bridge: "br0",
+      ipam: { type: "given", dataDir: node.dataDir },
+    };
+    const id = "c".repeat(64);
+    await node.succeed("ADD", { plugin: "bridge", config, containerId: id, netns: await node.pod(), path });
+    await node.succeed("ADD", { ...wire(node, "pods"), containerId: "d".repeat(64), netns: await node.pod() });
+    expect(rows(await leases(node)).slice(1)).toEqual([
+      ["pods", "10.9.0.2", "dddddddddddd", "eth0", expect.anything(), "live"],
+      ["theirs", "10.7.0.5", "cccccccccccc", "eth0", "-", "live"],
+    ]);
+  });
+
+  test("says how full the configured ranges are, and which networks share addresses", async () => {
+    const node = await Node.create();
+    const conf = temporaryFolder("conf");
+    const network = (name: string, ...subnets: string[]) => {
+      const ipam = { type: "host-local", dataDir: node.dataDir, ranges: subnets.map((subnet) => [{ subnet }]) };
+      return { cniVersion: "1.0.0", name, type: "ptp", ipam };
+    };
+    const { cniVersion, name, ...plugin } = network("pods", "10.9.0.0/24", "fd00:9::/64");
+    writeFileSync(
+      join(conf, "10-pods.conflist"),
+      JSON.stringify({ cniVersion, name, plugins: [plugin, { type: "portmap" }] }),
+    );
+    writeFileSync(join(conf, "20-other.conf"), JSON.stringify(network("other", "10.9.0.128/29")));
+    writeFileSync(join(conf, "30-broken.conf"), '{"name": "broken",\n  "type" }');
+    writeFileSync(join(conf, "README"), "no configuration");
+    const gone = await node.pod();
+    const call = { plugin: "ptp", config: network("pods", "10.9.0.0/24", "fd00:9::/64") };
+    await node.succeed("ADD", { ...call, containerId: "one", netns: await node.pod() });
+    await node.succeed("ADD", { ...call, containerId: "two", netns: gone });
+    await gone.ip("link delete eth0");
+    await gone.remove();
+    const { stdout } = await leases(node, "--conf-dir", conf);
+    expect(stdout.split("\n").slice(5)).toEqual([
+      "pods 10.9.0.1-10.9.0.254: 2 of 253 leased (0 %), 1 by pods that are gone",
+      "pods fd00:9::1-fd00:9::ffff:ffff:ffff:ffff: 2 of some 2^64 leased (0 %), 1 by pods that are gone",
+      "other 10.9.0.129-10.9.0.134: 0 of 5 leased (0 %)",
+      "warning: pods (10-pods.conflist) and other (20-other.conf) both hand out addresses of 10.9.0.1-10.9.0.254",
+      expect.stringMatching(/^warning: .*30-broken\.conf: .*line 2, column 10/) as unknown,
+      "",
+    ]);
   });
 
   test("changes nothing", async () => {

@@ -12,8 +12,6 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
-import type { Invocation } from "../../../src/cni/invocation.ts";
-import { quietLog } from "../../../src/cni/log.ts";
 import { type HostLocalConfig, parseIpamConfig } from "../../../src/ipam/config.ts";
 import type { Knowledge } from "../../../src/node/record.ts";
 import { addLease, type Leased } from "../../../src/ipam/leases.ts";
@@ -64,14 +62,7 @@ export class LeaseNode {
 
   config(ranges: object[][] = [[{ subnet: "10.9.0.0/24" }]], more: object = {}, ipam: object = {}): HostLocalConfig {
     const config = { cniVersion: "1.0.0", ipam: { dataDir: this.dataDir, ranges, ...ipam }, ...more };
-    return parseIpamConfig({
-      ...({} as Invocation),
-      verb: "ADD",
-      args: "",
-      network: this.network,
-      config,
-      log: quietLog(),
-    });
+    return parseIpamConfig({ verb: "ADD", args: "", network: this.network, config });
   }
 
   /** A lease as `bridge` makes it, of a pod that lives: with a host veth and a namespace. */

@@ -1,0 +1,58 @@
+import type { Owner } from "../attachment/attachment.ts";
+import { listLinks } from "../attachment/link/links.ts";
+import { aliasKey, ownerOfAlias } from "../attachment/owner.ts";
+import { findLstat, namesIn } from "../kernel/file.ts";
+import { S_IFDIR } from "../kernel/linux.ts";
+import type { NetlinkSocket } from "../kernel/netlink.ts";
+import type { Ip } from "../net/ip.ts";
+import type { Link } from "../netlink/rtnetlink/link.ts";
+import { lifeOf, type Life, type Liveness } from "./liveness.ts";
+import { type AttachmentRecord, listRecords } from "./record.ts";
+
+/** One attachment, as all that is on this node tells of it. */
+export interface Attached {
+  owner: Owner;
+  /** the host's end of its link, known by its alias */
+  link?: Link;
+  record?: AttachmentRecord;
+  /** those of its record */
+  addresses: Ip[];
+  state: Life;
+}
+
+/** Where an inventory looks: `networks` are those whose records are read. */
+export interface Places {
+  dataDir: string;
+  networks: readonly string[];
+  host: NetlinkSocket;
+  liveness: Liveness;
+}
+
+/** Every attachment there is a link or a record of; one whose owner's words were cut in its alias counts too. */
+export function takeInventory({ dataDir, networks, host, liveness }: Places): Attached[] {
+  const found = new Map<string, Attached>();
+  const of = (owner: Owner, key = aliasKey(owner)): Attached => {
+    const attached = found.get(key) ?? { owner, addresses: [], state: "unknown" };
+    found.set(key, attached);
+    return attached;
+  };
+  for (const network of networks) {
+    for (const record of listRecords({ dataDir, network })) {
+      const attached = of({ network, ...record.owner });
+      Object.assign(attached, {
+        record,
+        addresses: record.ips,
+        ...(record.knowledge && { state: lifeOf(record, liveness) }),
+      });
+    }
+  }
+  for (const link of listLinks(host)) {
+    const owner = ownerOfAlias(link.alias);
+    if (owner) Object.assign(of(owner, link.alias.slice("podwire ".length)), { link, state: "live" });
+  }
+  return [...found.values()];
+}
+
+/** The networks podwire has records of; no network's name begins with a dot. */
+export const recordedNetworks = (dataDir: string): string[] =>
+  namesIn(`${dataDir}/.podwire`).filter((name) => findLstat(`${dataDir}/.podwire/${name}`)?.type === S_IFDIR);

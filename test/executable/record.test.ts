@@ -1,0 +1,56 @@
+import { describe, expect, test } from "vitest";
+import { programs } from "./configs.ts";
+import { type Call, Node } from "./harness.ts";
+
+// What podwire knows of an attachment is kept whatever gives it its addresses, and is enough to remove it.
+
+const given = (): string =>
+  programs({
+    given: `cat > /dev/null; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.7.0.5/24","gateway":"10.7.0.1"}]}'`,
+  });
+
+const call = (more: object): Call => ({
+  plugin: "bridge",
+  config: { cniVersion: "1.0.0", name: "net", bridge: "br0", ...more },
+  containerId: "one",
+  path: given(),
+});
+
+const recordsOf = (node: Node): object[] =>
+  Object.entries(node.leases({ folder: "/var/lib/cni/networks", all: true }))
+    .filter(([path]) => path.startsWith(".podwire/net/one:"))
+    .map(([, text]) => JSON.parse(text) as object);
+
+describe.each<[string, object, string[]]>([
+  ["another IPAM plugin", { isGateway: true, ipMasq: true, macspoofchk: true, ipam: { type: "given" } }, ["10.7.0.5"]],
+  ["no IPAM", { macspoofchk: true }, []],
+])("an attachment with %s", (_what, keys, ips) => {
+  test("has a record while it lives, by which DEL takes all of it away: without namespace, prevResult or those keys", async () => {
+    const node = await Node.create();
+    // shared things stay: they are made before
+    const bystander = await node.pod();
+    await node.succeed("ADD", { ...call(keys), containerId: "first", netns: bystander });
+    await node.succeed("DEL", { ...call(keys), containerId: "first", netns: bystander });
+    const before = await node.snapshot();
+    await node.succeed("ADD", { ...call(keys), netns: await node.pod() });
+    const parts = ["masquerade", "spoofCheck"].filter((kind) => kind === "spoofCheck" || "ipMasq" in keys);
+    expect(recordsOf(node)).toEqual([expect.objectContaining({ containerId: "one", ifname: "eth0", ips, parts })]);
+    await node.succeed("DEL", { ...call({ ipam: (keys as { ipam?: object }).ipam }), netns: "/nowhere" });
+    expect(await node.snapshot()).toEqual(before);
+    expect(recordsOf(node)).toEqual([]);
+  });
+
+  test("loses its record when ADD fails, and by GC", async () => {
+    const node = await Node.create();
+    const pod = await node.pod();
+    await pod.ip("link add eth0 type veth peer name other");
+    const failed = await node.podwire("ADD", { ...call(keys), netns: pod });
+    expect([failed.exitCode, recordsOf(node)]).toEqual([1, []]);
+    await node.succeed("ADD", { ...call(keys), netns: await node.pod() });
+    expect(recordsOf(node)).toHaveLength(1);
+    const valid = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [{ containerID: "other", ifname: "eth0" }] };
+    const { containerId: _none, ...collect } = call({ ...keys, ...valid });
+    await node.succeed("GC", collect);
+    expect(recordsOf(node)).toEqual([]);
+  });
+});
