@@ -59,6 +59,8 @@ export interface Traces {
 export interface Selection {
   network: string;
   valid: readonly { containerId: string; ifname: string }[];
+  /** links of the host that are those of attachments of the network which are not valid */
+  lostLinks: readonly string[];
   site: Site;
   log: Log;
 }

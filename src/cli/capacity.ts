@@ -1,7 +1,7 @@
 import { IPv4, IPv6, RangedSet } from "ip-num";
 import { CniError, messageOf } from "../cni/error.ts";
 import { isObject } from "../cni/schema.ts";
-import { type HostLocalConfig, parseIpamConfig } from "../ipam/config.ts";
+import { type HostLocalConfig, isHostLocal, parseIpamConfig } from "../ipam/config.ts";
 import type { Lease } from "../ipam/judgement.ts";
 import type { LeaseFolder } from "../ipam/lease-folder.ts";
 import { formatSet, type Range, type RangeSet } from "../ipam/range.ts";
@@ -38,7 +38,7 @@ function networksOf(file: string, json: Record<string, unknown>): Network[] {
   const plugins = Array.isArray(json["plugins"]) ? json["plugins"] : [json];
   return plugins.filter(isObject).flatMap((plugin) => {
     const { ipam } = plugin;
-    if (!isObject(ipam) || !["host-local", "podwire"].includes(String(ipam["type"]))) return [];
+    if (!isObject(ipam) || !isHostLocal(ipam["type"])) return [];
     const name = String(json["name"] ?? "");
     const config = { cniVersion: json["cniVersion"] ?? "1.0.0", ...plugin };
     return [{ name, file, config: parseIpamConfig({ config, network: name, args: "", verb: "CHECK" }) }];

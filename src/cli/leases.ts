@@ -1,3 +1,4 @@
+import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
 import type { Lease } from "../ipam/judgement.ts";
 import { listLeases } from "../ipam/reclaim.ts";
 import { findLstat, namesIn } from "../kernel/file.ts";
@@ -9,7 +10,6 @@ import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { describeCapacity, readNetworks } from "./capacity.ts";
 import { command } from "./command.ts";
 
-const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 const DEFAULT_CONF_DIR = "/etc/cni/net.d";
 
 const usage = `Usage: podwire leases [--data-dir DIR] [--network NAME] [--conf-dir DIR]

@@ -31,7 +31,11 @@ export interface HostLocalConfig {
   requests: Request[];
 }
 
-const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+/** Where leases are when `ipam.dataDir` says nothing. */
+export const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+
+/** True for the IPAM plugin that is part of this executable; `podwire` is another name for it. */
+export const isHostLocal = (type: unknown): boolean => type === "host-local" || type === "podwire";
 
 const bounds = { rangeStart: optionalOrEmpty(ip), rangeEnd: optionalOrEmpty(ip), gateway: optionalOrEmpty(ip) };
 const rangeSets = list(list(shape({ subnet: prefix, ...bounds }, rangeComplaints)));

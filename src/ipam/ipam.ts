@@ -10,7 +10,7 @@ import { hostLiveness, runMarker } from "../node/liveness.ts";
 import { ensureRecord, findRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
-import { type HostLocalConfig, parseIpamConfig, parseLeaseFolder } from "./config.ts";
+import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
 import { findRange } from "./range.ts";
@@ -39,12 +39,9 @@ export interface Known {
   foreign: boolean;
 }
 
-/**
- * host-local is part of this process (`podwire` is another name for it); any other type is executed from CNI_PATH; ""
- * gives no addresses.
- */
+/** host-local is part of this process; any other type is executed from CNI_PATH; "" gives no addresses. */
 export function chooseIpam(call: Invocation, type: string): Ipam {
-  if (type === "host-local" || type === "podwire") return hostLocalIpam(call);
+  if (isHostLocal(type)) return hostLocalIpam(call);
   return type === "" ? noIpam(call) : delegatedIpam(call, type);
 }
 

@@ -46,12 +46,18 @@ export function takeInventory({ dataDir, networks, host, liveness }: Places): At
       });
     }
   }
-  for (const link of listLinks(host)) {
-    const owner = ownerOfAlias(link.alias);
-    if (owner) Object.assign(of(owner, link.alias.slice("podwire ".length)), { link, state: "live" });
+  for (const { owner, link } of listLinked(host)) {
+    Object.assign(of(owner, link.alias.slice("podwire ".length)), { link, state: "live" });
   }
   return [...found.values()];
 }
+
+/** The links of the host that are attachments' own, by their aliases, with the owner's words. */
+export const listLinked = (host: NetlinkSocket): { owner: Owner; link: Link }[] =>
+  listLinks(host).flatMap((link) => {
+    const owner = ownerOfAlias(link.alias);
+    return owner ? [{ owner, link }] : [];
+  });
 
 /** The networks podwire has records of; no network's name begins with a dot. */
 export const recordedNetworks = (dataDir: string): string[] =>

@@ -1,7 +1,10 @@
 import { findPart } from "../attachment/attachment.ts";
+import type { Selection } from "../attachment/kind.ts";
 import { kindOf } from "../attachment/kinds.ts";
+import { hostVethName, isOfNetwork } from "../attachment/owner.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
+import { listLinked } from "../node/inventory.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
 
@@ -10,12 +13,28 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   const [config, ipam] = spec.read(call);
   const asked = spec.asked(config);
   const site = new Site(call, () => undefined);
-  const selection = { network: call.network, valid: call.validAttachments, site, log: call.log };
   const failures = attempt("GC");
+  const selection = select(call, site);
   for (const name of [...spec.kinds, ...spec.optional]) {
     failures.try(() => kindOf(name).collect?.(selection, findPart(asked, name)));
   }
   failures.try(() => ipam.gc());
   site.close();
   failures.throwIfAny();
+}
+
+function select({ network, validAttachments: valid, log }: Invocation, site: Site): Selection {
+  const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
+  return {
+    network,
+    valid,
+    site,
+    log,
+    // asked for by kinds that have links of their own
+    get lostLinks() {
+      return listLinked(site.host)
+        .filter(({ owner, link }) => isOfNetwork(owner, network) && !kept.has(link.name))
+        .map(({ link }) => link.name);
+    },
+  };
 }

@@ -22,7 +22,7 @@ function installed(): Record<Side["name"], string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "reference"), { recursive: true });
   execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
-  for (const name of pluginNames.filter((each) => each !== "podwire")) {
+  for (const name of pluginNames) {
     copyWhole(join(reference.folder, name), join(folder, "reference", name));
   }
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };

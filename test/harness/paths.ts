@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { pluginNames } from "../../src/plugins/registry.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -8,8 +9,7 @@ export const root = join(import.meta.dirname, "../..");
 export const executable = join(root, "dist/podwire");
 export const confFolder = join(root, "conf");
 
-/** Names a runtime may execute podwire by. */
-export const pluginNames = ["bridge", "ptp", "host-local", "loopback", "portmap", "podwire"] as const;
+export { pluginNames };
 
 /** The newest reference plugins on this machine, and whether they are v1.9.1: Debian's v1.1.1 knows no 1.1.0, GC, STATUS or nftables. */
 export const reference = findReference();
@@ -31,7 +31,7 @@ let links: string | undefined;
 export function podwireFolder(): string {
   if (links !== undefined) return links;
   links = mkdtempSync("/run/podwire-bin-");
-  for (const name of pluginNames) symlinkSync(executable, join(links, name));
+  for (const name of [...pluginNames, "podwire"]) symlinkSync(executable, join(links, name));
   return links;
 }
 

@@ -105,7 +105,14 @@ describe("the source", () => {
     expect(filesWith(/\basync\b|\bawait\b|\.then\(|\bnew Promise\b/)).toEqual([]);
   });
 
-  test("has files a person can read in one go", () => {
+  test("has files a person can read in one go, in lines of 120 characters", () => {
     expect(files.filter((path) => text(path).split("\n").length > 280)).toEqual([]);
+    expect(
+      files.filter((path) =>
+        text(path)
+          .split("\n")
+          .some((line) => line.length > 120),
+      ),
+    ).toEqual([]);
   });
 });

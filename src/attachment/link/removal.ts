@@ -4,7 +4,7 @@ import { sameIp } from "../../net/ip.ts";
 import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
-import { hostVethName, isOfNetwork, ownerOfAlias } from "../owner.ts";
+import { hostVethName } from "../owner.ts";
 import { findLink, listLinks } from "./links.ts";
 
 /** Deletes a link by name; true when it was there. */
@@ -50,12 +50,6 @@ function isEvidentlyOf(link: Link, { site, pod, addresses, mac }: Traces): boole
 }
 
 /** GC: deletes the host veths podwire made for attachments of the network that are not valid. */
-export function collectVeths({ network, valid, site, log }: Selection): void {
-  const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
-  const isLost = ({ name, alias }: Link): boolean => {
-    const owner = ownerOfAlias(alias);
-    return owner !== undefined && isOfNetwork(owner, network) && !kept.has(name);
-  };
-  const lost = listLinks(site.host).filter(isLost);
-  log.note("links", lost.filter(({ name }) => removeLink(site.host, name)).length);
+export function collectVeths({ lostLinks, site, log }: Selection): void {
+  log.note("links", lostLinks.filter((name) => removeLink(site.host, name)).length);
 }
