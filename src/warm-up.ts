@@ -21,8 +21,8 @@ const prevResult = {
 };
 
 /**
- * Runs every plugin's verbs once while the executable is built, on a machine that has nothing: what the engine makes when
- * code runs for the first time (properties of its own objects, shapes, tables) is in the heap from then on.
+ * Runs every plugin's verbs once while the executable is built, on a machine that has nothing: what the engine makes
+ * when code runs for the first time (properties of its own objects, shapes, tables) is in the heap from then on.
  */
 export function warmUp(): void {
   for (const type of pluginNames) for (const verb of ["VERSION", "ADD", "CHECK", "DEL", "STATUS"]) call(type, verb);

@@ -4,7 +4,8 @@ import { CniError, Code } from "./error.ts";
 import type { Invocation } from "./invocation.ts";
 import { isObject, type Schema } from "./schema.ts";
 
-// A configuration as its schema types it: strictly, with every wrong key in one error, or leniently, with what is valid.
+// A configuration as its schema types it: strictly, with every wrong key in one error, or leniently, with what is
+// valid.
 
 function attempt<T>(schema: Schema<T>, json: unknown): { value: T } | { wrong: Wrong[] } {
   const outcome = z.safeParse(schema, json, { reportInput: true });
@@ -88,7 +89,9 @@ export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root 
 export const parseConfig = <T>(schema: Schema<T>, json: unknown, root = ""): T =>
   parseAs(schema, json, { code: Code.InvalidConfig, what: "configuration", root });
 
-/** The configuration as the plugin's schema types it: strict, but for DEL and GC, which must work with what there is. */
+/**
+ * The configuration as the plugin's schema types it: strict, but for DEL and GC, which must work with what there is.
+ */
 export function readConfig<T>(schema: Schema<T>, call: Pick<Invocation, "verb" | "config" | "log">): T {
   if (call.verb !== "DEL" && call.verb !== "GC") return parseConfig(schema, call.config);
   const { value, dropped } = parseLeniently(schema, call.config);
@@ -96,7 +99,9 @@ export function readConfig<T>(schema: Schema<T>, call: Pick<Invocation, "verb" |
   return value;
 }
 
-/** One reading finds all that is wrong by itself, the next what is missing then, another one what rules say of the rest. */
+/**
+ * One reading finds all that is wrong by itself, the next what is missing then, another one what rules say of the rest.
+ */
 const ROUNDS = 6;
 
 /**
@@ -138,7 +143,9 @@ function addDrop(drops: Drops, [name, ...deeper]: string[]): void {
   addDrop(inner, deeper);
 }
 
-/** A copy without what is dropped; undefined for all of it, and where something that is not there (a missing key) is. */
+/**
+ * A copy without what is dropped; undefined for all of it, and where something that is not there (a missing key) is.
+ */
 function without(json: unknown, drops: Drops | "all"): unknown {
   if (drops === "all") return undefined;
   if (Array.isArray(json)) {

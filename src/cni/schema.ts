@@ -8,7 +8,7 @@ z.config({ jitless: true });
  * How a plugin describes its configuration, in zod, with Go's rules for JSON and podwire's words for what is wrong:
  *
  *     const trunk = shape({ minID: optional(integer(1, 4094)), maxID: optional(integer(1, 4094)) },
- *       ({ minID, maxID }) => ((minID === undefined) === (maxID === undefined) ? [] : [{ at: "minID", must: "must ..." }]));
+ *       ({ minID, maxID }) => (minID === undefined && maxID !== undefined ? [{ at: "minID", must: "must ..." }] : []));
  *     const bridgeConfig = shape({
  *       bridge: orElse(text("a link name", isLinkName), "cni0"),
  *       isGateway: flag(),                       // false when absent

@@ -84,7 +84,10 @@ function hostLocalIpam(call: Invocation): Ipam {
   };
 }
 
-/** An attachment without leases of podwire's own has a record all the same: DEL and GC need neither delegate nor prevResult. */
+/**
+ * An attachment without leases of podwire's own has a record all the same: DEL and GC need neither delegate nor
+ * prevResult.
+ */
 function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
   keep(ips: Ip[], site: Site, parts: PartName[], undo: Undo): void;
 } {

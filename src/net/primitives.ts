@@ -79,8 +79,8 @@ export function encodeHex(bytes: Uint8Array): string {
 
 /**
  * Where in a list of netlink attributes (struct nlattr { u16 nla_len; u16 nla_type; }, each padded to 4 bytes, of which
- * the type's two highest bits are flags) the one of a type begins, the last of several; -1 where there is none. One that
- * is cut short ends the list, as for the kernel (nla_ok).
+ * the type's two highest bits are flags) the one of a type begins, the last of several; -1 where there is none. One
+ * that is cut short ends the list, as for the kernel (nla_ok).
  */
 export function findAttribute(payload: Uint8Array, type: number): number {
   let found = -1;
@@ -100,8 +100,9 @@ export function decodeCString(bytes: Uint8Array, start: number, end: number): st
 }
 
 /**
- * True when a list of netlink attributes says all that another one says: each attribute of `wanted` is in `payload`, with
- * the same bytes or, where `wanted` flags it as nested (NLA_F_NESTED), with attributes that say all that its own say.
+ * True when a list of netlink attributes says all that another one says: each attribute of `wanted` is in `payload`,
+ * with the same bytes or, where `wanted` flags it as nested (NLA_F_NESTED), with attributes that say all that its own
+ * say.
  */
 export function includesAttributes(payload: Uint8Array, wanted: Uint8Array): boolean {
   for (let at = 0; at + 4 <= wanted.length;) {

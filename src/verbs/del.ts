@@ -10,7 +10,9 @@ import { type Attempt, attempt } from "./attempt.ts";
 import { containerIps } from "./previous.ts";
 import type { Spec } from "./spec.ts";
 
-/** Removes whatever is the owner's, in reverse order; what is missing is success, and a failure keeps nothing else back. */
+/**
+ * Removes whatever is the owner's, in reverse order; what is missing is success, and a failure keeps nothing else back.
+ */
 export function del<C>(spec: Spec<C>, call: Invocation): void {
   const [config, ipam] = spec.read(call);
   const site = new Site(call, (self) => spec.hostLink(self, call));

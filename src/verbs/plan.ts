@@ -3,8 +3,8 @@ import type { Invocation } from "../cni/invocation.ts";
 import type { Addressing, Dns, Result, ResultIp, ResultRoute } from "../cni/result.ts";
 
 /**
- * What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. Where nothing is
- * made yet, or any more, all MACs are "".
+ * What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. Where nothing
+ * is made yet, or any more, all MACs are "".
  */
 export interface Subject {
   owner: Owner;

@@ -10,7 +10,8 @@ import type { Undo } from "../undo.ts";
 import { explained } from "./explained.ts";
 import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
 
-// Elements of nftables' sets and maps that carry their owner as a comment: how they are written, compared and told apart.
+// Elements of nftables' sets and maps that carry their owner as a comment: how they are written, compared and told
+// apart.
 
 /** The owner's own elements. */
 export const isOwnedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
