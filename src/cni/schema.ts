@@ -48,30 +48,42 @@ export const isObject = (json: unknown): json is JsonObject =>
 /** An object; `rules` look at it once its keys are valid by themselves. */
 export function shape<F extends Fields>(
   fields: F,
-  rules?: (value: Flat<Shape<F>>) => Complaint[],
+  rules: (value: Flat<Shape<F>>) => Complaint[] = () => [],
 ): Schema<Flat<Shape<F>>> {
   const names = new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]));
-  const object = z.object(fields);
-  const judged = rules
-    ? object.check((context) => {
-        for (const { at, must } of rules(context.value as Flat<Shape<F>>)) {
-          context.issues.push({ code: "custom", path: [at], message: must, input: undefined });
+  // What an absent key means is found out once, when the executable is built: a call looks at schemas of keys it has.
+  const absent = Object.keys(fields).map((name) => [name, read(fields[name]!, undefined)] as const);
+  return z.transform((json, { issues }) => {
+    const value: JsonObject = {};
+    if (!isObject(json)) issues.push({ code: "custom", message: "must be an object", input: json });
+    else {
+      const written = respell(json, fields, names);
+      for (const [name, without] of absent) {
+        const outcome = Object.hasOwn(written, name) ? read(fields[name]!, written[name]) : without;
+        if (!outcome.success) blame(issues, outcome.error.issues, name);
+        else if (outcome.data !== undefined) value[name] = outcome.data;
+      }
+      if (issues.length === 0) {
+        for (const { at, must } of rules(value as Flat<Shape<F>>)) {
+          issues.push({ code: "custom", path: [at], message: must, input: undefined });
         }
-      })
-    : object;
-  return z.pipe(
-    objectOf((json) => respell(json, fields, names)),
-    judged,
-  ) as unknown as Schema<Flat<Shape<F>>>;
+      }
+    }
+    return value as Flat<Shape<F>>;
+  });
 }
 
-/** Refuses what is no object, and prepares what is. */
-const objectOf = (prepare: (json: JsonObject) => JsonObject) =>
-  z.transform((json, { issues }) => {
-    if (isObject(json)) return prepare(json);
-    issues.push({ code: "custom", message: "must be an object", input: json });
-    return z.NEVER;
-  });
+const read = <T>(schema: Schema<T>, json: unknown) => z.safeParse(schema, json, { reportInput: true });
+
+type Issues = { code: "custom"; path?: PropertyKey[]; message: string; input: unknown }[];
+
+/** What is wrong inside a key or an element, as seen from what holds it. */
+const blame = (
+  issues: Pick<Issues, "push">,
+  found: readonly { path: PropertyKey[]; message: string; input?: unknown }[],
+  at: PropertyKey,
+): void =>
+  found.forEach(({ path, message, input }) => issues.push({ code: "custom", path: [at, ...path], message, input }));
 
 /** The keys a shape knows, spelled as it spells them, without null; the later of two spellings wins. */
 function respell(json: JsonObject, fields: Fields, names: Map<string, string>): JsonObject {
@@ -91,17 +103,16 @@ const CROWD = 1000;
 /** An array of one kind of element. */
 export const list = <T>(element: Schema<T>): Schema<T[]> =>
   z.transform((json, { issues }) => {
-    const refuse = (message: string, input: unknown, path: PropertyKey[] = []) =>
-      void issues.push({ code: "custom", message, path, input });
     const values: T[] = [];
-    if (!Array.isArray(json)) refuse("must be a list", json);
+    if (!Array.isArray(json)) issues.push({ code: "custom", message: "must be a list", input: json });
     else {
       for (const [at, item] of json.entries()) {
-        const outcome = z.safeParse(element, item, { reportInput: true });
+        const outcome = read(element, item);
         if (outcome.success) values.push(outcome.data);
-        else outcome.error.issues.forEach(({ path, message, input }) => refuse(message, input, [at, ...path]));
+        else blame(issues, outcome.error.issues, at);
         if (issues.length > CROWD) {
-          refuse(`must be a list with fewer wrong elements: reading ends at the ${at}th`, json);
+          const message = `must be a list with fewer wrong elements: reading ends at the ${at}th`;
+          issues.push({ code: "custom", message, input: json });
           break;
         }
       }
@@ -111,12 +122,19 @@ export const list = <T>(element: Schema<T>): Schema<T[]> =>
 
 /** An object whose keys are data (sysctl names, capabilities) and keep their case. */
 export const map = <T>(value: Schema<T>): Schema<Record<string, T>> =>
-  z.pipe(
-    objectOf((json) =>
-      Object.fromEntries(Object.entries(json).filter(([key, item]) => item !== null && key !== "__proto__")),
-    ),
-    z.record(z.string(), value),
-  ) as unknown as Schema<Record<string, T>>;
+  z.transform((json, { issues }) => {
+    const values: Record<string, T> = {};
+    if (!isObject(json)) issues.push({ code: "custom", message: "must be an object", input: json });
+    else {
+      for (const [key, item] of Object.entries(json)) {
+        if (item === null || key === "__proto__") continue;
+        const outcome = read(value, item);
+        if (outcome.success) values[key] = outcome.data;
+        else blame(issues, outcome.error.issues, key);
+      }
+    }
+    return values;
+  });
 
 /** No key in the value when absent. */
 export const optional = <T>(schema: Schema<T>): Schema<T | undefined> => z.optional(schema);

@@ -8,6 +8,7 @@ mod calls;
 mod entry;
 mod file;
 mod heap;
+mod hot;
 mod kernel;
 mod natives;
 mod poison;

@@ -2,6 +2,7 @@
 //! its addresses never change. What the build left in it is written back into the file (`snapshot.rs`), and every later
 //! process has it from the kernel at exec, page by page as it is touched.
 use crate::heap::{self, Heap, Source};
+use crate::hot::{self, Hot};
 use crate::kernel::{MAP_FAILED, map, mremap, munmap, prefault};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -27,6 +28,8 @@ pub struct Root {
     /// printed where not even an error can be made any more
     pub last_words: *const u8,
     pub last_words_length: usize,
+    /// what calls write to
+    hot: Hot,
     heap: Heap<Kernel>,
 }
 
@@ -48,6 +51,7 @@ static mut REGION: Region = Region {
         main: rquickjs_sys::JS_UNDEFINED,
         last_words: null(),
         last_words_length: 0,
+        hot: Hot::NONE,
         heap: Heap::new(Kernel),
     },
     space: [0; SPACE],
@@ -78,12 +82,22 @@ pub fn wipe() {
     root().heap.wipe();
 }
 
-/// Opens the heap for more than the region, and has the pages that a call is going to touch ready where `soon`.
+/// Notes which pages `run`, in the process that fills the region, writes to.
+pub fn watch(run: impl FnOnce()) {
+    root().hot = hot::watch(start(), SIZE, run);
+}
+
+/// Opens the heap for more than the region, and has the pages that a call is going to write to ready where `soon`.
 pub fn open(soon: bool) {
     root().heap.set_limit(LIMIT, RESERVE);
-    if soon {
-        prefault(start(), (used() + USUAL).min(SIZE));
+    if !soon {
+        return;
     }
+    for (first, length) in root().hot.runs() {
+        prefault(start() + first, length);
+    }
+    let used = used() & !4095;
+    prefault(start() + used, USUAL.min(SIZE - used));
 }
 
 struct Kernel;

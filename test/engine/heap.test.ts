@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { root } from "../harness/paths.ts";
 
-/** Runs the allocator's own tests (src/engine/heap_tests.rs) and returns what cargo said. */
+/** Runs the engine's own tests in Rust (heap_tests.rs, hot.rs) and returns what cargo said. */
 const cargoTest = (args: string[], env: Record<string, string> = {}): string =>
-  execFileSync("cargo", ["test", "--quiet", "--locked", ...args, "heap"], {
+  execFileSync("cargo", ["test", "--quiet", "--locked", ...args], {
     cwd: join(root, "src/engine"),
     encoding: "utf8",
     env: { ...process.env, ...env },
