@@ -46,7 +46,7 @@ $(ENGINE): $(ENGINE_SOURCES) Makefile
 
 .cache/podwire.js: $(SOURCES) package.json Makefile $(MODULES)
 	@node_modules/.bin/esbuild src/main.ts --bundle --format=iife --global-name=podwire --conditions=podwire --target=es2023 \
-		--minify-syntax --minify-whitespace --log-level=warning --outfile=$@
+		--minify-syntax --minify-whitespace --preserve-symlinks --log-level=warning --outfile=$@
 
 $(OUT): .cache/podwire.js $(ENGINE)
 	@mkdir -p $(dir $(OUT))
