@@ -53,6 +53,8 @@ export interface Traces {
   addresses: Ip[];
   /** MAC of the container's interface in prevResult */
   mac?: string;
+  /** what the network was called when the attachment was made, where its link says so: noted by who removes it */
+  former?: string;
 }
 
 /** Which attachments GC keeps. */

@@ -51,6 +51,14 @@ export const linkAlias = (owner: Owner): string => `podwire ${ownerLabel(owner, 
 /** The owner's words as an alias has them: two owners with one key are one. */
 export const aliasKey = (owner: Owner): string => ownerLabel(owner, ALIAS_BYTES);
 
+/** The owner a label names; undefined where its words were cut, for what the owner's link is called cannot be told. */
+export function ownerOfLabel(label: string): Owner | undefined {
+  const [network, containerId, ifname, ...more] = label.split(" ");
+  return network && containerId && ifname && more.length === 0 && !/[~%]/.test(label)
+    ? { network, containerId, ifname }
+    : undefined;
+}
+
 /** Whose link has this alias, in its words, which were cut where they were long; undefined for any other link. */
 export function ownerOfAlias(alias: string): Owner | undefined {
   const [, network, containerId, ifname] = /^podwire (\S+) (\S+) (\S+)$/.exec(alias) ?? [];

@@ -1,13 +1,35 @@
+import type { Log } from "../cni/log.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../kernel/sysctl.ts";
 import type { Sysctl } from "./attachment.ts";
 
 /** Writes them in the current network namespace. */
-export function applySysctls(sysctls: readonly Sysctl[]): void {
+export function applySysctls(sysctls: readonly Sysctl[], log: Log): void {
   for (const { path, value, optional } of sysctls) {
-    if (optional) writeSysctlIfKnown(path, value);
+    if (optional) trySysctl({ path, value }, log);
     else ensureSysctl(path, value);
   }
 }
+
+/**
+ * Writes a sysctl a pod can do without: one the kernel does not know is passed over, and so is, with a warning, one that
+ * may not be written (/proc/sys of a rootless or nested node is read-only) and reads otherwise.
+ */
+export function trySysctl({ path, value }: Pick<Sysctl, "path" | "value">, log: Log): void {
+  try {
+    writeSysctlIfKnown(path, value);
+  } catch (error) {
+    if (!isErrno(error, "EROFS", "EPERM", "EACCES")) throw error;
+    if (findSysctl(path) !== value) log.warn(`sysctl ${path} stays as it is, not ${value}: ${error.message}`);
+  }
+}
+
+/** That the kernel takes no router's word on a link of the host: the pod behind it must not configure the host. */
+export const acceptNoRouter = (link: string): Sysctl => ({
+  path: `net/ipv6/conf/${link}/accept_ra`,
+  value: "0",
+  optional: true,
+});
 
 /** Those that read otherwise, in words; optional ones are nobody's promise. */
 export const compareSysctls = (sysctls: readonly Sysctl[]): string[] =>

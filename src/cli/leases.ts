@@ -31,7 +31,7 @@ either), torn (the file is no lease, so its address is not given to anybody).
 /** Lists the leases of a node as a table; reads only. */
 export const leases = command({
   name: "leases",
-  summary: "list who has the addresses of pods on this node, whether those pods still exist, how full ranges are",
+  summary: "list who has the addresses of pods on this node, whether they still exist, how full ranges are",
   usage,
   options: { "--data-dir": "value", "--network": "value", "--conf-dir": "value" },
   say: (given) =>

@@ -8,7 +8,7 @@ import type { HostLocalConfig } from "./config.ts";
 import { isHeldBy, leasedAddresses, readCursor, readLease, writeCursor } from "./folder.ts";
 import { draftPath, findRecord, type Knowledge, type AttachmentRecord } from "../node/record.ts";
 import { folderPath, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
-import type { Lease } from "./judgement.ts";
+import { judgeLease, type Lease } from "./judgement.ts";
 import type { Liveness } from "../node/liveness.ts";
 import { findRange, formatSet, type RangeSet } from "./range.ts";
 import { exhausted, listLeases, takeBack } from "./reclaim.ts";
@@ -44,9 +44,11 @@ export function addLease(
       return withStore(folder, (store) => {
         const before = findRecord(folder, owner);
         const { ips: held, holder } = store.owned(owner, before);
-        for (const ip of held) refuseDuplicate(sets, owner, ip);
-        const kept = holder.ifname === undefined ? [] : held; // of range sets that are not in this configuration
         const taking = new Taking(store, draft, liveness);
+        const again = held.filter((ip) => sets.some((set) => findRange(set, ip)) && !taking.takeBackOf(ip));
+        for (const ip of again) refuseDuplicate(owner, ip);
+        // of range sets that are not in this configuration
+        const kept = holder.ifname === undefined ? [] : held.filter((ip) => isHeldBy(folder, ip, owner));
         const taken = taking.run(sets, requested, {
           remember: (ips) => store.remember(newRecord(owner, [...kept, ...ips], liveness, knowledge)),
           undo: (some) => giveBack(store, owner, some, before),
@@ -82,8 +84,7 @@ function readDns(resolvConf: string): Dns {
   }
 }
 
-function refuseDuplicate(sets: RangeSet[], { containerId, ifname }: LeaseOwner, ip: Ip): void {
-  if (!sets.some((set) => findRange(set, ip))) return;
+function refuseDuplicate({ containerId, ifname }: LeaseOwner, ip: Ip): never {
   throw new CniError(
     Code.Internal,
     `${formatIp(ip)} has been allocated to ${containerId} (interface ${ifname}), ` +
@@ -138,8 +139,17 @@ class Taking {
     }
   }
 
+  /** Frees the lease of an address whose pod is provably gone; true when it did. */
+  takeBackOf(ip: Ip): boolean {
+    const lease = judgeLease(this.store.folder, ip, this.liveness);
+    const freed = lease ? takeBack(this.store, [lease], this.draft) : [];
+    this.takenBack.push(...freed);
+    return freed.length > 0;
+  }
+
   private takeThis(n: number, set: RangeSet, ip: Ip): Candidate {
-    if (this.store.claim(ip, this.draft)) return { ip, range: findRange(set, ip)! };
+    const claim = (): boolean => this.store.claim(ip, this.draft);
+    if (claim() || (this.takeBackOf(ip) && claim())) return { ip, range: findRange(set, ip)! };
     const holder = readLease(this.store.folder, ip);
     const who =
       holder === undefined || holder === "torn"
@@ -165,7 +175,7 @@ class Taking {
     const free = attempt();
     if (free) return free;
     const leases = listLeases(folder, this.liveness, set);
-    const freed = takeBack(this.store, leases);
+    const freed = takeBack(this.store, leases, this.draft);
     this.takenBack.push(...freed);
     const again = freed.length > 0 ? attempt() : undefined;
     if (!again) throw exhausted(folder, n, set, leases);

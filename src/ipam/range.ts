@@ -47,7 +47,9 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
   const inside = (at: string, ip: Ip | undefined): Complaint[] =>
     ip && !contains(subnet, ip) ? [{ at, must: `must be inside the subnet ${formatPrefix(subnet)}` }] : [];
   const complaints = [
-    ...inside("gateway", gateway),
+    ...(gateway && gateway.family !== subnet.ip.family
+      ? [{ at: "gateway", must: `must be an address of IPv${subnet.ip.family}, as the subnet is` }]
+      : []),
     ...bound("rangeStart", rangeStart),
     ...bound("rangeEnd", rangeEnd),
   ];

@@ -6,7 +6,7 @@ import { findRecord } from "../node/record.ts";
 import type { Liveness } from "../node/liveness.ts";
 import { judgeLease, type Lease } from "./judgement.ts";
 import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
-import type { LeaseStore } from "./store.ts";
+import type { Draft, LeaseStore } from "./store.ts";
 
 /** Every lease of the folder, or of a range set, in order of address. */
 export const listLeases = (folder: LeaseFolder, liveness: Liveness, set?: RangeSet): Lease[] =>
@@ -15,19 +15,23 @@ export const listLeases = (folder: LeaseFolder, liveness: Liveness, set?: RangeS
     .sort(compareIps)
     .flatMap((ip) => judgeLease(folder, ip, liveness) ?? []);
 
-/** Frees the leases of pods that are provably gone, with all addresses such a pod has; returns what it freed. */
-export function takeBack(store: LeaseStore, leases: Lease[]): Lease[] {
+/**
+ * Frees the leases of pods that are provably gone, with all addresses such a pod has, and returns what it freed;
+ * `inUse` is the draft of the ADD that needs them.
+ */
+export function takeBack(store: LeaseStore, leases: Lease[], inUse?: Draft): Lease[] {
   return leases.filter((lease) => {
     const { state, holder, ip } = lease;
     if (state !== "gone" || !holder || !store.release(ip, holder)) return false;
-    if (holder.ifname !== undefined) forgetAll(store, { containerId: holder.containerId, ifname: holder.ifname });
+    const { containerId, ifname } = holder;
+    if (ifname !== undefined) forgetAll(store, { containerId, ifname }, inUse);
     return true;
   });
 }
 
-function forgetAll(store: LeaseStore, owner: LeaseOwner): void {
+function forgetAll(store: LeaseStore, owner: LeaseOwner, inUse: Draft | undefined): void {
   for (const ip of findRecord(store.folder, owner)?.ips ?? []) store.release(ip, owner);
-  store.forget(owner);
+  store.forget(owner, inUse);
 }
 
 /** The error of a range set that has no address left, with what a person needs to know about who has them. */

@@ -149,10 +149,11 @@ export class LeaseStore {
     writeRecord(this.folder, record);
   }
 
-  /** Removes the record, and the draft of an ADD that was killed. */
-  forget(owner: LeaseOwner): void {
+  /** Removes the record, and the draft of an ADD that was killed, unless it is one that is in use. */
+  forget(owner: LeaseOwner, inUse?: Draft): void {
     if (removeRecord(this.folder, owner)) this.changed = true;
-    removeFile(draftPath(this.folder, owner));
+    const path = draftPath(this.folder, owner);
+    if (path !== inUse?.path) removeFile(path);
   }
 
   /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */

@@ -21,8 +21,10 @@ import {
 } from "../cni/schema.ts";
 import { assertVerbAllowed, isSupported, newest, parseVersion, type Version } from "../cni/versions.ts";
 
-export type ConfigPart = Pick<Invocation, "config" | "network" | "prevResult" | "validAttachments"> & {
+export type ConfigPart = Pick<Invocation, "config" | "network" | "prevResult"> & {
   cniVersion: Version;
+  /** undefined where a GC was given no list, which is not an empty one */
+  validAttachments: Invocation["validAttachments"] | undefined;
 };
 
 /**
@@ -74,6 +76,17 @@ export const readLogSettings = (config: JsonObject) =>
   (hasLog(config) ? parseLeniently(logAlone, config).value.log : undefined) ?? {}; // most have none
 
 const typeAlone = shape({ type: orElse(text(), "") });
+const pluginsAlone = shape({ plugins: optional(anything()) });
+
+/** CniError 7 for a list of configurations: a runtime takes it apart, and gives a plugin its own. */
+function refuseList(config: JsonObject): void {
+  if (parseLeniently(pluginsAlone, config).value.plugins === undefined || readType(config) !== "") return;
+  throw new CniError(
+    Code.InvalidConfig,
+    "this is a list of configurations (it has plugins and no type): a plugin is given one of them; " +
+      "cnitool runs such a file as a runtime does",
+  );
+}
 
 /** The plugin a configuration names, for an executable that is called by none of their names. */
 export const readType = (config: JsonObject): string => parseConfig(typeAlone, config).type;
@@ -91,6 +104,7 @@ const baseOfDel = shape({ ...baseKeys, log: optional(anything()) });
 /** The keys every plugin has: name, version, prevResult and what GC must leave alone. */
 export function parseBase(config: JsonObject, verb: Verb, log: Log): ConfigPart {
   const { name, cniVersion: version, prevResult: previous } = parseConfig(verb === "DEL" ? baseOfDel : base, config);
+  refuseList(config);
   if (name === "") throw new CniError(Code.InvalidConfig, "missing network name");
   if (!isIdentifier(name)) {
     throw new CniError(Code.InvalidConfig, `invalid characters found in network name: must be ${identifierRule}`, name);
@@ -122,16 +136,20 @@ function readPrevResult(
 }
 
 const identifier = decoded((value) => (typeof value === "string" && value !== "" ? value : undefined), "a name");
+const VALID_ATTACHMENTS = "cni.dev/valid-attachments";
 const validAttachments = shape({
-  "cni.dev/valid-attachments": list(shape({ containerID: identifier, ifname: identifier })),
+  [VALID_ATTACHMENTS]: list(shape({ containerID: identifier, ifname: identifier })),
 });
 
 /**
- * The attachments GC must keep. A runtime that was given no list leaves the key out or sends null: that must not be
- * read as "nothing is valid", so it is an error, as is an entry that cannot be read.
+ * The attachments GC must keep; an entry that cannot be read is an error. libcni and ocicni write null for an empty
+ * list (an empty slice of Go), cnitool leaves the key out: that says nothing, and must not be read as "none is valid".
  */
-function readValidAttachments(config: JsonObject): Invocation["validAttachments"] {
-  return parseConfig(validAttachments, config)["cni.dev/valid-attachments"].map(({ containerID, ifname }) => ({
+function readValidAttachments(config: JsonObject): ConfigPart["validAttachments"] {
+  const key = Object.keys(config).findLast((name) => name.toLowerCase() === VALID_ATTACHMENTS);
+  if (key === undefined) return undefined;
+  if (config[key] === null) return [];
+  return parseConfig(validAttachments, config)[VALID_ATTACHMENTS].map(({ containerID, ifname }) => ({
     containerId: containerID,
     ifname,
   }));

@@ -33,7 +33,7 @@ export interface Answer {
 /** A runtime that asks for VERSION sends its own on standard input; a person at a terminal does not. */
 const VERSION_INPUT_MS = 500;
 
-/** What `podwire` is when neither its name nor a `type` says so. */
+/** What a `type` of podwire's own name is. */
 const DEFAULT_PLUGIN = "bridge";
 
 /** One call by a runtime, from environment and standard input to the answer; the only place that catches everything. */
@@ -48,7 +48,14 @@ export function dispatch(edges: Edges): Answer {
     log = openLog(edges, config, part);
     const base = parseBase(config, part.verb, log);
     const plugin = edges.findPlugin(edges.invokedAs) ?? getPlugin(edges, readType(config));
-    const stdout = run(plugin, { ...part, ...base, stdin, log });
+    const { validAttachments } = base;
+    if (part.verb === "GC" && !validAttachments) {
+      log.warn("GC was given no cni.dev/valid-attachments: nothing is removed");
+    }
+    const stdout =
+      part.verb === "GC" && !validAttachments
+        ? ""
+        : run(plugin, { ...part, ...base, validAttachments: validAttachments ?? [], stdin, log });
     log.finish("ok");
     return { stdout, exitCode: 0 };
   } catch (error) {
@@ -59,7 +66,7 @@ export function dispatch(edges: Edges): Answer {
 }
 
 function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
-  const plugin = findPlugin(type === "" || type === "podwire" ? DEFAULT_PLUGIN : type);
+  const plugin = findPlugin(type === "podwire" ? DEFAULT_PLUGIN : type);
   if (plugin) return plugin;
   throw new CniError(
     Code.InvalidConfig,

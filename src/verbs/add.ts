@@ -1,5 +1,6 @@
 import { kindOf } from "../attachment/kinds.ts";
 import type { Made, Part } from "../attachment/attachment.ts";
+import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
@@ -24,6 +25,11 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
       asked.map(({ kind }) => kind),
       undo,
     );
+    if (!spec.isChained)
+      assertOwnable(
+        addressing.ips.map(({ address }) => address.ip),
+        site.host,
+      );
     const plan = spec.plan(config, spec.draw(call, config), addressing);
     if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
     const made = applyParts(plan.attachment.parts, site, undo);

@@ -22,13 +22,10 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const pod = spec.isChained ? undefined : site.findPod();
     const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
     const asked = spec.asked(config);
-    removeParts(kindsOf(spec, known, asked), {
-      asked,
-      failures,
-      foreign: known.foreign,
-      traces: { owner: site.owner, site, ...(pod && { pod }), ...tracesOf(call, known) },
-    });
+    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), ...tracesOf(call, known) };
+    removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
+    if (traces.former !== undefined) failures.try(() => del(spec, { ...call, network: traces.former! }));
   } finally {
     site.close();
   }

@@ -1,7 +1,8 @@
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { noAddressing, type Result, type ResultIp } from "../cni/result.ts";
+import { type Addressing, noAddressing, type Result, type ResultIp } from "../cni/result.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import { bits } from "../net/ip.ts";
 
 // What the result of an earlier plugin, or of an earlier ADD, says of a container.
 
@@ -39,7 +40,12 @@ export const previousIpam = (call: Invocation, name: string): Ipam => ({
   inSubnet: (ip) => ip,
 });
 
-/** What CHECK compares with: the addresses and routes ADD reported. */
-export function reported(call: Invocation, result: Result, ipam: Ipam) {
-  return { ...noAddressing(), ips: containerIps(call, result).map((ip) => ipam.inSubnet(ip)), routes: result.routes };
+/**
+ * What CHECK compares with: the addresses and routes ADD reported. A single address says nothing of the subnet it was
+ * leased from; any other is what it was, whatever the range is now.
+ */
+export function reported(call: Invocation, result: Result, ipam: Ipam): Addressing {
+  const isSingle = ({ address: { ip, length } }: ResultIp): boolean => length === bits(ip.family);
+  const ips = containerIps(call, result).map((ip) => (isSingle(ip) ? ipam.inSubnet(ip) : ip));
+  return { ...noAddressing(), ips, routes: result.routes };
 }

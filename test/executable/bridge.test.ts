@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, complaint, defaultRoutes, dualStack, hostLocal, refusal, callFor, v4 } from "./configs.ts";
+import { attach, bridge, complaint, defaultRoutes, dualStack, hostLocal, refusal, callFor, v4, v6 } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 const defaultsOf = (routes: { dst: string }[]): object[] => routes.filter(({ dst }) => dst === "default");
@@ -92,15 +92,16 @@ describe("bridge: gateway and addresses", () => {
     expect(await node.sysctl("net/ipv6/conf/all/forwarding")).toBe("1");
   });
 
-  test("a gateway outside its subnet is a configuration error that names the key", async () => {
+  test("a gateway may lie outside its subnet, but must be of its family", async () => {
     const node = await Node.create();
-    const before = await node.snapshot();
-    const error = await refusal(
-      node,
-      await callFor(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, gateway: "10.8.0.1" }) })),
-    );
-    expect(error).toMatchObject({ code: 7, msg: expect.stringMatching(/ipam\.gateway.*10\.8\.0\.1/) });
-    expect(await node.snapshot()).toEqual(before);
+    const config = (gateway: string) => bridge(node, { ipam: hostLocal(node, { ...v6, gateway }) });
+    const { result, pod } = await attach(node, { ...config("fe80::1"), isDefaultGateway: false });
+    expect(result.ips).toMatchObject([{ address: "fd00:9::1/64", gateway: "fe80::1" }]);
+    expect(await pod.addresses("eth0")).toContain("fd00:9::1/64");
+    expect(await refusal(node, await callFor(node, config("10.8.0.1")))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/ipam\.gateway is "10\.8\.0\.1".*IPv6/) as unknown,
+    });
   });
 
   test("pods take no router's word: accept_ra is 0 on both ends and on the bridge", async () => {

@@ -19,11 +19,11 @@ const call = (node: Node, containerId: string, ipam?: object, more?: object): Ca
 });
 
 describe("host-local by itself", () => {
-  test("GC frees what is not valid, and without a list it is an error that frees nothing", async () => {
+  test("GC frees what is not valid, and without a list it frees nothing", async () => {
     const node = await Node.create();
     for (const id of ["kept", "lost"]) await node.succeed("ADD", call(node, id));
     const gc = (list: object): Call => ({ plugin: "host-local", config: { ...config(node), ...list } });
-    expect(failure(await node.podwire("GC", gc({}))).code).toBe(7);
+    await node.succeed("GC", gc({}));
     expect(Object.keys(node.leases())).toHaveLength(2);
     await node.succeed("GC", gc({ "cni.dev/valid-attachments": [{ containerID: "kept", ifname: "eth0" }] }));
     expect(node.leases()).toEqual({ "net/10.9.0.2": "kept\r\neth0" });
@@ -71,7 +71,7 @@ describe("host-local by itself", () => {
   test("a wrong configuration names every wrong key and makes nothing; DEL works with it", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call(node, "c1"));
-    const wrong = { ranges: [[{ subnet: "10.9.0.0/24", gateway: "10.8.0.1", rangeStart: "10.9.0.0" }]], routes: [{}] };
+    const wrong = { ranges: [[{ subnet: "10.9.0.0/24", gateway: "fe80::1", rangeStart: "10.9.0.0" }]], routes: [{}] };
     const error = failure(await node.podwire("ADD", call(node, "c2", wrong)));
     expect(error.code).toBe(7);
     for (const key of ["ipam.ranges[0][0].gateway", "ipam.ranges[0][0].rangeStart", "ipam.routes[0].dst"]) {

@@ -151,14 +151,23 @@ describe("a name that is no plugin's", () => {
     });
   });
 
-  test.each([
-    ["without a type", {}],
-    ["with type podwire", { type: "podwire" }],
-  ])("%s is bridge", async (_what, more) => {
-    const outcome = await asStranger(config({ ...more, vlan: 5000 }));
+  test("with type podwire is bridge", async () => {
+    const outcome = await asStranger(config({ type: "podwire", vlan: 5000 }));
     expect(json(outcome)).toMatchObject({
       code: 7,
       msg: "invalid configuration: vlan is 5000, must be a whole number from 0 to 4094",
+    });
+  });
+
+  test("without a type is an error; a whole configuration list is one that says what it is", async () => {
+    expect(json(await asStranger(config({})))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/type is ""/) as unknown,
+    });
+    const list = config({ plugins: [{ type: "bridge" }] });
+    expect(json(await asStranger(list))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/list.*cnitool/) as unknown,
     });
   });
 

@@ -125,14 +125,18 @@ describe("ptp", () => {
     expect(await reached(second, "10.9.0.1", "10.10.0.1")).toEqual([true, true]);
   });
 
-  test("a second pod with a lease its predecessor left a route for gets its packets", async () => {
+  test("takes over no route: one to the pod's address that leads elsewhere is an error that names where", async () => {
     const node = await Node.create();
     await node.ip("link add name left type veth peer name over");
     for (const line of ["link set left up", "link set over up", "route add 10.9.0.2 dev left scope host"]) {
       await node.ip(line);
     }
-    const { ip4 } = await attach(node, ptp(node));
-    expect(await node.ping(ip4, { timeoutS: 1 })).toBe(true);
+    const before = await node.snapshot();
+    expect(await refusal(node, await callFor(node, ptp(node)))).toMatchObject({
+      code: 11,
+      msg: expect.stringMatching(/10\.9\.0\.2\/32.*link left/) as unknown,
+    });
+    expect(await node.snapshot()).toEqual(before);
   });
 
   test("enabledad detects a duplicate on the link", async () => {

@@ -1,8 +1,15 @@
+import { CniError, Code } from "../../cni/error.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { ensureSysctl, findSysctl } from "../../kernel/sysctl.ts";
+import { isErrno } from "../../kernel/system-error.ts";
+import { type Family, formatPrefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
-import { replaceRoute } from "../../netlink/rtnetlink/route.ts";
-import type { HostPart } from "../attachment.ts";
+import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
+import { claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
+import type { HostPart, Route } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
+import { ownerOfAlias } from "../owner.ts";
+import type { Site } from "../site.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
 import { missingAddresses, missingRoutes } from "./missing.ts";
 
@@ -10,14 +17,9 @@ import { missingAddresses, missingRoutes } from "./missing.ts";
 export const host: Kind<HostPart> = {
   apply({ addresses, routes, forwarding }, site, { made }) {
     const link = made.veth!;
-    if (addresses.length + routes.length > 0) {
-      // replaced, not added: what a pod that is gone left behind for this address must not win
-      site.host.request([
-        ...addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)),
-        ...routes.map((route) => replaceRoute(link, route)),
-      ]);
-    }
-    for (const family of forwarding) ensureSysctl(forwardingSysctl[family], "1");
+    site.host.request(addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)));
+    claimRoutes(routes, link, site.host);
+    for (const family of forwarding) ensureForwarding(family, site);
   },
 
   settle({ addresses }, site) {
@@ -37,8 +39,60 @@ export const host: Kind<HostPart> = {
   },
 };
 
+/** A route to a pod's address that leads elsewhere is another pod's, or an administrator's: it is not taken over. */
+function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket): void {
+  try {
+    host.request(routes.map((route) => claimRoute(link, route)));
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    const [first] = routes;
+    const present = host.dump(getRoutes(first!.dst.ip.family)).flatMap(decodeRoutes);
+    const other = present.find(
+      ({ dst, index }) => index !== link.index && routes.some((own) => samePrefix(own.dst, dst)),
+    );
+    const { dst } = other ?? first!;
+    const reply = other?.index === undefined ? undefined : host.find(getLinkByIndex(other.index));
+    const holder = reply && decodeLink(reply);
+    const owner = ownerOfAlias(holder?.alias ?? "");
+    throw new CniError(
+      Code.TryAgainLater,
+      `the node has a route to ${formatPrefix(dst)} already: ` +
+        (owner
+          ? `the address is that of container ${owner.containerId} (interface ${owner.ifname}, network ${owner.network})`
+          : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
+      "",
+      { cause: error },
+    );
+  }
+}
+
 /** Documentation/networking/ip-sysctl.rst */
 const forwardingSysctl = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding" } as const;
+
+/**
+ * A node that forwards ignores router advertisements unless accept_ra is 2: a link through which a router gave the
+ * node its default route is told so first, or the node would lose that route when it expires.
+ */
+function ensureForwarding(family: Family, { host, log }: Site): void {
+  const path = forwardingSysctl[family];
+  if (findSysctl(path) === "1") return;
+  if (family === 6) {
+    for (const name of advertisedUplinks(host)) {
+      if (findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") continue;
+      ensureSysctl(`net/ipv6/conf/${name}/accept_ra`, "2");
+      log.warn(`accept_ra of ${name} is 2 from now on: it keeps its advertised default route while the node forwards`);
+    }
+  }
+  ensureSysctl(path, "1");
+}
+
+/** Links with a default route that a router advertised. */
+function advertisedUplinks(host: NetlinkSocket): string[] {
+  const routes = host.dump(getRoutes(6)).flatMap(decodeRoutes);
+  const indexes = routes.filter(({ dst, isAdvertised }) => dst.length === 0 && isAdvertised).map(({ index }) => index);
+  const links = [...new Set(indexes)].flatMap((index) => (index === undefined ? [] : host.find(getLinkByIndex(index))));
+  return links.flatMap((reply) => (reply && decodeLink(reply)?.name) ?? []);
+}
 
 const compareForwarding = (families: HostPart["forwarding"]): string[] =>
   families

@@ -1,4 +1,6 @@
 import { isErrno } from "../../kernel/linux.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import type { Message } from "../../netlink/message.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
 import { setLink } from "../../netlink/rtnetlink/link.ts";
 import { deleteNeighbour, setNeighbour } from "../../netlink/rtnetlink/neighbour.ts";
@@ -7,14 +9,13 @@ import type { Made, PodPart, Route } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { findLink } from "../link/links.ts";
 import { podSide, waitForAddresses, waitForDelivery, waitForLink } from "../link/readiness.ts";
-import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import { applySysctls } from "../sysctls.ts";
 import { missingAddresses, missingRoutes } from "./missing.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
 export const pod: Kind<PodPart> = {
-  apply: (part, site, { made }) => configure(part, site.pod, { index: made.veth!.peer!, name: part.link.name }),
+  apply: (part, site, { made }) => configure(part, site, { index: made.veth!.peer!, name: part.link.name }),
 
   settle(part, site, made) {
     if (!part.up) return;
@@ -40,20 +41,34 @@ export const pod: Kind<PodPart> = {
 /** The reference reports a route's mtu and advmss but does not install them. */
 const withoutMetrics = ({ mtu: _mtu, advmss: _advmss, ...route }: Route): Route => route;
 
-function configure(wanted: PodPart, pod: PodNamespace, link: { index: number; name: string }): void {
-  pod.enter(() => applySysctls(wanted.sysctls));
+function configure(wanted: PodPart, { pod, log }: Site, link: { index: number; name: string }): void {
+  pod.enter(() => applySysctls(wanted.sysctls, log));
   const addresses = [
     ...wanted.addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)),
     ...(wanted.up ? [setLink(link, { up: true })] : []),
   ];
-  const routes = [
-    ...wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac)),
-    ...wanted.routes.map((route) => addRoute(link, route)),
-  ];
-  if (!wanted.addresses.some(({ dad }) => dad)) return void pod.socket.request([...addresses, ...routes]);
+  const neighbours = wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac));
+  const routes = wanted.routes.map((route) => addRoute(link, route));
+  if (!wanted.addresses.some(({ dad }) => dad)) return addOnce(pod.socket, [...addresses, ...neighbours], routes);
   pod.socket.request(addresses);
   waitForAddresses(pod, link); // a route's source must not be an address that may turn out to be taken
-  pod.socket.request(routes);
+  addOnce(pod.socket, neighbours, routes);
+}
+
+/** A route that is there is one the kernel, or this very list, has made: of equal ones there is one. */
+function addOnce(socket: NetlinkSocket, before: readonly Message[], routes: readonly Message[]): void {
+  try {
+    socket.request([...before, ...routes]);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST") || before.some(({ what }) => error.message.includes(what))) throw error;
+    for (const route of routes) {
+      try {
+        socket.request([route]);
+      } catch (again) {
+        if (!isErrno(again, "EEXIST")) throw again;
+      }
+    }
+  }
 }
 
 /** Tells neighbours who has the addresses now. */

@@ -1,5 +1,11 @@
-import type { MasqueradePart } from "../attachment.ts";
+import { CniError, Code } from "../../cni/error.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { MasqueradePart, Owner } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
+import { findLink } from "../link/links.ts";
+import { hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, writeElements } from "./elements.ts";
 import { dropUnusedChains, whereUsable } from "./explained.ts";
@@ -16,10 +22,11 @@ import { removeReferenceMasquerade } from "./reference.ts";
 export const masquerade: Kind<MasqueradePart> = {
   assertTools: assertBackend,
 
-  apply({ backend, addresses }, { owner }, { undo }) {
+  apply({ backend, addresses }, { owner, host }, { undo }) {
     if (addresses.length === 0) return;
-    if (backend === "iptables") applyIptablesMasquerade(owner, addresses, undo);
-    else writeElements(owner, masqueradeRuleset(owner, addresses), undo);
+    if (backend === "iptables") return applyIptablesMasquerade(owner, addresses, undo);
+    const replace: Ruleset["replace"] = (found, { what }) => assertTakeable(found, what, owner, host);
+    writeElements(owner, { ...masqueradeRuleset(owner, addresses), replace }, undo);
   },
 
   compare({ backend, addresses }, { owner }, foreign) {
@@ -52,3 +59,17 @@ export const masquerade: Kind<MasqueradePart> = {
 
   status: ({ backend }) => statusOfBackend(backend),
 };
+
+/** Throws, naming the holder, unless the element is the owner's own or was left behind by a pod whose link is gone. */
+function assertTakeable(found: FoundElement, what: string, owner: Owner, host: NetlinkSocket): void {
+  if (isOwnedBy(owner)(found)) return;
+  const holder = ownerOfLabel(found.comment);
+  if (holder && !findLink(host, hostVethName(holder))) return;
+  throw new CniError(
+    Code.TryAgainLater,
+    `${what.replace(/ in map .*/, "")} is masqueraded for another attachment: ` +
+      (holder
+        ? `container ${holder.containerId} (interface ${holder.ifname}, network ${holder.network})`
+        : JSON.stringify(found.comment)),
+  );
+}

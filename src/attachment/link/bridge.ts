@@ -2,10 +2,10 @@ import { CniError, Code } from "../../cni/error.ts";
 import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { writeSysctlIfKnown } from "../../kernel/sysctl.ts";
 import { createBridge, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { BridgePart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
+import { acceptNoRouter, trySysctl } from "../sysctls.ts";
 import { findLink, listLinks } from "./links.ts";
 
 /** The Linux bridge pods are plugged into. */
@@ -36,7 +36,7 @@ export const bridge: Kind<BridgePart> = {
  * configuration is refused or logged.
  */
 function ensureBridge(host: NetlinkSocket, bridge: BridgePart, log: Log): Link {
-  const link = findLink(host, bridge.name) ?? makeBridge(host, bridge);
+  const link = findLink(host, bridge.name) ?? makeBridge(host, bridge, log);
   if (link.kind !== "bridge") {
     throw new CniError(
       Code.InvalidConfig,
@@ -57,20 +57,26 @@ function ensureBridge(host: NetlinkSocket, bridge: BridgePart, log: Log): Link {
         `the configuration's ${bridge.mtu} is used for the veth pair only`,
     );
   }
+  trySysctl(acceptNoRouter(bridge.name), log);
   const promisc = bridge.promisc && link.promiscuity === 0;
-  if (!link.up || promisc) host.request([setLink(link, { up: true, ...(promisc && { promisc }) })]);
-  return link;
+  // the kernel leaves a bridge without a MAC when the last port goes whose it had, and then takes no address on it
+  const mac = link.mac === NO_MAC ? bridge.mac : undefined;
+  if (!link.up || promisc || mac) {
+    host.request([setLink(link, { up: true, ...(promisc && { promisc }), ...(mac && { mac }) })]);
+  }
+  return mac ? { ...link, mac } : link;
 }
+
+const NO_MAC = "00:00:00:00:00:00";
 
 /** Not "podwire " and words: those are the owners of attachments. */
 const BRIDGE_ALIAS = "podwire: bridge";
 
-function makeBridge(host: NetlinkSocket, bridge: BridgePart): Link {
+function makeBridge(host: NetlinkSocket, bridge: BridgePart, log: Log): Link {
   try {
     host.request([createBridge(bridge), setAlias(bridge.name, BRIDGE_ALIAS)]);
-    writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"); // a pod must not configure the host
     // a link-local address that is still tentative solicits no neighbour: what comes from outside would wait a second
-    writeSysctlIfKnown(`net/ipv6/conf/${bridge.name}/accept_dad`, "0");
+    trySysctl({ path: `net/ipv6/conf/${bridge.name}/accept_dad`, value: "0" }, log);
   } catch (error) {
     if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
       throw new CniError(

@@ -1,23 +1,25 @@
 import { CniError, Code } from "../../cni/error.ts";
+import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { randomMac } from "../../kernel/random.ts";
-import { writeSysctlIfKnown } from "../../kernel/sysctl.ts";
 import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress, decodeAddress, deleteAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { createVeth, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import { missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import type { Kind, Progress } from "../kind.ts";
+import type { Site } from "../site.ts";
+import { acceptNoRouter, trySysctl } from "../sysctls.ts";
 import { findLink } from "./links.ts";
 import { plugMessages } from "./port.ts";
 import { hostSide, waitForDelivery } from "./readiness.ts";
 
 /** The addresses of the host that pods of a bridge have as their gateways. */
 export const gateways: Kind<GatewaysPart> = {
-  apply(part, { host }, { made }) {
-    const holder = ensureGateways(host, part, made.bridge!);
-    if (part.vlanInterface) made.vlanInterface = holder;
+  apply(part, site, progress) {
+    const holder = ensureGateways(site, part, progress);
+    if (part.vlanInterface) progress.made.vlanInterface = holder;
   },
 
   settle({ addresses }, site) {
@@ -36,9 +38,34 @@ export const gateways: Kind<GatewaysPart> = {
 };
 
 /** Makes sure the gateway addresses are on the bridge, or on its VLAN interface, which is returned. */
-function ensureGateways(host: NetlinkSocket, part: GatewaysPart, bridge: Link): Link {
-  const holder = part.vlanInterface ? ensureVlanInterface(host, part.vlanInterface, bridge) : bridge;
-  for (const address of part.addresses) ensureAddress(host, holder, address, part.force);
+function ensureGateways({ host, log }: Site, part: GatewaysPart, { undo, made }: Progress): Link {
+  const bridge = made.bridge!;
+  const holder = part.vlanInterface ? ensureVlanInterface(host, part.vlanInterface, { bridge, log }) : bridge;
+  const present = addressesOf(host, holder);
+  const missing = part.addresses.filter((wanted) => !present.some((prefix) => samePrefix(prefix, wanted)));
+  const others = strangers(present, part.addresses, missing);
+  const [first] = others;
+  if (first && !part.force) {
+    const { ip } = first;
+    const wanted = missing.find((each) => each.ip.family === ip.family)!;
+    throw new CniError(
+      Code.InvalidConfig,
+      `"${holder.name}" already has an IP address different from ${formatPrefix(wanted)}: ${formatPrefix(first)}; ` +
+        `remove it, or set "forceAddress": true to have podwire replace it`,
+    );
+  }
+  for (const prefix of others) {
+    undo.push(`put ${formatPrefix(prefix)} back`, () => addMissing(host, holder, prefix));
+    log.warn(
+      `forceAddress: ${formatPrefix(prefix)} is taken from ${holder.name}; pods that have it as gateway lose it`,
+    );
+    removeAddress(host, holder, prefix);
+  }
+  // with a primary address the kernel takes away its secondary ones
+  const left = others.length > 0 ? addressesOf(host, holder) : present;
+  for (const wanted of part.addresses) {
+    if (!left.some((prefix) => samePrefix(prefix, wanted))) addMissing(host, holder, wanted);
+  }
   return holder;
 }
 
@@ -49,10 +76,13 @@ function ensureGateways(host: NetlinkSocket, part: GatewaysPart, bridge: Link): 
 function ensureVlanInterface(
   host: NetlinkSocket,
   { name, mac, vlans }: NonNullable<GatewaysPart["vlanInterface"]>,
-  bridge: Link,
+  { bridge, log }: { bridge: Link; log: Log },
 ): Link {
   const found = findLink(host, name);
-  if (found) return found;
+  if (found) {
+    trySysctl(acceptNoRouter(name), log);
+    return found;
+  }
   const port = `veth${randomMac().replaceAll(":", "").slice(-11)}`;
   try {
     host.request([
@@ -66,35 +96,41 @@ function ensureVlanInterface(
   }
   const made = findLink(host, name);
   if (!made) throw new CniError(Code.TryAgainLater, `VLAN interface "${name}" vanished while it was being made`);
-  writeSysctlIfKnown(`net/ipv6/conf/${name}/accept_ra`, "0");
+  trySysctl(acceptNoRouter(name), log);
   host.request([setLink(made, { up: true })]);
   return made;
 }
 
+const addressesOf = (host: NetlinkSocket, link: Link): Prefix[] =>
+  host.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
+
 /**
- * IPv4: an interface has one gateway address; IPv6: one of each subnet. Another one is an error unless it may be
- * replaced.
+ * What is in the way of addresses that are missing: IPv4, of which an interface has its network's gateways only; IPv6 of
+ * the same subnets.
  */
-function ensureAddress(host: NetlinkSocket, link: Link, wanted: Prefix, force: boolean): void {
-  const present = host.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
-  if (present.some((prefix) => samePrefix(prefix, wanted))) return;
-  const conflicts = present.filter(
-    (prefix) => prefix.ip.family === wanted.ip.family && (wanted.ip.family === 4 || overlaps(prefix, wanted)),
+const strangers = (present: readonly Prefix[], wanted: readonly Prefix[], missing: readonly Prefix[]): Prefix[] =>
+  present.filter(
+    (prefix) =>
+      !wanted.some((own) => samePrefix(own, prefix)) &&
+      missing.some((own) => own.ip.family === prefix.ip.family && (own.ip.family === 4 || overlaps(own, prefix))),
   );
-  const [first] = conflicts;
-  if (first && !force) {
-    throw new CniError(
-      Code.InvalidConfig,
-      `"${link.name}" already has an IP address different from ${formatPrefix(wanted)}: ${formatPrefix(first)}; ` +
-        `remove it, or set "forceAddress": true to have podwire replace it`,
-    );
-  }
-  for (const prefix of conflicts) host.request([deleteAddress(link, prefix)]);
+
+const overlaps = (a: Prefix, b: Prefix): boolean => contains(networkOf(a), b.ip) || contains(networkOf(b), a.ip);
+
+/** One that another ADD put there just now is there. */
+function addMissing(host: NetlinkSocket, link: Link, prefix: Prefix): void {
   try {
-    host.request([addAddress(link, wanted)]);
+    host.request([addAddress(link, prefix)]);
   } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error; // another ADD was faster
+    if (!isErrno(error, "EEXIST")) throw error;
   }
 }
 
-const overlaps = (a: Prefix, b: Prefix): boolean => contains(networkOf(a), b.ip) || contains(networkOf(b), a.ip);
+/** One that went with its primary address is gone. */
+function removeAddress(host: NetlinkSocket, link: Link, prefix: Prefix): void {
+  try {
+    host.request([deleteAddress(link, prefix)]);
+  } catch (error) {
+    if (!isErrno(error, "EADDRNOTAVAIL")) throw error;
+  }
+}

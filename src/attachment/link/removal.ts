@@ -4,7 +4,7 @@ import { sameIp } from "../../net/ip.ts";
 import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
-import { hostVethName } from "../owner.ts";
+import { hostVethName, linkAlias, ownerOfAlias } from "../owner.ts";
 import { findLink, listLinks } from "./links.ts";
 
 /** Deletes a link by name; true when it was there. */
@@ -33,17 +33,24 @@ export function removeVeth(traces: Traces): Found {
 
 /**
  * CNI_NETNS may name another pod's namespace, so its interface is deleted only when something says it is this
- * attachment's: an address of its lease or prevResult, or prevResult's MAC. One whose host end podwire made for
- * somebody else never is.
+ * attachment's: an address of its lease or prevResult, or prevResult's MAC. One whose host end podwire made is its
+ * owner's, and nobody else's.
  */
-function isEvidentlyOf(link: Link, { site, pod, addresses, mac }: Traces): boolean {
+function isEvidentlyOf(link: Link, traces: Traces): boolean {
+  const { owner, site, pod, addresses, mac } = traces;
   const peer =
     link.peer === undefined
       ? undefined
       : listLinks(site.host).find(
           ({ index, kind, peer: other }) => index === link.peer && kind === "veth" && other === link.index,
         );
-  if (peer?.alias.startsWith("podwire ")) return false;
+  const maker = peer && ownerOfAlias(peer.alias);
+  if (maker) {
+    // container id and ifname are one attachment, whatever its network is called now
+    if (peer.alias !== linkAlias({ ...owner, network: maker.network })) return false;
+    traces.former = maker.network;
+    return true;
+  }
   if (mac !== undefined && link.mac === mac) return true;
   const present = pod!.socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
   return addresses.some((ip) => present.some((other) => sameIp(ip, other)));

@@ -18,7 +18,7 @@ export const veth: Kind<VethPart> = {
   apply(part, site, { undo, made }) {
     const link = createPair(part, site, undo, part.plug && made.bridge!.index);
     made.veth = link;
-    applySysctls(part.host.sysctls);
+    applySysctls(part.host.sysctls, site.log);
     site.host.request([...(part.plug ? plugMessages(link, part.plug) : []), setLink(link, { up: true })]);
   },
 

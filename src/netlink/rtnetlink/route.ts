@@ -20,6 +20,7 @@ const RTA = {
 } as const;
 const RTAX = { MTU: 2, ADVMSS: 8 } as const;
 const RTPROT_BOOT = 3;
+const RTPROT_RA = 9;
 const RTN_UNICAST = 1;
 const RTN_LOCAL = 2;
 const RTNH_F_ONLINK = 4;
@@ -53,6 +54,8 @@ export interface KernelRoute {
   priority?: number;
   mtu?: number;
   advmss?: number;
+  /** a router advertised it */
+  isAdvertised: boolean;
 }
 
 /** struct rtmsg */
@@ -107,10 +110,10 @@ export const addRoute = (link: { index: number; name: string }, route: RouteSpec
   what: `add route ${formatRoute(route)} to link ${link.name}`,
 });
 
-/** As `addRoute`, but puts it in the place of a route to the same destination, whatever device that uses. */
-export const replaceRoute = (link: { index: number; name: string }, route: RouteSpec): Message => ({
+/** As `addRoute`, but EEXIST also where a route to the same destination leads elsewhere. */
+export const claimRoute = (link: { index: number; name: string }, route: RouteSpec): Message => ({
   ...addRoute(link, route),
-  flags: NLM_F.CREATE | NLM_F.REPLACE,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
 });
 
 /** Asks for all routes of a family, all tables (use with NetlinkSocket.dump). */
@@ -161,6 +164,7 @@ export function decodeRoute({ type, data }: Reply): KernelRoute | undefined {
     dst: { ip: dst ? ipFromBytes(dst) : { family, value: 0n }, length: data[1]! },
     table: attributes.u32(RTA.TABLE) ?? data[4]!,
     scope: data[6]!,
+    isAdvertised: data[5] === RTPROT_RA,
     ...(gw && { gw: ipFromBytes(gw) }),
     ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<
       Record<keyof typeof optional, number>

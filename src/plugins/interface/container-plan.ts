@@ -84,7 +84,7 @@ export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): S
       ? [
           { path: "net/ipv6/conf/lo/disable_ipv6", value: "0" },
           { path: `${v6}/disable_ipv6`, value: "0" },
-          { path: `${v6}/keep_addr_on_down`, value: "1" },
+          { path: `${v6}/keep_addr_on_down`, value: "1", optional: true },
         ]
       : []),
     acceptNoRouter(ifname),

@@ -13,6 +13,7 @@ import { readConfig } from "../../cni/reading.ts";
 import { choice, type Infer, optional, orElse, shape } from "../../cni/schema.ts";
 import { RT_SCOPE } from "../../netlink/rtnetlink/route.ts";
 import {
+  contains,
   defaultPrefix,
   type Family,
   formatPrefix,
@@ -89,6 +90,13 @@ function subnetSides(
     );
   }
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!));
+  // another router of the subnet is reached through the link as well, though no route says so
+  const throughLink = (route: Route): Route =>
+    route.gw &&
+    !gateways.some((gateway) => sameIp(gateway, route.gw!)) &&
+    ips.some(({ address }) => address.ip.family === route.gw!.family && contains(networkOf(address), route.gw!))
+      ? { ...route, onlink: true }
+      : route;
   // the kernel must not add the connected route, which would look for neighbours on the link
   const toGateways = gateways.map((gateway): Route => ({
     dst: hostPrefix(gateway),
@@ -103,7 +111,7 @@ function subnetSides(
   return {
     pod: {
       addresses: planAddresses(ips, { dad: enabledad, noPrefixRoute: true }),
-      routes: [...toGateways, ...toSubnets, ...planRoutes(routes, ips)],
+      routes: [...toGateways, ...toSubnets, ...planRoutes(routes, ips).map(throughLink)],
       // an IPv6 neighbour that is asked before it listens answers a second late
       neighbours: gateways.filter(({ family }) => family === 6).map((ip) => ({ ip, mac: hostMac })),
     },

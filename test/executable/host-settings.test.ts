@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  type Config,
+  dualStack,
+  hostLocal,
+  ptp,
+  refusal,
+  v4,
+  v6,
+} from "./configs.ts";
+import { environment } from "../harness/invoke.ts";
+import { type CniResult, Node, podwireFolder } from "./harness.ts";
+
+// What ADD changes of the node besides the pod's own: settings a pod could abuse, or an administrator relies on.
+
+describe("router advertisements of a pod", () => {
+  test("are taken by no link of the host, also not by a bridge or VLAN interface that was there", async () => {
+    const node = await Node.create();
+    await node.ip("link add name br0 type bridge");
+    for (const name of ["br0", "all", "default"]) await node.setSysctl(`net/ipv6/conf/${name}/accept_ra`, 1);
+    const { hostVeth } = await attach(node, bridge(node, { isGateway: true, ipam: dualStack(node) }));
+    const { hostVeth: other } = await attach(
+      node,
+      ptp(node, { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) }),
+    );
+    const read = async (name: string): Promise<string> => node.sysctl(`net/ipv6/conf/${name}/accept_ra`);
+    expect(await Promise.all(["br0", hostVeth, other].map(read))).toEqual(["0", "0", "0"]);
+  });
+});
+
+describe("the node's own default route by router advertisements", () => {
+  test.each<[string, (node: Node) => Config]>([
+    ["bridge with isGateway", (node) => bridge(node, { isGateway: true, ipam: hostLocal(node, v6) })],
+    ["ptp", (node) => ptp(node, { ipam: hostLocal(node, v6) })],
+    ["ptp, link-local", (node) => ptp(node, { gatewayMode: "link-local", ipam: hostLocal(node, v6) })],
+  ])(
+    "is kept when %s switches forwarding on: accept_ra of that uplink becomes 2, and that is said",
+    async (_what, config) => {
+      const node = await Node.create();
+      await node.outside();
+      await node.ip("link add name quiet type veth peer name far");
+      for (const name of ["uplink", "quiet"]) await node.setSysctl(`net/ipv6/conf/${name}/accept_ra`, 1);
+      await node.ip("-6 route add default via 2001:db8::2 dev uplink proto ra metric 1024 expires 1800");
+      const call = await callFor(node, config(node));
+      const { stderr } = await node.succeed("ADD", call);
+      expect(stderr).toContain("accept_ra of uplink is 2");
+      const read = async (name: string): Promise<string> => node.sysctl(`net/ipv6/conf/${name}`);
+      expect(await read("all/forwarding")).toBe("1");
+      expect([await read("uplink/accept_ra"), await read("quiet/accept_ra")]).toEqual(["2", "1"]);
+      const { stderr: second } = await node.succeed("ADD", await callFor(node, config(node)));
+      expect(second).toBe("");
+    },
+  );
+});
+
+describe("a bridge without a MAC", () => {
+  test("gets one: it was the reference's, and its last port is gone", async () => {
+    const node = await Node.create();
+    const config = bridge(node, { isGateway: false });
+    const call = await callFor(node, config);
+    await node.reference("ADD", call);
+    await node.reference("DEL", call);
+    const attached = await attach(node, bridge(node, { isGateway: true }));
+    const { address } = (await node.link("br0"))!;
+    expect(address).not.toBe("00:00:00:00:00:00");
+    expect([await complaint(node, attached), await node.ping(attached.ip4, { timeoutS: 2 })]).toEqual(["", true]);
+    await attach(node, config);
+    expect((await node.link("br0"))!.address).toBe(address);
+  });
+});
+
+describe("gateways of a bridge", () => {
+  test("two range sets of one family: both are put on a bridge that is not there yet, and on it again", async () => {
+    const node = await Node.create();
+    const ranges = [[v4], [{ subnet: "10.10.0.0/24" }]];
+    const config = bridge(node, { isDefaultGateway: true, ipam: hostLocal(node, { ranges }) });
+    const attached = await attach(node, config);
+    await attach(node, config);
+    expect((await node.addresses("br0")).toSorted()).toEqual(["10.10.0.1/24", "10.9.0.1/24"]);
+    expect(await complaint(node, attached)).toBe("");
+    const stranger = await refusal(
+      node,
+      await callFor(
+        node,
+        bridge(node, { name: "b", isGateway: true, ipam: hostLocal(node, { subnet: "10.11.0.0/24" }) }),
+      ),
+    );
+    expect(stranger.msg).toMatch(/already has an IP address different from 10\.11\.0\.1\/24/);
+  });
+
+  test("forceAddress replaces a primary address with its secondaries, says so, and a failed ADD puts them back", async () => {
+    const node = await Node.create();
+    await node.ip("link add name br0 type bridge");
+    for (const line of ["link set br0 up", "address add 10.20.0.1/24 dev br0", "address add 10.20.0.2/24 dev br0"])
+      await node.ip(line);
+    await node.setSysctl("net/ipv4/conf/br0/promote_secondaries", 0);
+    const before = await node.addresses("br0");
+    const config = bridge(node, { isGateway: true, forceAddress: true });
+    const routes = [{ dst: "10.77.0.0/16", gw: "172.16.0.1" }];
+    const wrong = { ...config, ipam: hostLocal(node, { ...v4, routes }), ipMasq: true };
+    const taken = await node.pod();
+    const full = await callFor(node, wrong, { netns: taken });
+    expect((await node.podwire("ADD", full)).exitCode).toBe(1);
+    expect((await node.addresses("br0")).filter((each) => before.includes(each)).toSorted()).toEqual(before.toSorted());
+    const { stderr } = await node.succeed("ADD", await callFor(node, config));
+    expect(stderr).toMatch(/10\.20\.0\.1\/24 is taken from br0/);
+    expect(await node.addresses("br0")).toEqual(["10.9.0.1/24"]);
+  });
+});
+
+describe("sysctls that may not be written", () => {
+  test("are no failure where a pod can do without: read-only /proc/sys, as on a rootless or nested node", async () => {
+    const node = await Node.create();
+    await node.setSysctl("net/ipv4/ip_forward", 1);
+    const config = bridge(node, { isGateway: true });
+    const call = await callFor(node, config);
+    const script = 'mount -o bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"';
+    const run = { env: environment(podwireFolder(), "ADD", call), input: JSON.stringify(config) };
+    const plugin = `${podwireFolder()}/bridge`;
+    const { exitCode, stdout, stderr } = await node.run("unshare", ["--mount", "sh", "-c", script, "sh", plugin], run);
+    expect({ exitCode, stderr }).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringMatching(/sysctl .*stays as it is/) as unknown,
+    });
+    const [{ address }] = (JSON.parse(stdout) as CniResult).ips as [{ address: string }];
+    expect(await node.ping(address.replace(/\/.*/, ""), { timeoutS: 2 })).toBe(true);
+  });
+});
