@@ -12,8 +12,8 @@ export function applySysctls(sysctls: readonly Sysctl[], log: Log): void {
 }
 
 /**
- * Writes a sysctl a pod can do without: one the kernel does not know is passed over, and so is, with a warning, one that
- * may not be written (/proc/sys of a rootless or nested node is read-only) and reads otherwise.
+ * Writes a sysctl a pod can do without: one the kernel does not know is passed over, and so is, with a warning, one
+ * that may not be written (/proc/sys of a rootless or nested node is read-only) and reads otherwise.
  */
 export function trySysctl({ path, value }: Pick<Sysctl, "path" | "value">, log: Log): void {
   try {

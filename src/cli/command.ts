@@ -1,6 +1,8 @@
 import { messageOf } from "../cni/error.ts";
 import { complain } from "../kernel/stderr.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { print } from "../kernel/stdout.ts";
+import { visible } from "../net/text.ts";
 import { asksForHelp, type Given, type Options, parseArguments, UsageError } from "./arguments.ts";
 
 /** A command for people: takes what was typed after its name and returns the exit code (2: wrong arguments). */
@@ -26,10 +28,11 @@ export const command = <O extends Options>({ name, summary, usage, options, say 
   summary,
   run(args) {
     try {
-      return print(asksForHelp(args) ? usage : say(parseArguments(args, options))) ? 0 : 1;
+      return print(asksForHelp(args) ? usage : visible(say(parseArguments(args, options)))) ? 0 : 1;
     } catch (error) {
       const isUsage = error instanceof UsageError;
-      complain(`podwire ${name}: ${messageOf(error)}\n${isUsage ? `\n${usage}` : ""}`);
+      const hint = isErrno(error, "EACCES", "EPERM") ? "; run this as root" : "";
+      complain(`podwire ${name}: ${messageOf(error)}${hint}\n${isUsage ? `\n${usage}` : ""}`);
       return isUsage ? 2 : 1;
     }
   },

@@ -1,18 +1,21 @@
 import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
+import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { Lease } from "../ipam/judgement.ts";
 import { listLeases } from "../ipam/reclaim.ts";
-import { findLstat, namesIn } from "../kernel/file.ts";
-import { exists, S_IFDIR } from "../kernel/linux.ts";
+import { findStat } from "../kernel/file.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { compareIps, formatIp, type Ip } from "../net/ip.ts";
 import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { describeCapacity, readNetworks } from "./capacity.ts";
-import { command } from "./command.ts";
+import { type Command, command } from "./command.ts";
+import { releaseCommand } from "./release.ts";
 
 const DEFAULT_CONF_DIR = "/etc/cni/net.d";
 
 const usage = `Usage: podwire leases [--data-dir DIR] [--network NAME] [--conf-dir DIR]
+       podwire leases release ADDRESS [--data-dir DIR] [--network NAME] [--force]
 
 Lists who has the addresses of pods on this node, those host-local leased
 (podwire's or the reference's), and those another IPAM plugin gave to pods that
@@ -25,11 +28,14 @@ its ranges are, and which networks hand out the same addresses.
 
 State: live (its host veth or address is there), gone (its pod is provably gone:
 ADD takes it back when the range runs short, GC at once), unknown (no proof of
-either), torn (the file is no lease, so its address is not given to anybody).
+either), torn (the file is no lease, so its address is not given to anybody),
+unreadable (whose it is cannot be read: run this as root).
+
+release frees an address as DEL would, and refuses while its pod may live; with
+--force also where that is unknown. Ask the runtime first (crictl pods).
 `;
 
-/** Lists the leases of a node as a table; reads only. */
-export const leases = command({
+const { run: list, ...about } = command({
   name: "leases",
   summary: "list who has the addresses of pods on this node, whether they still exist, how full ranges are",
   usage,
@@ -42,6 +48,12 @@ export const leases = command({
     }),
 });
 
+/** Lists the leases of a node as a table, and frees one. */
+export const leases: Command = {
+  ...about,
+  run: (args) => (args[0] === "release" ? releaseCommand(usage, DEFAULT_DATA_DIR).run(args.slice(1)) : list(args)),
+};
+
 interface Question {
   dataDir: string;
   only: string | undefined;
@@ -50,17 +62,17 @@ interface Question {
 
 function report({ dataDir, only, confDir }: Question): string {
   const { networks, problems } = readNetworks(confDir);
-  if (!exists(dataDir)) {
+  if (!findStat(dataDir)) {
     throw new Error(
       `there is no folder ${dataDir}, so nothing was leased there; ` +
         `ipam.dataDir of a network's configuration, if it has that key, is what --data-dir must be`,
     );
   }
   const liveness = hostLiveness();
-  const names = only === undefined ? networksIn(dataDir) : [only];
+  const names = only === undefined ? leasedNetworks(dataDir) : [only];
   const leased = new Map(names.map((name) => [name, listLeases({ dataDir, network: name }, liveness)]));
   const rows = names.flatMap((name) => leased.get(name)!.map((lease) => leaseRow(name, lease)));
-  const others = otherRows({ dataDir, only }, leased, liveness);
+  const others = readable(problems, () => otherRows({ dataDir, only }, leased, liveness)) ?? [];
   const configured = networks.filter(({ name }) => only === undefined || name === only);
   const capacity = describeCapacity(
     configured,
@@ -74,11 +86,16 @@ function report({ dataDir, only, confDir }: Question): string {
   ].join("");
 }
 
-/** podwire's own notes start with a dot, which no network's name does. */
-const networksIn = (dataDir: string): string[] =>
-  namesIn(dataDir)
-    .filter((name) => !name.startsWith(".") && findLstat(`${dataDir}/${name}`)?.type === S_IFDIR)
-    .toSorted();
+/** What an ordinary user may not read is said, and the rest shown. */
+function readable<T>(problems: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isErrno(error, "EACCES", "EPERM")) throw error;
+    problems.push(`${error.message}: run this as root to see everything`);
+    return undefined;
+  }
+}
 
 type Row = { network: string; ip: Ip; containerId: string; ifname: string; since: string; state: string };
 

@@ -2,9 +2,9 @@ import { JsonFault, scanJson } from "./json-scanner.ts";
 
 /**
  * What Go's encoder escapes inside strings beyond what JSON asks for, so that the text is safe inside HTML and
- * JavaScript.
+ * JavaScript; and control characters a terminal would obey.
  */
-const escaped = /[<>&\u2028\u2029]/g;
+const escaped = /[<>&\u007f-\u009f\u2028\u2029]/g;
 const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 /** The value as a runtime expects it on standard output: four spaces of indent, no newline at the end. */

@@ -1,3 +1,5 @@
+import { printCompactJson } from "./json.ts";
+
 /** Levels by how much they let through: failed operations; warnings too; every operation; every step as it ends. */
 export const logLevels = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -49,7 +51,7 @@ export function lineLog(subject: LogSubject, level: LogLevel, { write, now }: Lo
   const about = Object.fromEntries(Object.entries(subject).filter(([, value]) => value !== ""));
   const wants = (other: LogLevel): boolean => logLevels.indexOf(level) >= logLevels.indexOf(other);
   const line = (of: LogLevel, more: object): void => {
-    if (wants(of)) write(`${JSON.stringify({ time: new Date().toISOString(), level: of, ...about, ...more })}\n`);
+    if (wants(of)) write(`${printCompactJson({ time: new Date().toISOString(), level: of, ...about, ...more })}\n`);
   };
   return {
     step(name, work) {

@@ -3,7 +3,7 @@ import * as linux from "../kernel/linux.ts";
 import { randomFraction } from "../kernel/random.ts";
 import { decodeUtf8, encodeUtf8, indexOfBytes } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
-import { leasedAddresses, readLease } from "./folder.ts";
+import { isHolder, leasedAddresses, readLease } from "./folder.ts";
 import { asidePath } from "../node/record-folder.ts";
 import { folderPath, type Holder, type LeaseFolder } from "./lease-folder.ts";
 
@@ -42,7 +42,7 @@ export function stampFolder(folder: LeaseFolder, boot: string): void {
 export function takeCensus(folder: LeaseFolder): void {
   const lines = leasedAddresses(folder).flatMap((ip) => {
     const holder = readLease(folder, ip);
-    return holder === undefined || holder === "torn" ? [] : [`${key(holder)}${formatIp(ip)}\n`];
+    return !isHolder(holder) ? [] : [`${key(holder)}${formatIp(ip)}\n`];
   });
   const fresh = `${censusPath(folder)}.new`;
   writeFile(fresh, `\n${lines.join("")}`);

@@ -2,7 +2,7 @@ import { Code, CniError, messageOf } from "../cni/error.ts";
 import { findStat, namesIn, removeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
-import { leasedAddresses, readLease } from "./folder.ts";
+import { isHolder, leasedAddresses, readLease } from "./folder.ts";
 import { pruneRecords } from "../node/record.ts";
 import { asidePath } from "../node/record-folder.ts";
 import { folderPath, type Holder, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
@@ -42,7 +42,7 @@ function releaseInvalid(
   const failures: string[] = [];
   for (const ip of leasedAddresses(store.folder)) {
     const holder = readLease(store.folder, ip);
-    if (holder === undefined || holder === "torn" || isValid(holder)) continue;
+    if (!isHolder(holder) || isValid(holder)) continue;
     try {
       if (store.release(ip, holder)) released.push(ip);
     } catch (error) {

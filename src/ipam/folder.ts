@@ -10,15 +10,21 @@ import { cursorPath, decodeLease, folderPath, type Holder, type LeaseFolder, lea
  */
 const content = new Uint8Array(16 << 10);
 
-/** What is at an address's place: nothing (undefined), a holder, or "torn" for anything that is no readable lease. */
-export function readLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefined {
+/**
+ * What is at an address's place: nothing (undefined), a holder, "torn" for anything that is no lease, or "unreadable"
+ * for what this process may not read, or the disk does not give.
+ */
+export function readLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | "unreadable" | undefined {
   try {
     return getLease(folder, ip);
   } catch (error) {
-    if (error instanceof linux.SystemError) return "torn";
+    if (error instanceof linux.SystemError) return "unreadable";
     throw error;
   }
 }
+
+/** True for a lease that says whose it is. */
+export const isHolder = (found: ReturnType<typeof readLease>): found is Holder => typeof found === "object";
 
 /**
  * What stands at an address's place though no lease can be there: a folder, a pipe nobody writes to, a link to itself.

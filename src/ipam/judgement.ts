@@ -1,12 +1,12 @@
 import { findStat } from "../kernel/file.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
-import { readLease } from "./folder.ts";
+import { isHolder, readLease } from "./folder.ts";
 import { hasLeft, type Life, lifeOf, type Liveness } from "../node/liveness.ts";
 import { findRecord } from "../node/record.ts";
 import { type Holder, type LeaseFolder, leasePath } from "./lease-folder.ts";
 
-/** "torn": the file is no readable lease, which blocks its address. */
-export type LeaseState = Life | "torn";
+/** "torn": the file is no lease; "unreadable": whose it is cannot be read. Either blocks its address. */
+export type LeaseState = Life | "torn" | "unreadable";
 
 export interface Lease {
   ip: Ip;
@@ -23,7 +23,7 @@ export function judgeLease(folder: LeaseFolder, ip: Ip, liveness: Liveness): Lea
   const holder = readLease(folder, ip);
   const modified = findStat(leasePath(folder, ip))?.mtime;
   if (holder === undefined || modified === undefined) return undefined;
-  if (holder === "torn") return { ip, modified, state: "torn", namespaceGone: false };
+  if (!isHolder(holder)) return { ip, modified, state: holder, namespaceGone: false };
   const record =
     holder.ifname === undefined
       ? undefined

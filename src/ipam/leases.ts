@@ -1,11 +1,11 @@
 import { Code, CniError, codeFor } from "../cni/error.ts";
 import { type Dns, noDns, type ResultIp, type ResultRoute } from "../cni/result.ts";
-import { readText, removeFile } from "../kernel/file.ts";
+import { readRegular, removeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
 import type { HostLocalConfig } from "./config.ts";
-import { isHeldBy, leasedAddresses, readCursor, readLease, writeCursor } from "./folder.ts";
+import { isHeldBy, isHolder, leasedAddresses, readCursor, readLease, writeCursor } from "./folder.ts";
 import { draftPath, findRecord, type Knowledge, type AttachmentRecord } from "../node/record.ts";
 import { folderPath, type LeaseFolder, type LeaseOwner } from "./lease-folder.ts";
 import { judgeLease, type Lease } from "./judgement.ts";
@@ -74,7 +74,7 @@ export function addLease(
 function readDns(resolvConf: string): Dns {
   if (resolvConf === "") return noDns();
   try {
-    return parseResolvConf(readText(resolvConf));
+    return parseResolvConf(readRegular(resolvConf));
   } catch (error) {
     if (error instanceof linux.SystemError) {
       const what = `ipam.resolvConf: cannot read the file: ${error.message}`;
@@ -151,10 +151,11 @@ class Taking {
     const claim = (): boolean => this.store.claim(ip, this.draft);
     if (claim() || (this.takeBackOf(ip) && claim())) return { ip, range: findRange(set, ip)! };
     const holder = readLease(this.store.folder, ip);
-    const who =
-      holder === undefined || holder === "torn"
-        ? "a file that is no lease"
-        : `container ${holder.containerId}${holder.ifname ? ` (interface ${holder.ifname})` : ""}`;
+    const who = !isHolder(holder)
+      ? holder === "unreadable"
+        ? "a file that cannot be read"
+        : "a file that is no lease"
+      : `container ${holder.containerId}${holder.ifname ? ` (interface ${holder.ifname})` : ""}`;
     throw new CniError(
       Code.TryAgainLater,
       `requested IP address ${formatIp(ip)} is not available in range set ${n} (${formatSet(set)}): ${who} has it`,

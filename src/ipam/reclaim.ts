@@ -37,7 +37,7 @@ function forgetAll(store: LeaseStore, owner: LeaseOwner, inUse: Draft | undefine
 /** The error of a range set that has no address left, with what a person needs to know about who has them. */
 export function exhausted(folder: LeaseFolder, n: number, set: RangeSet, leases: Lease[]): CniError {
   const count = (is: (lease: Lease) => boolean): number => leases.filter(is).length;
-  const torn = count(({ state }) => state === "torn");
+  const torn = count(({ state }) => state === "torn" || state === "unreadable");
   // Without a single readable lease nobody will ever give an address back
   const code = leases.length > torn ? Code.TryAgainLater : Code.Internal;
   return new CniError(
@@ -45,7 +45,7 @@ export function exhausted(folder: LeaseFolder, n: number, set: RangeSet, leases:
     `no IP addresses available in range set ${n} (${formatSet(set)}) of network ${folder.network}: ` +
       `it has ${sizeOf(set)} addresses, ${leases.length} are used, ` +
       `${count(({ namespaceGone }) => namespaceGone)} of them by pods whose namespace is gone` +
-      `${torn ? `, ${torn} are blocked by files that are no lease` : ""}; ` +
+      `${torn ? `, ${torn} are blocked by files that are no lease or cannot be read` : ""}; ` +
       `see who has them: podwire leases --data-dir ${folder.dataDir} --network ${folder.network}`,
   );
 }

@@ -9,6 +9,7 @@ import {
   O,
   open,
   readAll,
+  S_IFREG,
   stat,
   type Stat,
   truncate,
@@ -58,9 +59,38 @@ export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
     truncate(fd, bytes.length);
   });
 
-/** Adds text to the end of a file, which is made when it is missing. */
-export const appendFile = (path: string, text: string, mode: number): void =>
-  withFile(path, O.WRONLY | O.CREAT | O.APPEND, mode, (fd) => writeAll(fd, encodeUtf8(text)));
+/**
+ * Adds text to the end of a file, which is made when it is missing. Only a regular file that stands at the path itself
+ * is written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever.
+ */
+export function appendFile(path: string, text: string, mode: number): void {
+  const fd = openToAppend(path, mode);
+  try {
+    const [opened, found] = [stat(fd), lstat(path)];
+    const isItself = opened.inode === found.inode && opened.device === found.device;
+    if (opened.type !== S_IFREG || !isItself) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file:`);
+    writeAll(fd, encodeUtf8(text));
+  } finally {
+    close(fd);
+  }
+}
+
+function openToAppend(path: string, mode: number): number {
+  const flags = O.WRONLY | O.APPEND | O.NONBLOCK;
+  try {
+    return open(path, flags);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    return open(path, flags | O.CREAT | O.EXCL, mode); // O_EXCL follows no link
+  }
+}
+
+/** As `readText`, but only of a regular file, though a link may lead to it: what else is there could never end. */
+export const readRegular = (path: string): string =>
+  withFile(path, O.RDONLY | O.NONBLOCK, 0, (fd) => {
+    if (stat(fd).type !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file:`);
+    return decodeUtf8(readAll(fd));
+  });
 
 /** As `stat`, but undefined when nothing is there. */
 export const findStat = (path: string): Stat | undefined => whereThere(() => stat(path));
@@ -107,21 +137,21 @@ export function readDirectory(path: string): string[] {
 export const namesIn = (path: string): string[] => whereThere(() => readDirectory(path)) ?? [];
 
 /** Creates a directory and those above it, as far as they are missing. */
-export function ensureDirectory(path: string): void {
+export function ensureDirectory(path: string, mode = 0o755): void {
   const missing: string[] = [];
-  for (let at = path; at !== "" && !makeDirectory(at); at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) {
+  for (let at = path; at !== "" && !makeDirectory(at, mode); at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) {
     missing.push(at);
   }
   for (const at of missing.reverse()) {
     // removed meanwhile, or /proc, which makes none
-    if (!makeDirectory(at)) throw new SystemError("mkdir", 2 /* ENOENT */, at);
+    if (!makeDirectory(at, mode)) throw new SystemError("mkdir", 2 /* ENOENT */, at);
   }
 }
 
 /** True when the directory is there now, false when the one above it is missing. */
-function makeDirectory(path: string): boolean {
+function makeDirectory(path: string, mode: number): boolean {
   try {
-    mkdir(path, 0o755);
+    mkdir(path, mode);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false;
     if (!isErrno(error, "EEXIST")) throw error;

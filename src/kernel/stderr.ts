@@ -1,4 +1,5 @@
 import { encodeUtf8 } from "../net/bytes.ts";
+import { visible } from "../net/text.ts";
 import { SystemError, writeAll } from "./linux.ts";
 
 /**
@@ -7,7 +8,7 @@ import { SystemError, writeAll } from "./linux.ts";
  */
 export function complain(text: string): void {
   try {
-    writeAll(2, encodeUtf8(text));
+    writeAll(2, encodeUtf8(visible(text)));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
   }

@@ -109,8 +109,11 @@ const readRecords = (folder: RecordFolder): [path: string, record: AttachmentRec
     .map((name) => `${asidePath(folder)}/${name}`)
     .map((path) => [path, decodeRecord(findText(path))]);
 
-/** Creates the folder of the records. */
-export const ensureAside = (folder: RecordFolder): void => ensureDirectory(asidePath(folder));
+/** Creates the folder of the records, which nobody else may list. */
+export function ensureAside(folder: RecordFolder): void {
+  ensureDirectory(folder.dataDir);
+  ensureDirectory(asidePath(folder), 0o700);
+}
 
 function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const parsed = tryJson(text ?? "");

@@ -29,8 +29,8 @@ export const portMappingList = list(
 );
 
 // Conditions and chain names end up in lines that iptables-restore or nft read.
-const isWord = (word: string): boolean => !/[\0\r\n;]/.test(word);
-const conditions = orElse(list(text("text on one line, without ;", isWord)), []);
+const isWord = (word: string): boolean => !/[\0\r\n;#]/.test(word);
+const conditions = orElse(list(text("text on one line, without ; and #", isWord)), []);
 
 /** The keys of portmap's configuration, but for runtimeConfig. */
 export const portMappingFields = {

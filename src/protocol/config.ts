@@ -69,18 +69,19 @@ const logSettings = shape({ file: optionalOrEmpty(text()), level: optional(choic
 
 const logAlone = shape({ log: optional(logSettings) });
 
-const hasLog = (config: JsonObject): boolean => Object.keys(config).some((key) => key.toLowerCase() === "log");
+/** How a configuration spells a key (the later of two counts), undefined where it has none. */
+const keyOf = (config: JsonObject, name: string): string | undefined =>
+  Object.keys(config).findLast((key) => key.toLowerCase() === name);
 
 /** Where the configuration wants its log; what is wrong there is left for `parseBase` to complain about. */
 export const readLogSettings = (config: JsonObject) =>
-  (hasLog(config) ? parseLeniently(logAlone, config).value.log : undefined) ?? {}; // most have none
+  (keyOf(config, "log") ? parseLeniently(logAlone, config).value.log : undefined) ?? {}; // most have none
 
 const typeAlone = shape({ type: orElse(text(), "") });
-const pluginsAlone = shape({ plugins: optional(anything()) });
 
 /** CniError 7 for a list of configurations: a runtime takes it apart, and gives a plugin its own. */
 function refuseList(config: JsonObject): void {
-  if (parseLeniently(pluginsAlone, config).value.plugins === undefined || readType(config) !== "") return;
+  if (keyOf(config, "plugins") === undefined || keyOf(config, "type") !== undefined) return;
   throw new CniError(
     Code.InvalidConfig,
     "this is a list of configurations (it has plugins and no type): a plugin is given one of them; " +
@@ -146,7 +147,7 @@ const validAttachments = shape({
  * list (an empty slice of Go), cnitool leaves the key out: that says nothing, and must not be read as "none is valid".
  */
 function readValidAttachments(config: JsonObject): ConfigPart["validAttachments"] {
-  const key = Object.keys(config).findLast((name) => name.toLowerCase() === VALID_ATTACHMENTS);
+  const key = keyOf(config, VALID_ATTACHMENTS);
   if (key === undefined) return undefined;
   if (config[key] === null) return [];
   return parseConfig(validAttachments, config)[VALID_ATTACHMENTS].map(({ containerID, ifname }) => ({

@@ -60,10 +60,21 @@ export function dispatch(edges: Edges): Answer {
     return { stdout, exitCode: 0 };
   } catch (error) {
     const failure = toCniError(error);
-    log.finish({ code: failure.code, msg: failure.message });
+    log.finish({ code: failure.code, msg: withoutValues(failure) });
     return { stdout: printError(failure, config ? answerVersion(config) : newest), exitCode: 1 };
   }
 }
+
+/** What arguments and configurations say may be secret: a log names the key, and what it must be. */
+const aboutInput: readonly number[] = [Code.InvalidEnvironment, Code.Decode, Code.InvalidConfig];
+
+const withoutValues = ({ code, message }: CniError): string =>
+  aboutInput.includes(code)
+    ? message
+        .replaceAll(/ is (?:"(?:[^"\\]|\\.)*"|.*?)(?:\.\.\.)?, must /gs, ", must ")
+        .replaceAll(/ pair "(?:[^"\\]|\\.)*"/g, " pair")
+        .replace(/unknown args \[.*\]/s, "unknown args")
+    : message;
 
 function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
   const plugin = findPlugin(type === "podwire" ? DEFAULT_PLUGIN : type);

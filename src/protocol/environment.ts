@@ -24,6 +24,9 @@ const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 export const isIdentifier = (text: string): boolean => identifier.test(text);
 export const identifierRule = "a letter or digit, then letters, digits and . _ -";
 
+/** What bytes that are no UTF-8 were read as: a name with them could not be told from another one in a lease. */
+const NO_UTF8 = "\ufffd";
+
 const linkNameRule = "1 to 15 bytes without / : and white space, and not . or ..";
 
 /**
@@ -56,6 +59,8 @@ export function parseEnvironment(environment: Environment): EnvironmentPart {
   }
   if (ifname && !isLinkName(ifname)) {
     problems.push(`invalid interface name: CNI_IFNAME is ${show(ifname)}, must be ${linkNameRule}`);
+  } else if (verb === "ADD" && ifname.includes(NO_UTF8)) {
+    problems.push(`invalid interface name: CNI_IFNAME is ${show(ifname)}, must be text in UTF-8`);
   }
   if (problems.length > 0) throw new CniError(Code.InvalidEnvironment, problems.join("; "));
 

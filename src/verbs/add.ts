@@ -25,11 +25,12 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
       asked.map(({ kind }) => kind),
       undo,
     );
-    if (!spec.isChained)
+    if (!spec.isChained) {
       assertOwnable(
         addressing.ips.map(({ address }) => address.ip),
         site.host,
       );
+    }
     const plan = spec.plan(config, spec.draw(call, config), addressing);
     if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
     const made = applyParts(plan.attachment.parts, site, undo);

@@ -204,7 +204,7 @@ describe("bridge: the container's MAC", () => {
   });
 
   test.each([
-    [4, "MAC=nonsense", {}, /CNI_ARGS.*MAC=nonsense/],
+    [4, "MAC=nonsense", {}, /CNI_ARGS.*MAC is "nonsense"/],
     [4, "Other=1", {}, /unknown args \["Other=1"\]/],
     [4, "MAC=02:11:22:33:44:05;", {}, /invalid pair ""/],
     [

@@ -95,8 +95,9 @@ describe("gateways of a bridge", () => {
   test("forceAddress replaces a primary address with its secondaries, says so, and a failed ADD puts them back", async () => {
     const node = await Node.create();
     await node.ip("link add name br0 type bridge");
-    for (const line of ["link set br0 up", "address add 10.20.0.1/24 dev br0", "address add 10.20.0.2/24 dev br0"])
+    for (const line of ["link set br0 up", "address add 10.20.0.1/24 dev br0", "address add 10.20.0.2/24 dev br0"]) {
       await node.ip(line);
+    }
     await node.setSysctl("net/ipv4/conf/br0/promote_secondaries", 0);
     const before = await node.addresses("br0");
     const config = bridge(node, { isGateway: true, forceAddress: true });

@@ -58,7 +58,8 @@ function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket):
       Code.TryAgainLater,
       `the node has a route to ${formatPrefix(dst)} already: ` +
         (owner
-          ? `the address is that of container ${owner.containerId} (interface ${owner.ifname}, network ${owner.network})`
+          ? `the address is that of container ${owner.containerId} ` +
+            `(interface ${owner.ifname}, network ${owner.network})`
           : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
       "",
       { cause: error },

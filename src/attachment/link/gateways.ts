@@ -105,8 +105,8 @@ const addressesOf = (host: NetlinkSocket, link: Link): Prefix[] =>
   host.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
 
 /**
- * What is in the way of addresses that are missing: IPv4, of which an interface has its network's gateways only; IPv6 of
- * the same subnets.
+ * What is in the way of addresses that are missing: IPv4, of which an interface has its network's gateways only; IPv6
+ * of the same subnets.
  */
 const strangers = (present: readonly Prefix[], wanted: readonly Prefix[], missing: readonly Prefix[]): Prefix[] =>
   present.filter(

@@ -129,6 +129,32 @@ const guard: RuleSpec = {
   ],
 };
 
+/** And nothing that comes from a wire may say that it does from there. */
+const sourceGuard: RuleSpec = {
+  line: 'iifname != "lo" ip saddr 127.0.0.0/8 drop',
+  expressions: [
+    ...loadMeta(NFT_META.IIFNAME),
+    ...compare(linkKey("lo"), "!="),
+    ...addressIn("saddr", localhost(4)),
+    ...verdict(NF_DROP),
+  ],
+};
+
+const guardChain: ChainSpec = {
+  name: "localhost",
+  hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW },
+  rules: [guard, sourceGuard],
+};
+
+/** The guard of 127.0.0.1 alone, for mappings by iptables: without it no link gets route_localnet. */
+export const guardRuleset: Ruleset = {
+  table: INET_TABLE,
+  comment: INET_COMMENT,
+  sets: [],
+  chains: [guardChain],
+  elements: [],
+};
+
 /** markMasqBit as the reference has it unless it is configured. */
 const USUAL_BIT = 13;
 
@@ -154,7 +180,7 @@ const baseChains = (bit: number): ChainSpec[] => [
       },
     ],
   },
-  { name: "localhost", hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW }, rules: [guard] },
+  guardChain,
 ];
 
 type Policy = Pick<PortsPart, "snat" | "masqAll" | "markMasqBit">;

@@ -4,7 +4,7 @@ import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
 import { findLinkTowards } from "../../kernel/route-lookup.ts";
-import { findSysctl, ensureSysctl } from "../../kernel/sysctl.ts";
+import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
 import { IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
@@ -24,8 +24,8 @@ import {
   takeFromMaps,
   takeOverlapping,
 } from "./map-holders.ts";
-import { decidingSets, decodePortKey, decodeTarget, hostAddress, targetSetOf } from "./keys.ts";
-import { policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
+import { decidingSets, decodePortKey, decodeTarget, hostAddress, targets, targetSetOf } from "./keys.ts";
+import { guardRuleset, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
 import {
   applyIptablesPorts,
   checkIptablesPorts,
@@ -33,7 +33,7 @@ import {
   removeIptablesPorts,
   takeFromIptables,
 } from "./iptables-ports.ts";
-import { hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
+import { hasOtherPorts, hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
 import { forgetStaleFlows, type UdpFlow, type UdpPort } from "./stale-flows.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Kind } from "../kind.ts";
@@ -55,7 +55,7 @@ export const ports: Kind<PortsPart> = {
     const claim: Claim = { owner: site.owner, ports: part, host: site.host };
     if (part.backend === "iptables") applyChains(claim, site.hostLink, undo);
     else applyPortMaps(claim, site.hostLink, undo);
-    if (part.snat) for (const { ip } of part.addresses) routeLocalhost(site.host, ip);
+    if (part.snat) letLocalhostIn(part, site);
     forgetOld(site.host, part);
   },
 
@@ -68,13 +68,15 @@ export const ports: Kind<PortsPart> = {
     return differences.length > 0 && hasReferencePorts(site.owner, part) ? [] : differences;
   },
 
-  remove(traces, part) {
-    const { owner, addresses, site } = traces;
+  remove({ owner, addresses, site }, part) {
     const found = removePortMaps({ words: portLabel(owner), isMine: isPortOf(owner) }, addresses, site);
-    if (part?.backend !== "iptables") return found ? "own" : "unknown";
-    const removed = removeIptablesPorts(owner);
-    whereUsable("forget UDP flows", (nft) => forgetMapped(nft, removed.udp, addresses, site));
-    return removed.found || found ? "own" : "unknown";
+    const byIptables = part?.backend === "iptables" ? removeIptablesPorts(owner) : { found: false, udp: [] };
+    if (byIptables.udp.length > 0) {
+      whereUsable("forget UDP flows", (nft) => forgetMapped(nft, byIptables.udp, addresses, site));
+    }
+    if (!found && !byIptables.found) return "unknown";
+    for (const ip of addresses) keepLocalhostOut(ip, site.host);
+    return "own";
   },
 
   removeReference({ owner }, part) {
@@ -160,13 +162,40 @@ const udpPorts = (family: Family, ports: PortsPart): UdpPort[] =>
 
 /**
  * A connection from 127.0.0.1 leaves by the pod's link with that source until it is masqueraded, which the kernel
- * allows only so.
+ * allows only so. Without the guard, which both backends have in nftables, a pod could reach what listens on the node's
+ * own 127.0.0.1.
  */
-function routeLocalhost(host: NetlinkSocket, pod: Ip): void {
-  const link = pod.family === 4 ? findLinkTowards(host, pod) : undefined;
-  if (link === undefined) return;
-  explained(`let 127.0.0.1 reach ${formatIp(pod)}`, () => ensureSysctl(localhostSysctl(link), "1"));
+function letLocalhostIn({ addresses, backend }: PortsPart, { host, log }: Site): void {
+  const isGuarded =
+    backend === "nftables" ||
+    whereUsable("guard 127.0.0.1", (nft) => {
+      applyRulesets(nft, [guardRuleset]);
+      return true;
+    });
+  if (!isGuarded) return log.warn("127.0.0.1 of this node leads to no host port: nftables, to guard it, is not usable");
+  for (const { ip } of addresses) {
+    const link = ip.family === 4 ? findLinkTowards(host, ip) : undefined;
+    if (link === undefined) continue;
+    explained(`let 127.0.0.1 reach ${formatIp(ip)}`, () => ensureSysctl(localhostSysctl(link), "1"));
+  }
 }
+
+/** With the last mapping that leads through a link goes what let 127.0.0.1 in there. */
+function keepLocalhostOut(pod: Ip, host: NetlinkSocket): void {
+  const link = pod.family === 4 ? findLinkTowards(host, pod) : undefined;
+  if (link === undefined || findSysctl(localhostSysctl(link)) !== "1") return;
+  const isUsed = whereUsable("look for other port mappings", (nft) => {
+    const mapped = targetSets.some((set) =>
+      nft
+        .elements(INET_TABLE, set)
+        .some(({ data }) => data && findLinkTowards(host, ipFromBytes(decodeTarget(data))) === link),
+    );
+    return mapped || hasOtherPorts(nft);
+  });
+  if (isUsed === false) writeSysctlIfKnown(localhostSysctl(link), "0");
+}
+
+const targetSets = [true, false].map((hasAddress) => targets(4, hasAddress));
 
 const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
 

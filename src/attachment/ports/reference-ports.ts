@@ -7,7 +7,7 @@ import { type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import { whereUsable } from "../firewall/explained.ts";
 import { hasIptables, hasLegacyNat, natTable } from "../firewall/iptables.ts";
-import { chainNames } from "./chains.ts";
+import { chainNames, DNAT } from "./chains.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver } from "./holder.ts";
 import { checkIptablesPorts, removeIptablesPorts } from "./iptables-ports.ts";
 import { hostAddress, mappingsFor, protocolNumber } from "./keys.ts";
@@ -93,6 +93,10 @@ export function removeReferencePorts(owner: Owner): void {
 
 const removeHostPorts = (nft: Nftables, table: Table, containerId: string): void =>
   nft.deleteRules(table, ({ chain, comment }) => HOSTPORT_CHAINS.includes(chain) && comment === containerId);
+
+/** True where the reference, or podwire by iptables, has IPv4 mappings of whomever. */
+export const hasOtherPorts = (nft: Nftables): boolean =>
+  nft.rules(hostportTable(4)).length > 0 || nft.rules(natTable(4), DNAT).length > 0 || hasLegacyNat(4);
 
 /** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
 export function hasReferencePorts(owner: Owner, ports: PortsPart): boolean {

@@ -1,5 +1,6 @@
 import { findPart, type GatewaysPart, type Made, type Part, type PortVlans } from "../../attachment/attachment.ts";
 import { readArguments } from "../../cni/arguments.ts";
+import { show } from "../../cni/complaint.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
@@ -91,7 +92,7 @@ function argumentMac(call: Invocation): { argumentMac?: string } {
   if (!parsed && call.verb !== "DEL" && call.verb !== "GC") {
     throw new CniError(
       Code.InvalidEnvironment,
-      `invalid CNI_ARGS: MAC=${MAC} must be a MAC address, such as 0a:58:0a:01:00:02`,
+      `invalid CNI_ARGS: MAC is ${show(MAC)}, must be a MAC address, such as 0a:58:0a:01:00:02`,
     );
   }
   return parsed ? { argumentMac: parsed } : {};

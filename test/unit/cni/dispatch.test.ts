@@ -245,10 +245,12 @@ describe("which plugin", () => {
     expect(chosen("ptp", '{"name":"n","type":"bridge"}')).toBe("ptp");
   });
 
-  it("is the configuration's type when that name is no plugin's, bridge without one", () => {
+  it("is the configuration's type when that name is no plugin's", () => {
     expect(chosen("podwire", '{"name":"n","type":"ptp"}')).toBe("ptp");
     expect(chosen("podwire", '{"name":"n","Type":"ptp"}')).toBe("ptp");
-    expect(chosen("podwire", '{"name":"n"}')).toBe("bridge");
+    expect(chosen("podwire", '{"name":"n"}')).toMatchObject({ code: 7 });
+    expect(chosen("podwire", '{"name":"n","plugins":[{"type":"ptp"}]}')).toMatchObject({ code: 7 });
+    expect(chosen("bridge", '{"name":"n"}')).toBe("bridge");
     expect(chosen("podwire", '{"name":"n","type":"podwire"}')).toBe("bridge");
     expect(chosen("podwire-0.1", '{"name":"n","type":"podwire"}')).toBe("bridge");
   });

@@ -8,8 +8,8 @@ it("prints as Go does: four spaces, no newline, empty lists and objects closed",
   );
 });
 
-it("escapes what Go escapes", () => {
-  expect(printJson("<nil>&\u2028\u2029\n\u007fé")).toBe('"\\u003cnil\\u003e\\u0026\\u2028\\u2029\\n\u007fé"');
+it("escapes what Go escapes, and what a terminal would obey", () => {
+  expect(printJson("<nil>&\u2028\u2029\n\u007fé")).toBe('"\\u003cnil\\u003e\\u0026\\u2028\\u2029\\n\\u007fé"');
   expect(printCompactJson({ a: "<", b: [1] })).toBe('{"a":"\\u003c","b":[1]}');
 });
 

@@ -1,0 +1,4 @@
+/** Text for a terminal: control characters, which could rewrite what stands there, are written `\x1b`; lines stay. */
+export const visible = (text: string): string => text.replaceAll(/(?![\t\n])\p{Cc}/gu, escape);
+
+const escape = (control: string): string => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`;

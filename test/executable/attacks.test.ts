@@ -1,0 +1,211 @@
+import { execa } from "execa";
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../harness/paths.ts";
+import { attach, bridge, callFor, hostLocal, refusal, v4 } from "./configs.ts";
+import { executable, Node } from "./harness.ts";
+import { reach, tcp } from "./ports.ts";
+
+// A hostile pod, forged arguments, a local user: what they must not get.
+
+describe.each(["nftables", "iptables"])("port mappings by %s", (backend) => {
+  const config = (node: Node, more: object = {}) =>
+    bridge(node, {
+      isDefaultGateway: true,
+      capabilities: { portMappings: true },
+      backend,
+      runtimeConfig: { portMappings: [tcp(8080, 80)] },
+      ...more,
+    });
+
+  test("open 127.0.0.1 of the node to nobody: a pod reaches it neither by address nor by a source of its own choice", async () => {
+    const node = await Node.create();
+    const { pod } = await attach(node, config(node));
+    await pod.listen(80, { name: "web" });
+    await node.listen(9999, { name: "secret", host: "127.0.0.1" });
+    expect(await reach(node, "127.0.0.1", 8080)).toMatch(/^web saw /);
+    expect(await node.sysctl("net/ipv4/conf/br0/route_localnet")).toBe("1");
+    await pod.setSysctl("net/ipv4/conf/eth0/route_localnet", 1);
+    await pod.ip("route add 127.0.0.0/8 via 10.9.0.1 table 77");
+    await pod.ip("rule add from 10.9.0.2 to 127.0.0.0/8 lookup 77 pref 1");
+    await pod.ip("rule del pref 0");
+    expect(await reach(pod, "127.0.0.1", 9999, { timeoutMs: 1000 })).not.toContain("secret");
+    await node.must(
+      "nft",
+      "add table ip seen; add chain ip seen in { type filter hook input priority 0; }; add rule ip seen in ip saddr 127.0.0.0/8 iifname br0 counter",
+    );
+    await pod.ip("address add 127.0.0.5/32 dev eth0");
+    await pod.ping("10.9.0.1", { timeoutS: 1, args: ["-I", "127.0.0.5"] });
+    expect(await node.must("nft", "list", "table", "ip", "seen")).toContain("packets 0");
+  });
+
+  test("leave nothing of that with the last mapping of the link", async () => {
+    const node = await Node.create();
+    const [one, two] = [
+      await attach(node, config(node)),
+      await attach(node, config(node, { runtimeConfig: { portMappings: [tcp(8081, 80)] } })),
+    ];
+    const localnet = async (): Promise<string> => node.sysctl("net/ipv4/conf/br0/route_localnet");
+    await node.succeed("DEL", one.call);
+    expect(await localnet()).toBe("1");
+    await node.succeed("DEL", two.call);
+    expect(await localnet()).toBe("0");
+  });
+
+  test.each(["ip saddr 1.2.3.4 # comment", "-s 1.2.3.4 # x"])(
+    "take no condition with a comment in it: %s",
+    async (condition) => {
+      const node = await Node.create();
+      const conditions = backend === "iptables" ? ["-m", condition] : [condition];
+      expect(await refusal(node, await callFor(node, config(node, { conditionsV4: conditions })))).toMatchObject({
+        code: 7,
+        msg: expect.stringContaining("conditionsV4") as unknown,
+      });
+    },
+  );
+});
+
+describe("files podwire writes as root", () => {
+  test("the log goes into a plain file only: through no link, into no pipe, and ADD works all the same", async () => {
+    const node = await Node.create();
+    const folder = temporaryFolder("logs");
+    writeFileSync(join(folder, "victim"), "precious\n");
+    symlinkSync(join(folder, "victim"), join(folder, "link"));
+    symlinkSync(join(folder, "new"), join(folder, "dangling"));
+    await execa("mkfifo", [join(folder, "pipe")]);
+    for (const name of ["link", "dangling", "pipe"]) {
+      const call = await callFor(node, bridge(node, { log: { file: join(folder, name) } }));
+      const { stderr } = await node.succeed("ADD", { ...call, timeoutMs: 5000 });
+      expect(stderr).toContain("cannot write the log");
+    }
+    expect(readFileSync(join(folder, "victim"), "utf8")).toBe("precious\n");
+    expect(() => statSync(join(folder, "new"))).toThrow("ENOENT");
+    const { call } = await attach(node, bridge(node, { log: { file: join(folder, "plain") } }));
+    expect(readFileSync(join(folder, "plain"), "utf8")).toContain(call.containerId!);
+  });
+
+  test("a resolvConf that is a pipe holds nobody up, and one behind a link is read", async () => {
+    const node = await Node.create();
+    const folder = temporaryFolder("resolv");
+    await execa("mkfifo", [join(folder, "pipe")]);
+    const config = (file: string) => bridge(node, { ipam: hostLocal(node, { ...v4, resolvConf: join(folder, file) }) });
+    const error = await refusal(node, { ...(await callFor(node, config("pipe"))), timeoutMs: 5000 });
+    expect(error).toMatchObject({ code: 5, msg: expect.stringContaining("ipam.resolvConf") as unknown });
+    writeFileSync(join(folder, "real"), "nameserver 10.1.0.1\n");
+    symlinkSync("real", join(folder, "link"));
+    expect((await attach(node, config("link"))).result.dns).toEqual({ nameservers: ["10.1.0.1"] });
+  });
+
+  test("records are nobody else's to list", async () => {
+    const node = await Node.create();
+    await attach(node, bridge(node));
+    for (const path of [".podwire", ".podwire/net"]) {
+      expect(statSync(join(node.dataDir, path)).mode & 0o777).toBe(0o700);
+    }
+  });
+});
+
+describe("names and values", () => {
+  test("an interface name that is no UTF-8 is refused at ADD", async () => {
+    const node = await Node.create();
+    const { containerId, netns, config } = await callFor(node, bridge(node));
+    const script = `CNI_IFNAME=$(printf 'e\\377h') CNI_COMMAND=ADD CNI_CONTAINERID=${containerId} CNI_NETNS=${(netns as { path: string }).path} exec ${executable}`;
+    const { exitCode, stdout } = await node.run("sh", ["-c", script], {
+      env: { PATH: "/usr/bin:/bin" },
+      input: JSON.stringify(config),
+    });
+    expect([exitCode, JSON.parse(stdout)]).toMatchObject([
+      1,
+      { code: 4, msg: expect.stringContaining("CNI_IFNAME") as unknown },
+    ]);
+    expect(node.leases({ all: true })).toEqual({});
+  });
+
+  test("control characters reach no terminal: not in errors, the log, warnings or commands", async () => {
+    const node = await Node.create();
+    const evil = "a\u001b[2J\u009bm\u007f";
+    const log = join(temporaryFolder("log"), "log");
+    const refused = await node.podwire(
+      "ADD",
+      await callFor(node, bridge(node, { bridge: `br/${evil}`, log: { file: log } })),
+    );
+    const listed = await node.run(executable, ["leases", "--data-dir", `/nowhere/${evil}`], { env: {} });
+    const typo = await node.run(executable, [evil], { env: {} });
+    const all = refused.stdout + refused.stderr + readFileSync(log, "utf8") + listed.stderr + typo.stderr;
+    // oxlint-disable-next-line no-control-regex -- they are what this is about
+    expect(all).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
+    expect(listed.stderr).toContain("\\x1b[2J");
+  });
+
+  test("values of arguments and configurations do not go into the log", async () => {
+    const node = await Node.create();
+    const file = join(temporaryFolder("log"), "log");
+    const config = (more: object) => bridge(node, { log: { file }, ...more });
+    const calls = [
+      await callFor(node, config({}), { args: "token=hush-one" }),
+      await callFor(node, config({}), { args: "MAC=hush-two" }),
+      await callFor(node, config({ mtu: "hush-three", dns: { nameservers: "hush-four, must be" } })),
+      await callFor(node, config({ ipam: hostLocal(node, { subnet: "hush-five" }) })),
+    ];
+    for (const call of calls) expect((await refusal(node, call)).msg).toContain("hush");
+    const log = readFileSync(file, "utf8");
+    expect(log).not.toContain("hush");
+    for (const word of ["CNI_ARGS", "mtu", "dns.nameservers", "ipam.subnet"]) expect(log).toContain(word);
+  });
+});
+
+describe("podwire leases", () => {
+  test("as an ordinary user says what it cannot read, and what to do; nothing tells anybody to delete a file", async () => {
+    const node = await Node.create();
+    const { ip4 } = await attach(node, bridge(node));
+    chmodSync(node.dataDir, 0o755);
+    const asUser = ["--reuid=65534", "--regid=65534", "--clear-groups", "--", executable, "leases"];
+    const { stdout, exitCode } = await node.run("setpriv", [
+      ...asUser,
+      "--data-dir",
+      node.dataDir,
+      "--conf-dir",
+      "/nowhere",
+    ]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(new RegExp(`${ip4}.*unreadable`))]);
+    mkdirSync(join(node.dataDir, "closed"), { mode: 0o700 });
+    const closed = await node.run("setpriv", [...asUser, "--data-dir", join(node.dataDir, "closed", "networks")]);
+    expect(closed.stderr).toMatch(/permission denied.*run this as root/);
+    const help = await node.run(executable, ["leases", "--help"]);
+    expect(help.stdout).not.toMatch(/delete/);
+  });
+
+  test("release frees what is gone, refuses what lives, and asks for --force where it is not known", async () => {
+    const node = await Node.create();
+    const release = async (...args: string[]) =>
+      node.run(executable, ["leases", "release", ...args, "--data-dir", node.dataDir]);
+    const live = await attach(node, bridge(node));
+    const gone = await attach(node, bridge(node));
+    await gone.pod.ip("link delete eth0");
+    await gone.pod.remove();
+    writeFileSync(join(node.dataDir, "net/10.9.0.9"), "stranger\r\neth0");
+    writeFileSync(join(node.dataDir, "net/10.9.0.10"), "");
+    expect(await release(live.ip4)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/in use by container/) as unknown,
+    });
+    expect(await release("10.9.0.9")).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("--force") as unknown,
+    });
+    expect(await release("10.9.0.77")).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("not leased") as unknown,
+    });
+    expect(await release("nonsense")).toMatchObject({ exitCode: 2 });
+    expect(await release(gone.ip4)).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining(`released ${gone.ip4}`) as unknown,
+    });
+    expect(await release("10.9.0.9", "--force")).toMatchObject({ exitCode: 0 });
+    expect(await release("10.9.0.10")).toMatchObject({ exitCode: 0 });
+    expect(Object.keys(node.leases())).toEqual([`net/${live.ip4}`]);
+    await node.succeed("DEL", live.call);
+  });
+});
