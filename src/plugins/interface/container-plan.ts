@@ -2,7 +2,7 @@ import type { LinkAddress, Part, PodPart, Route, Sysctl, VethPart } from "../../
 import { dns } from "../../cni/fields.ts";
 import type { ResultIp, ResultRoute } from "../../cni/result.ts";
 import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../../cni/schema.ts";
-import { RT_SCOPE } from "../../netlink/rtnetlink/route.ts";
+import { RT_SCOPE, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
 import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Subject } from "../../verbs/plan.ts";
 import { planPorts, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
@@ -50,16 +50,30 @@ export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
 
 /**
  * Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there
- * is none; equal ones once.
+ * is none; equal ones once, and none that is among `others` already.
  */
-export function planRoutes(routes: ResultRoute[], ips: ResultIp[]): Route[] {
-  const planned = routes.map(({ dst, gw, ...rest }): Route => {
+export function planRoutes(routes: ResultRoute[], ips: ResultIp[], others: readonly Route[] = []): Route[] {
+  const planned = routes.map(({ dst, gw, table, priority, ...rest }): Route => {
+    const { family } = dst.ip;
     const direct = rest.scope === RT_SCOPE.LINK || rest.scope === RT_SCOPE.HOST;
-    const through = gw ?? (direct ? undefined : gatewayOf(ips, dst.ip.family));
-    return { ...rest, dst: networkOf(dst), ...(through && { gw: through }) };
+    const through = gw ?? (direct ? undefined : gatewayOf(ips, family));
+    return {
+      ...rest,
+      dst: networkOf(dst),
+      ...(through && { gw: through }),
+      // what the kernel does anyway is not said
+      ...(table !== undefined && table !== 0 && table !== RT_TABLE_MAIN && { table }),
+      ...(priority && priority !== usualPriority[family] && { priority }),
+    };
   });
-  return planned.filter((route, at) => planned.findIndex((other) => sameRoute(route, other)) === at);
+  return planned.filter(
+    (route, at) =>
+      planned.findIndex((other) => sameRoute(route, other)) === at && !others.some((other) => sameRoute(route, other)),
+  );
 }
+
+/** The priority of a route that has none: IP6_RT_PRIO_USER (linux/ipv6_route.h). */
+const usualPriority = { 4: 0, 6: 1024 } as const;
 
 const sameRoute = (a: Route, b: Route): boolean =>
   samePrefix(a.dst, b.dst) &&

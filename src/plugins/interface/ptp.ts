@@ -108,10 +108,11 @@ function subnetSides(
     gw: gateway!,
     src: address.ip,
   }));
+  const own = [...toGateways, ...toSubnets];
   return {
     pod: {
       addresses: planAddresses(ips, { dad: enabledad, noPrefixRoute: true }),
-      routes: [...toGateways, ...toSubnets, ...planRoutes(routes, ips).map(throughLink)],
+      routes: [...own, ...planRoutes(routes, ips, own).map(throughLink)],
       // an IPv6 neighbour that is asked before it listens answers a second late
       neighbours: gateways.filter(({ family }) => family === 6).map((ip) => ({ ip, mac: hostMac })),
     },
