@@ -22,9 +22,10 @@ export const mac = decoded<string>(fromText(parseMac), "a MAC address, such as 0
 export const route = shape({
   dst: prefix,
   gw: optionalOrEmpty(ip),
-  mtu: optional(integer()),
-  advmss: optional(integer()),
-  priority: optional(integer()),
+  // signed in Go: a negative one is reported, as the reference does, and what is not above 0 is not installed
+  mtu: optional(integer(-0x8000_0000)),
+  advmss: optional(integer(-0x8000_0000)),
+  priority: optional(integer(-0x8000_0000)),
   table: optional(integer()),
   scope: optional(integer(0, 255)),
 });

@@ -25,7 +25,9 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), ...tracesOf(call, known) };
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
-    if (traces.former !== undefined) failures.try(() => del(spec, { ...call, network: traces.former! }));
+    const { former } = traces;
+    // a name that was cut is no network's
+    if (former !== undefined && !former.includes("~")) failures.try(() => del(spec, { ...call, network: former }));
   } finally {
     site.close();
   }

@@ -15,6 +15,8 @@ export interface Subject {
   /** of a bridge that is made, and of its VLAN interface */
   bridgeMac: string;
   vlanMac: string;
+  /** at CHECK: of both ends of the link, as ADD reported it */
+  mtu?: number;
 }
 
 /** The description of an attachment, and the addresses and routes as they are reported for it. */

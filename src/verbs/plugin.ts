@@ -103,6 +103,7 @@ function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: 
       hostVeth,
       hostMac: parseMac(veth?.entry.mac ?? "") ?? "",
       podMac: pod.mac ?? "",
+      ...(pod.mtu && { mtu: pod.mtu }),
       bridgeMac: bridge?.mac ?? "",
     },
     foreign: hostVeth !== blank.hostVeth,

@@ -53,7 +53,13 @@ function isEvidentlyOf(link: Link, traces: Traces): boolean {
   }
   if (mac !== undefined && link.mac === mac) return true;
   const present = pod!.socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
-  return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
+  if (mac !== undefined || addresses.length > 0) {
+    return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
+  }
+  // The reference names its links at random. Where nothing is known of the attachment, a veth by the name the runtime
+  // gives, whose other end is on this host, is what it made; its addresses are those it has rules for.
+  traces.addresses = present;
+  return link.kind === "veth" && peer !== undefined;
 }
 
 /** GC: deletes the host veths podwire made for attachments of the network that are not valid. */

@@ -31,8 +31,8 @@ export const veth: Kind<VethPart> = {
     const pod = findLink(site.pod.socket, part.pod.name);
     const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
     return [
-      ...compareEnd(host, part.host, "on the host"),
-      ...compareEnd(pod, part.pod, "in the container"),
+      ...compareEnd(host, { ...part.host, mtu: part.mtu }, "on the host"),
+      ...compareEnd(pod, { ...part.pod, mtu: part.mtu }, "in the container"),
       ...(host && part.plug ? comparePort(host, part.plug, site.seenLink(part.plug.bridge)) : []),
       ...(foreign ? [] : compareSysctls(part.host.sysctls)),
       ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),
@@ -44,14 +44,19 @@ export const veth: Kind<VethPart> = {
   collect: collectVeths,
 };
 
-function compareEnd(link: Link | undefined, wanted: VethEnd, where: string): string[] {
+function compareEnd(link: Link | undefined, wanted: VethEnd & { mtu: number | undefined }, where: string): string[] {
   if (!link) return [`link ${wanted.name} does not exist ${where}`];
   if (link.kind !== "veth") {
     return [`link ${wanted.name} ${where} is not a veth but ${link.kind ? `a ${link.kind}` : "a device"}`];
   }
-  return wanted.mac && link.mac !== wanted.mac
-    ? [`link ${wanted.name} ${where} has MAC ${link.mac}, not ${wanted.mac}`]
-    : [];
+  return [
+    ...(wanted.mac && link.mac !== wanted.mac
+      ? [`link ${wanted.name} ${where} has MAC ${link.mac}, not ${wanted.mac}`]
+      : []),
+    ...(wanted.mtu && link.mtu !== wanted.mtu
+      ? [`link ${wanted.name} ${where} has MTU ${link.mtu}, not ${wanted.mtu}`]
+      : []),
+  ];
 }
 
 function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {

@@ -11,6 +11,7 @@ import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net
 import { isLinkName, isNewLinkName } from "../../net/link-name.ts";
 import { parseMac } from "../../net/mac.ts";
 import {
+  containerComplaints,
   containerFields,
   familiesOf,
   planAddresses,
@@ -21,7 +22,7 @@ import {
   planVeth,
 } from "./container-plan.ts";
 import type { InterfacePlugin, Plan, Subject } from "../../verbs/plan.ts";
-import { portMappingComplaints, portMappingList } from "../port-mappings.ts";
+import { portMappingList } from "../port-mappings.ts";
 
 const trunk = shape(
   { id: optional(integer(1, 4094)), minID: optional(integer(1, 4094)), maxID: optional(integer(1, 4094)) },
@@ -52,7 +53,7 @@ const bridgeConfig = shape(
     runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac), portMappings: optional(portMappingList) })),
   },
   (config) => [
-    ...portMappingComplaints(config),
+    ...containerComplaints(config),
     ...(config.hairpinMode && config.promiscMode
       ? [{ at: "promiscMode", must: "must not be true together with hairpinMode" }]
       : []),

@@ -1,23 +1,35 @@
 import type { LinkAddress, Part, PodPart, Route, Sysctl, VethPart } from "../../attachment/attachment.ts";
 import { dns } from "../../cni/fields.ts";
 import type { ResultIp, ResultRoute } from "../../cni/result.ts";
-import { anything, choice, flag, type Infer, integer, map, optional, orElse, shape, text } from "../../cni/schema.ts";
+import {
+  type Complaint,
+  type Infer,
+  anything,
+  flag,
+  integer,
+  map,
+  optional,
+  optionalOrEmpty,
+  orElse,
+  shape,
+  text,
+} from "../../cni/schema.ts";
 import { RT_SCOPE, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
 import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Subject } from "../../verbs/plan.ts";
-import { planPorts, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
+import { planPorts, portMappingComplaints, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
 
 /** The veth pair; what is special about it goes into `more`. */
 export const planVeth = (
   { mtu }: { mtu: number },
-  { owner, hostVeth, hostMac, podMac }: Subject,
+  { owner, hostVeth, hostMac, podMac, mtu: reported }: Subject,
   { sysctls = [], ...more }: Partial<Pick<VethPart, "up" | "plug">> & { sysctls?: Sysctl[] } = {},
 ): VethPart => ({
   kind: "veth",
   // a host veth takes no router's word: the pod behind it must not configure the host
   host: { name: hostVeth, mac: hostMac, sysctls: [acceptNoRouter(hostVeth), ...sysctls] },
   pod: { name: owner.ifname, mac: podMac },
-  ...(mtu && { mtu }),
+  ...((mtu || reported) && { mtu: mtu || reported! }),
   up: true,
   ...more,
 });
@@ -113,7 +125,7 @@ export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): S
 export const containerFields = {
   ...portMappingFields,
   ipMasq: flag(),
-  ipMasqBackend: optional(choice("nftables", "iptables")),
+  ipMasqBackend: optionalOrEmpty(text()),
   mtu: orElse(integer(0, 65535), 0),
   enabledad: flag(),
   ipam: optional(shape({ type: orElse(text(), "") })),
@@ -123,6 +135,17 @@ export const containerFields = {
 
 export type ContainerConfig = Infer<ReturnType<typeof shape<typeof containerFields>>> & PortMappingConfig;
 
+const backends = ["nftables", "iptables"] as const;
+
+/** What does not go together, for `shape`'s rules: a backend nobody masquerades by is nobody's business. */
+export function containerComplaints({ ipMasq, ipMasqBackend, ...config }: ContainerConfig): Complaint[] {
+  const isKnown = ipMasqBackend === undefined || backends.some((name) => name === ipMasqBackend);
+  return [
+    ...portMappingComplaints(config),
+    ...(ipMasq && !isKnown ? [{ at: "ipMasqBackend", must: 'must be "nftables" or "iptables"' }] : []),
+  ];
+}
+
 /** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
 export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
   capabilities?.["portMappings"] === true;
@@ -131,7 +154,15 @@ export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities"
 export function planFirewall(config: ContainerConfig, ips: ResultIp[], more: Part[] = []): Part[] {
   const addresses = ips.map(({ address }) => address);
   return [
-    ...(config.ipMasq ? [{ kind: "masquerade", backend: config.ipMasqBackend ?? "nftables", addresses } as const] : []),
+    ...(config.ipMasq
+      ? [
+          {
+            kind: "masquerade",
+            backend: backends.find((name) => name === config.ipMasqBackend) ?? "nftables",
+            addresses,
+          } as const,
+        ]
+      : []),
     ...more,
     ...(mapsPorts(config) ? [planPorts(config, addresses)] : []),
   ];

@@ -26,6 +26,7 @@ import {
 } from "../../net/ip.ts";
 import { eui64LinkLocal } from "../../net/mac.ts";
 import {
+  containerComplaints,
   containerFields,
   familiesOf,
   planAddresses,
@@ -36,7 +37,7 @@ import {
   planVeth,
 } from "./container-plan.ts";
 import type { InterfacePlugin, Plan, Subject } from "../../verbs/plan.ts";
-import { portMappingComplaints, portMappingList } from "../port-mappings.ts";
+import { portMappingList } from "../port-mappings.ts";
 
 const ptpConfig = shape(
   {
@@ -44,7 +45,7 @@ const ptpConfig = shape(
     gatewayMode: orElse(choice("subnet", "link-local"), "subnet"),
     runtimeConfig: optional(shape({ portMappings: optional(portMappingList) })),
   },
-  portMappingComplaints,
+  containerComplaints,
 );
 
 type PtpConfig = Infer<typeof ptpConfig>;

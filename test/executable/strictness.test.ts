@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { attach, bridge, callFor, complaint, hostLocal, ptp, refusal, v4 } from "./configs.ts";
+import { Node, reference } from "./harness.ts";
+
+describe("what the reference takes and nobody is harmed by", () => {
+  test.each(["", "nonsense"])("ipMasqBackend %j while ipMasq is off", async (ipMasqBackend) => {
+    const node = await Node.create();
+    await attach(node, bridge(node, { ipMasqBackend }));
+    await attach(node, ptp(node, { name: "routed", ipMasqBackend, ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) }));
+    const masquerading = bridge(node, { ipMasq: true, ipMasqBackend: "nonsense" });
+    expect(await refusal(node, await callFor(node, masquerading))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("ipMasqBackend") as unknown,
+    });
+    await attach(node, bridge(node, { ipMasq: true, ipMasqBackend: "" }));
+  });
+
+  test("negative numbers of a route: reported as they are, and not installed", async () => {
+    const node = await Node.create();
+    const routes = [{ dst: "10.99.0.0/16", mtu: -1, advmss: -5 }];
+    const attached = await attach(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, routes }) }));
+    expect(attached.result.routes).toMatchObject([{ dst: "10.99.0.0/16", mtu: -1, advmss: -5 }]);
+    expect(await attached.pod.must("ip", "route", "show", "10.99.0.0/16")).toMatch(/via 10\.9\.0\.1 dev eth0\s*$/);
+    expect(await complaint(node, attached)).toBe("");
+  });
+});
+
+describe("CHECK of MTUs", () => {
+  test.each([
+    ["asked for", { mtu: 1400 }],
+    ["the kernel's own", {}],
+  ])("%s: a change of either end is found", async (_what, more) => {
+    const node = await Node.create();
+    for (const config of [
+      bridge(node, more),
+      ptp(node, { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }), ...more }),
+    ]) {
+      const attached = await attach(node, config);
+      expect(await complaint(node, attached)).toBe("");
+      await attached.pod.ip("link set eth0 mtu 1300");
+      expect(await complaint(node, attached)).toMatch(/link eth0 in the container has MTU 1300, not 1[45]00/);
+      await attached.pod.ip("link set eth0 mtu 1500");
+      await node.ip(`link set ${attached.hostVeth} mtu 1280`);
+      expect(await complaint(node, attached)).toMatch(/on the host has MTU 1280/);
+    }
+  });
+});
+
+describe.runIf(reference.newest)("a pod the reference made, on a node that went over to podwire", () => {
+  const given = { type: "static", addresses: [{ address: "10.7.0.5/24", gateway: "10.7.0.1" }] };
+
+  test.each<[string, string, (node: Node) => object]>([
+    [
+      "bridge with static addresses",
+      "bridge",
+      () => ({ isGateway: true, ipMasq: true, ipMasqBackend: "nftables", ipam: given }),
+    ],
+    [
+      "bridge with static addresses, iptables",
+      "bridge",
+      () => ({ isGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: given }),
+    ],
+    ["bridge without IPAM", "bridge", () => ({ ipam: undefined })],
+    ["ptp with static addresses", "ptp", () => ({ ipMasq: true, ipMasqBackend: "nftables", ipam: given })],
+  ])("%s: DEL without prevResult leaves nothing, and ADD works again", async (_what, plugin, keys) => {
+    const node = await Node.create();
+    const config = { cniVersion: "0.3.1", name: "net", type: plugin, bridge: "br0", ...keys(node) };
+    const first = await callFor(node, config, { path: reference.folder });
+    await node.reference("ADD", first);
+    await node.reference("DEL", first);
+    const before = await node.snapshot();
+    const call = { ...(await callFor(node, config)), path: first.path! };
+    expect((await node.reference("ADD", call)).exitCode).toBe(0);
+    await node.succeed("DEL", call);
+    expect(await node.snapshot()).toEqual(before);
+    await node.succeed("ADD", call);
+    await node.succeed("DEL", call);
+  });
+});
