@@ -1,5 +1,6 @@
 import { version } from "../package.json";
 import { commands } from "./cli/commands.ts";
+import { nearest } from "./cli/nearest.ts";
 import { dispatch } from "./protocol/dispatch.ts";
 import { Code, OUT_OF_MEMORY } from "./cni/error.ts";
 import { printJson } from "./cni/json.ts";
@@ -20,20 +21,31 @@ const STDIN = 0;
  */
 export function main(args: string[], variables: string[]): number {
   startProcess(args, variables);
-  return environmentVariable("CNI_COMMAND") ? answerRuntime() : answerPerson(args.slice(1));
+  // a runtime gives no arguments; a person may have its variables exported
+  return environmentVariable("CNI_COMMAND") && args.length < 2 ? answerRuntime() : answerPerson(args.slice(1));
 }
 
 /** The engine calls this when the executable is built. */
 export { warmUp } from "./warm-up.ts";
 
 /** What the engine prints where `main` throws, as it does where there is no memory left to catch an error with. */
-export const lastWords: string = printJson({ cniVersion: newest, code: Code.TryAgainLater, msg: OUT_OF_MEMORY });
+export const lastWords: string = `${printJson({ cniVersion: newest, code: Code.TryAgainLater, msg: OUT_OF_MEMORY })}\n`;
+
+/** Somebody who starts a plugin by hand may not know that it reads: after so long it says what it waits for. */
+const PATIENCE_MS = 1_000;
+
+/** Standard input to its end; with `firstByteMs`, nothing when nothing came by then. */
+function readStdin(firstByteMs?: number): Uint8Array {
+  if (waitReadable(STDIN, firstByteMs ?? PATIENCE_MS)) return readAll(STDIN);
+  if (firstByteMs !== undefined) return new Uint8Array(0);
+  complain("podwire: waiting for a configuration on standard input\n");
+  return readAll(STDIN);
+}
 
 function answerRuntime(): number {
   const { stdout, exitCode } = dispatch({
     environment: environment(),
-    readStdin: (firstByteMs) =>
-      firstByteMs === undefined || waitReadable(STDIN, firstByteMs) ? readAll(STDIN) : new Uint8Array(0),
+    readStdin,
     invokedAs: invokedAs(),
     findPlugin,
     pluginNames,
@@ -45,13 +57,16 @@ function answerRuntime(): number {
 }
 
 function answerPerson([name, ...args]: string[]): number {
-  if (name === "--version" || name === "-V") return print(`podwire ${version}\n`) ? 0 : 1;
+  if (name === "help" && args[0] !== undefined) return answerPerson([args[0], "--help"]);
+  if (name !== undefined && ["--version", "-V", "-v", "version"].includes(name))
+    return print(`podwire ${version}\n`) ? 0 : 1;
   const command = commands.find((each) => each.name === name);
   if (command) return command.run(args);
   if (name !== undefined && !["--help", "-h", "help"].includes(name)) {
-    complain(
-      `podwire: unknown command ${JSON.stringify(name)}; there are: ${commands.map((each) => each.name).join(", ")}\n`,
-    );
+    const names = commands.map((each) => each.name);
+    const meant = nearest(name, [...names, "help", "version"]);
+    const hint = meant ? `did you mean ${meant}?` : `there are: ${names.join(", ")}`;
+    complain(`podwire: unknown command ${JSON.stringify(name)}; ${hint}\n`);
     return 2;
   }
   // A plugin run bare says so on standard error, as the reference does: its standard output belongs to runtimes.
@@ -70,5 +85,6 @@ run as podwire, the configuration's "type".
 
 Commands:
 ${commands.map(({ name, summary }) => `  podwire ${name.padEnd(10)} ${summary}`).join("\n")}
+  podwire help COMMAND
   podwire --version
 `;

@@ -28,7 +28,7 @@ export const command = <O extends Options>({ name, summary, usage, options, say 
   summary,
   run(args) {
     try {
-      return print(asksForHelp(args) ? usage : visible(say(parseArguments(args, options)))) ? 0 : 1;
+      return print(asksForHelp(args) ? usage : visible(say(parseArguments(args, options))), { mayEnd: true }) ? 0 : 1;
     } catch (error) {
       const isUsage = error instanceof UsageError;
       const hint = isErrno(error, "EACCES", "EPERM") ? "; run this as root" : "";

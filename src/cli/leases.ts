@@ -10,6 +10,7 @@ import { type Attached, recordedNetworks, takeInventory } from "../node/inventor
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { describeCapacity, readNetworks } from "./capacity.ts";
 import { type Command, command } from "./command.ts";
+import { nearest } from "./nearest.ts";
 import { releaseCommand } from "./release.ts";
 
 const DEFAULT_CONF_DIR = "/etc/cni/net.d";
@@ -69,7 +70,9 @@ function report({ dataDir, only, confDir }: Question): string {
     );
   }
   const liveness = hostLiveness();
-  const names = only === undefined ? leasedNetworks(dataDir) : [only];
+  const leasedHere = leasedNetworks(dataDir);
+  assertKnown(only, [...leasedHere, ...networks.map(({ name }) => name)], dataDir);
+  const names = only === undefined ? leasedHere : [only];
   const leased = new Map(names.map((name) => [name, listLeases({ dataDir, network: name }, liveness)]));
   const rows = names.flatMap((name) => leased.get(name)!.map((lease) => leaseRow(name, lease)));
   const others = readable(problems, () => otherRows({ dataDir, only }, leased, liveness)) ?? [];
@@ -84,6 +87,14 @@ function report({ dataDir, only, confDir }: Question): string {
       : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}\n`,
     ...[...capacity, ...problems.map((problem) => `warning: ${problem}`)].map((line) => `${line}\n`),
   ].join("");
+}
+
+/** A network that nobody knows of was mistyped. */
+function assertKnown(only: string | undefined, known: readonly string[], dataDir: string): void {
+  if (only === undefined || known.includes(only) || recordedNetworks(dataDir).includes(only)) return;
+  const meant = nearest(only, known);
+  const there = known.length > 0 ? `there are: ${[...new Set(known)].join(", ")}` : "there is none";
+  throw new Error(`no network is named ${only} in ${dataDir}; ${meant ? `did you mean ${meant}?` : there}`);
 }
 
 /** What an ordinary user may not read is said, and the rest shown. */

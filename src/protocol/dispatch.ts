@@ -88,7 +88,7 @@ function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
 function run(plugin: Plugin, call: Invocation & { cniVersion: (typeof versions)[number] }): string {
   switch (call.verb) {
     case "ADD":
-      return encodeResult(plugin.add(call), call.cniVersion);
+      return `${encodeResult(plugin.add(call), call.cniVersion)}\n`;
     case "CHECK":
       plugin.check(call);
       return "";
@@ -206,4 +206,4 @@ const cut = (text: string): string =>
       text.slice(-KEPT_END);
 
 const printError = ({ code, message, details }: CniError, cniVersion: string): string =>
-  printJson({ cniVersion, code, msg: cut(message), ...(details && { details: cut(details) }) });
+  `${printJson({ cniVersion, code, msg: cut(message), ...(details && { details: cut(details) }) })}\n`;

@@ -119,9 +119,14 @@ describe("podwire leases", () => {
   test("says where there are none", async () => {
     const node = await Node.create();
     expect(await leases(node)).toMatchObject({ exitCode: 0, stdout: `no leases in ${node.dataDir}\n` });
+    mkdirSync(join(node.dataDir, "pods"));
     expect(await leases(node, "--network", "pods")).toMatchObject({
       exitCode: 0,
       stdout: `no leases in ${node.dataDir}/pods\n`,
+    });
+    expect(await leases(node, "--network", "pod")).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/no network is named pod .*did you mean pods\?/) as unknown,
     });
   });
 

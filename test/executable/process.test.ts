@@ -54,7 +54,41 @@ describe("run by a person", () => {
     }
   });
 
-  test.each([["--version"], ["-V"]])("%s is one line", async (argument) => {
+  test.each(["install", "leases"])("help %s is what that command says of itself", async (name) => {
+    const own = await run({ args: [name, "--help"] });
+    expect(own).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^Usage: podwire /) as unknown });
+    expect(await run({ args: ["help", name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+    const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "left-over" };
+    expect(await run({ args: [name, "--help"], env })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+  });
+
+  test.each([
+    ["lease", "leases"],
+    ["instal", "install"],
+    ["versoin", "version"],
+  ])("a mistyped command, %s, is told what was meant: %s", async (typed, meant) => {
+    const { exitCode, stdout, stderr } = await run({ args: [typed] });
+    expect([exitCode, stdout, stderr]).toEqual([2, "", expect.stringContaining(`did you mean ${meant}?`)]);
+  });
+
+  test("what nobody reads to its end is no failure", async () => {
+    const script = `${executable} help leases | true; echo "\${PIPESTATUS[0]}"`;
+    expect(await execa("bash", ["-c", script])).toMatchObject({ stdout: "0", stderr: "" });
+  });
+
+  test("answers end with a newline, and a silent standard input is said to be waited for", async () => {
+    const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "a", CNI_IFNAME: "eth0", CNI_NETNS: "/nowhere" };
+    expect((await run({ env, input: "{}" })).stdout).toMatch(/\}\n$/);
+    const silent = execa(executable, [], { env, extendEnv: false, reject: false, stripFinalNewline: false });
+    await new Promise((resolve) => silent.stderr.once("data", resolve));
+    silent.stdin.end("{}");
+    expect(await silent).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("waiting for a configuration") as unknown,
+    });
+  });
+
+  test.each([["--version"], ["-V"], ["-v"], ["version"]])("%s is one line", async (argument) => {
     expect(await run({ args: [argument] })).toMatchObject({ exitCode: 0, stdout: `podwire ${version}\n`, stderr: "" });
   });
 

@@ -15,6 +15,7 @@ const plans = [
   "attachment/ports/keys.ts",
   "attachment/undo.ts",
   "cli/arguments.ts",
+  "cli/nearest.ts",
   "ipam/allocator.ts",
   "ipam/config.ts",
   "ipam/lease-folder.ts",

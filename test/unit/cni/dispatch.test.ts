@@ -61,7 +61,7 @@ describe("a call", () => {
     const { calls, stdout, exitCode } = world();
     expect(exitCode).toBe(0);
     expect(stdout).toBe(
-      '{\n    "cniVersion": "1.0.0",\n    "ips": [\n        {\n            "address": "10.0.0.2/24"\n        }\n    ]\n}',
+      '{\n    "cniVersion": "1.0.0",\n    "ips": [\n        {\n            "address": "10.0.0.2/24"\n        }\n    ]\n}\n',
     );
     const [verb, call] = calls[0]!;
     expect(verb).toBe("add");
@@ -124,7 +124,7 @@ describe("an error", () => {
       },
     });
     expect(stdout).toBe(
-      '{\n    "cniVersion": "1.0.0",\n    "code": 11,\n    "msg": "try \\u003cagain\\u003e",\n    "details": "the lock"\n}',
+      '{\n    "cniVersion": "1.0.0",\n    "code": 11,\n    "msg": "try \\u003cagain\\u003e",\n    "details": "the lock"\n}\n',
     );
     expect(exitCode).toBe(1);
   });
