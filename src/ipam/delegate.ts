@@ -51,13 +51,15 @@ export function getPluginFile({ path }: Pick<Invocation, "path">, type: string):
   const directories = path.split(":").filter(Boolean);
   const file = directories.map((directory) => `${directory}/${type}`).find(isRegularFile);
   if (file) return file;
-  const where =
-    directories.length > 0
-      ? `is not in CNI_PATH [${directories.join(" ")}]`
-      : "cannot be looked for: CNI_PATH is not set";
+  if (directories.length === 0) {
+    throw new CniError(
+      Code.InvalidEnvironment,
+      `CNI_PATH is not set: it says where plugin "${type}", which ipam.type names, can be found`,
+    );
+  }
   throw new CniError(
     Code.InvalidConfig,
-    `failed to find plugin "${type}": the executable that ipam.type names ${where}`,
+    `failed to find plugin "${type}": the executable that ipam.type names is not in CNI_PATH [${directories.join(" ")}]`,
   );
 }
 

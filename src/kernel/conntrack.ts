@@ -8,6 +8,7 @@ import {
   type FlowPattern,
   listEntries,
 } from "../netlink/conntrack.ts";
+import { ipBytes } from "../net/ip.ts";
 import type { NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
@@ -23,10 +24,15 @@ const PATTERNS_PER_LIST = 40;
 export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly FlowPattern[]): void {
   // Linux (6.18 at least) takes an IPv6 address in a filter for all addresses but that one
   if (kind.family === 4 && patterns.length <= PATTERNS_PER_LIST && deleteFlows(socket, kind, patterns)) return;
-  for (const entry of listFlows(socket, kind)) {
-    if (patterns.some((pattern) => fits(entry, pattern))) forget(socket, entry);
-  }
+  const mentions = patterns.flatMap(({ source, destination, answering }) =>
+    [source, destination, answering].flatMap((ip) => (ip ? [ipBytes(ip)] : [])),
+  );
+  const found = listFlows(socket, kind, mentions).filter((entry) => patterns.some((pattern) => fits(entry, pattern)));
+  for (let at = 0; at < found.length; at += TOGETHER) forget(socket, found.slice(at, at + TOGETHER));
 }
+
+/** So many flows are forgotten by one request. */
+const TOGETHER = 200;
 
 /** False where the kernel cannot delete by a filter. */
 function deleteFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly FlowPattern[]): boolean {
@@ -41,9 +47,10 @@ function deleteFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly F
 
 const UNSUPPORTED = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT"];
 
-function listFlows(socket: NetlinkSocket, kind: FlowKind): Entry[] {
+/** Those with one of the addresses: a pod can make as many flows as the kernel remembers. */
+function listFlows(socket: NetlinkSocket, kind: FlowKind, mentions: readonly Uint8Array[]): Entry[] {
   try {
-    return socket.dump(listEntries(kind)).flatMap((reply) => decodeEntry(reply, kind) ?? []);
+    return socket.dump(listEntries(kind), mentions).flatMap((reply) => decodeEntry(reply, kind) ?? []);
   } catch (error) {
     if (isErrno(error, ...UNSUPPORTED)) return []; // no ctnetlink in this kernel
     throw error;
@@ -51,9 +58,9 @@ function listFlows(socket: NetlinkSocket, kind: FlowKind): Entry[] {
 }
 
 /** One that ended in between is forgotten already. */
-function forget(socket: NetlinkSocket, entry: Entry): void {
+function forget(socket: NetlinkSocket, entries: readonly Entry[]): void {
   try {
-    socket.request([deleteEntry(entry)]);
+    socket.request(entries.map(deleteEntry));
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }

@@ -1,4 +1,4 @@
-import { concatBytes, viewOf } from "../net/bytes.ts";
+import { concatBytes, indexOfBytes, viewOf } from "../net/bytes.ts";
 import { decodeAttributes, NLM_F, word } from "../netlink/codec.ts";
 import { decodeMessages, encodeMessage, type Message, type Received, type Reply } from "../netlink/message.ts";
 import { errnoText } from "./errno.ts";
@@ -32,6 +32,11 @@ const SO_RCVBUFFORCE = 33;
 const USUAL_BYTES = 16 << 10;
 /** A dump that the kernel flagged as interrupted is asked again this often. */
 const DUMP_ATTEMPTS = 10;
+/** Any list of objects that is worth passing over is longer. */
+const LONG_DATAGRAM = 1 << 10;
+/** struct nlmsghdr of NLMSG_DONE: 20 bytes with the result, flagged NLM_F_MULTI. */
+const DONE_BYTES = 20;
+const DONE_HEADER = Uint8Array.of(DONE_BYTES, 0, 0, 0, NLMSG_DONE, 0, 2, 0);
 /** A dump answers from memory; a kernel that says nothing for this long will not. */
 const REPLY_DEADLINE_MS = 10_000;
 
@@ -116,10 +121,14 @@ export class NetlinkSocket {
     }
   }
 
-  /** All objects a dump lists; asked again when it was interrupted by a change (NLM_F_DUMP_INTR). */
-  dump(message: Message): Reply[] {
+  /**
+   * All objects a dump lists; asked again when it was interrupted by a change (NLM_F_DUMP_INTR). Of a list that others
+   * can make long only what `mentions` one of these byte strings is decoded and kept: a datagram that does not is
+   * looked at once, as bytes.
+   */
+  dump(message: Message, mentions?: readonly Uint8Array[]): Reply[] {
     for (let attempt = 1; ; attempt++) {
-      const replies = this.dumpOnce(message);
+      const replies = this.dumpOnce(message, mentions);
       if (replies) return replies;
       if (attempt === DUMP_ATTEMPTS) {
         throw new NetlinkError(
@@ -131,12 +140,19 @@ export class NetlinkSocket {
     }
   }
 
-  private dumpOnce(message: Message): Reply[] | undefined {
+  private dumpOnce(message: Message, mentions: readonly Uint8Array[] | undefined): Reply[] | undefined {
     const first = this.send([{ ...message, flags: message.flags | NLM_F.DUMP }]);
     const replies: Reply[] = [];
     let interrupted = false;
+    const isMentioned = (bytes: Uint8Array): boolean =>
+      mentions === undefined || mentions.some((wanted) => indexOfBytes(bytes, wanted) >= 0);
+    // one that ends the list, or tells of an error, is short or has the end as its last message
+    const isWanted = (datagram: Uint8Array): boolean =>
+      isMentioned(datagram) ||
+      datagram.length < LONG_DATAGRAM ||
+      indexOfBytes(datagram, DONE_HEADER, datagram.length - DONE_BYTES) >= 0;
     for (;;) {
-      const batch = this.receive(REPLY_DEADLINE_MS);
+      const batch = this.receive(REPLY_DEADLINE_MS, isWanted);
       if (!batch) throw new NetlinkError(message.what, 110 /* ETIMEDOUT */, "");
       for (const { type, flags, seq, data } of batch) {
         if (seq !== first) continue;
@@ -145,7 +161,7 @@ export class NetlinkSocket {
         if (type === NLMSG_ERROR) {
           const error = decodeError(data, flags, message.what);
           if (error) throw error;
-        } else replies.push({ type, data });
+        } else if (isMentioned(data)) replies.push({ type, data });
       }
     }
   }
@@ -159,11 +175,18 @@ export class NetlinkSocket {
     return first;
   }
 
-  /** One datagram's messages, or undefined when none came within `timeoutMs`. */
-  receive(timeoutMs: number): Received[] | undefined {
+  /**
+   * One datagram's messages, or undefined when none came within `timeoutMs`. Of one that is not wanted only the first
+   * message is given, whose flags are those of all.
+   */
+  receive(timeoutMs: number, isWanted: (datagram: Uint8Array) => boolean = () => true): Received[] | undefined {
     if (timeoutMs > 0 && !waitReadable(this.fd, timeoutMs)) return undefined;
     const length = receiveNow(this.fd, arrivals);
-    return length < 0 ? undefined : decodeMessages(arrivals.slice(0, length));
+    if (length < 0) return undefined;
+    const arrived = arrivals.subarray(0, length);
+    return isWanted(arrived)
+      ? decodeMessages(arrived.slice())
+      : decodeMessages(arrivals.slice(0, Math.min(length, viewOf(arrived).getUint32(0, true))));
   }
 }
 

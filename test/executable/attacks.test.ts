@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSyn
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
-import { attach, bridge, callFor, hostLocal, refusal, v4 } from "./configs.ts";
+import { attach, bridge, callFor, dualStack, hostLocal, ptp, refusal, v4 } from "./configs.ts";
 import { executable, Node } from "./harness.ts";
-import { reach, tcp } from "./ports.ts";
+import { reach, tcp, udp } from "./ports.ts";
 
 // A hostile pod, forged arguments, a local user: what they must not get.
 
@@ -207,5 +207,48 @@ describe("podwire leases", () => {
     expect(await release("10.9.0.10")).toMatchObject({ exitCode: 0 });
     expect(Object.keys(node.leases())).toEqual([`net/${live.ip4}`]);
     await node.succeed("DEL", live.call);
+  });
+});
+
+describe("what a pod can make large holds nobody up", () => {
+  test("100,000 routes of its own: CHECK finds what it looks for, and what is missing, in a moment", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, ptp(node));
+    const { pod } = attached;
+    const line = (n: number): string => `route add 20.${n >> 16}.${(n >> 8) & 255}.${n & 255}/32 dev eth0`;
+    const lines = Array.from({ length: 100_000 }, (_, n) => line(n)).join("\n");
+    writeFileSync(join(node.dataDir, "batch"), lines);
+    await pod.must("ip", "-batch", join(node.dataDir, "batch"));
+    const check = { ...attached.call, config: { ...attached.call.config, prevResult: attached.result } };
+    const started = performance.now();
+    expect(await node.podwire("CHECK", check)).toMatchObject({ exitCode: 0 });
+    expect(performance.now() - started).toBeLessThan(1000);
+    await pod.ip("route del default");
+    expect((await node.podwire("CHECK", check)).error?.msg).toMatch(/route 0\.0\.0\.0\/0 via 10\.9\.0\.1.*is missing/);
+  });
+
+  test("20,000 flows of IPv6 UDP: ADD with a mapping takes a moment, and forgets the flows of its own port", async () => {
+    const node = await Node.create();
+    await node.outside();
+    await node.must(
+      "nft",
+      "add table inet track; add chain inet track out { type filter hook output priority 0; ct state new counter; }",
+    );
+    const send = `import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("2001:db8::1", 0))
+for port in range(20000, 40000): s.sendto(b"x", ("2001:db8::2", port))
+s.sendto(b"x", ("2001:db8::1", 5353))`;
+    await node.must("python3", "-c", send);
+    const flows = async (): Promise<string> => node.must("conntrack", "-L", "-f", "ipv6", "-p", "udp");
+    const before = (await flows()).split("\n");
+    expect(before.length).toBeGreaterThan(15_000);
+    expect(before.some((flow) => flow.includes("dport=5353"))).toBe(true);
+    const mapped = { runtimeConfig: { portMappings: [udp(5353, 53)] }, capabilities: { portMappings: true } };
+    const call = await callFor(node, bridge(node, { isGateway: true, ipam: dualStack(node), ...mapped }));
+    const started = performance.now();
+    await node.succeed("ADD", call);
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(await flows()).not.toContain("dport=5353");
   });
 });

@@ -130,12 +130,9 @@ describe.runIf(available("cnitool", [cnitoolPath]))("cnitool", () => {
       });
       await first.remove();
       const answer = await tool.run("gc", list.name, pod);
-      // this version of cnitool gives plugins no list of valid attachments, which podwire does not take for an empty one
-      expect(answer).toMatchObject(
-        cniVersion === "1.1.0"
-          ? { exitCode: 1, stderr: expect.stringContaining("cni.dev/valid-attachments") as unknown }
-          : done,
-      );
+      // libcni calls DEL by itself; cnitool gives plugins no list of valid attachments, which says nothing
+      expect(answer).toMatchObject({ exitCode: 0 });
+      if (cniVersion === "1.1.0") expect(answer.stderr).toContain("cni.dev/valid-attachments");
       expect(Object.keys(node.leases())).toEqual(["kept/10.51.0.2", "kept/fd00:51::2"]);
       expect((await node.links()).filter(({ ifname }) => ifname.startsWith("veth"))).toHaveLength(1);
       expect(await node.rulesetText()).not.toContain(`${list.name} cnitool-`);

@@ -7,6 +7,7 @@ import {
   formatRoute,
   getRoutes,
   type KernelRoute,
+  mentionOf,
   RT_TABLE_MAIN,
 } from "../../netlink/rtnetlink/route.ts";
 import type { Route } from "../attachment.ts";
@@ -23,9 +24,14 @@ export function missingAddresses(socket: NetlinkSocket, link: Link, wanted: Pref
 /** The routes that do not lead through a link as they are wanted, in words. */
 export function missingRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): string[] {
   const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
-  const present = families.flatMap((family) => socket.dump(getRoutes(family)).flatMap(decodeRoutes));
+  const present = families.flatMap((family) => {
+    const mentions = wanted.filter(({ dst }) => dst.ip.family === family).map(mentionOf);
+    // a pod can have as many routes as it likes
+    return socket.dump(getRoutes(family), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
+  });
+  const routes = present.flatMap(decodeRoutes);
   return wanted
-    .filter((route) => !present.some((other) => servesAs(other, route, link)))
+    .filter((route) => !routes.some((other) => servesAs(other, route, link)))
     .map((route) => `route ${formatRoute(route)} through ${link.name} is missing`);
 }
 

@@ -126,6 +126,16 @@ export function getRoutes(family: Family): Message {
   return { type: RTM_GETROUTE, flags: 0, data: [everything], what: "list routes" };
 }
 
+/**
+ * Bytes that every reply to `getRoutes` has in it which tells of a route to that destination in that table; undefined
+ * where there are none that few others have.
+ */
+export function mentionOf({ dst, table = RT_TABLE_MAIN }: RouteSpec): Uint8Array | undefined {
+  if (dst.length > 0) return attribute(RTA.DST, ipBytes(dst.ip))[0];
+  // struct rtmsg: family, lengths, tos, table
+  return table < 256 ? Uint8Array.of(AF[dst.ip.family], 0, 0, 0, table) : undefined;
+}
+
 /** Asks which way packets for an address go, as `ip route get` does. */
 export function getRouteTo(ip: Ip): Message {
   const header = new Uint8Array(12);
