@@ -58,8 +58,9 @@ function answerRuntime(): number {
 
 function answerPerson([name, ...args]: string[]): number {
   if (name === "help" && args[0] !== undefined) return answerPerson([args[0], "--help"]);
-  if (name !== undefined && ["--version", "-V", "-v", "version"].includes(name))
+  if (["--version", "-V", "-v", "version"].includes(name ?? "")) {
     return print(`podwire ${version}\n`) ? 0 : 1;
+  }
   const command = commands.find((each) => each.name === name);
   if (command) return command.run(args);
   if (name !== undefined && !["--help", "-h", "help"].includes(name)) {

@@ -59,7 +59,8 @@ export function getPluginFile({ path }: Pick<Invocation, "path">, type: string):
   }
   throw new CniError(
     Code.InvalidConfig,
-    `failed to find plugin "${type}": the executable that ipam.type names is not in CNI_PATH [${directories.join(" ")}]`,
+    `failed to find plugin "${type}": the executable that ipam.type names ` +
+      `is not in CNI_PATH [${directories.join(" ")}]`,
   );
 }
 

@@ -7,7 +7,7 @@ import type { Invocation } from "../cni/invocation.ts";
 import { type Addressing, noAddressing, type ResultIp } from "../cni/result.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
-import { ensureRecord, findRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
+import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
@@ -23,6 +23,8 @@ export interface Ipam {
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: PartName[], undo: Undo): Addressing;
   check(): void;
+  /** False where what `add` gave, or the record of it, is gone since: a GC that does not know of this ADD took it. */
+  isKept(): boolean;
   /** What is known of the attachment without asking a delegate. */
   traces(): Known;
   del(): void;
@@ -69,6 +71,7 @@ function hostLocalIpam(call: Invocation): Ipam {
         return lease;
       }),
     check: () => checkLease(config!, owner),
+    isKept: () => hasRecord(folder, owner),
     traces() {
       const parts = findRecord(folder, owner)?.knowledge?.parts;
       const addresses = findLease(folder, owner);
@@ -126,6 +129,7 @@ function noIpam(call: Invocation): Ipam {
       return noAddressing();
     },
     check: () => undefined,
+    isKept: () => true,
     status: () => undefined,
     inSubnet: (ip) => ip,
   };
@@ -151,6 +155,7 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         return { ips, routes, dns };
       }),
     check: () => delegateVerb(call, type, "CHECK"),
+    isKept: () => true,
     traces: record.traces,
     del: () =>
       call.log.step("ipam", () => {

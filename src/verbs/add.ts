@@ -4,9 +4,12 @@ import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
+import { hasLink } from "../attachment/link/links.ts";
+import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
+import type { Ipam } from "../ipam/ipam.ts";
 import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
@@ -34,6 +37,7 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     const plan = spec.plan(config, spec.draw(call, config), addressing);
     if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
     const made = applyParts(plan.attachment.parts, site, undo);
+    assertKept(made, site, ipam);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
@@ -41,6 +45,19 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   } finally {
     site.close();
   }
+}
+
+/**
+ * A GC that runs meanwhile has a list from before this ADD, and takes what it made for a leftover: better an error than
+ * a pod whose address the next one gets too.
+ */
+function assertKept({ veth }: Made, { host }: Site, ipam: Ipam): void {
+  const isThere = !veth || hasLink(host, veth);
+  if (isThere && ipam.isKept()) return;
+  throw new CniError(
+    Code.TryAgainLater,
+    `${isThere ? "the lease" : `link ${veth.name}`} was removed while the attachment was being made, as by a GC`,
+  );
 }
 
 const assertTools = (parts: readonly Part[]): void => {

@@ -32,6 +32,7 @@ export const previousIpam = (call: Invocation, name: string): Ipam => ({
     return { ...previous, ips: containerIps(call, previous) };
   },
   check: () => void getPrevious(call, name),
+  isKept: () => true,
   // whether the reference made what is there is not known, so it may be so
   traces: () => ({ addresses: [], foreign: true }),
   del: () => undefined,

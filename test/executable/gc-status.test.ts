@@ -1,12 +1,13 @@
 import { execa } from "execa";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   attach,
   type Attached,
   bareEnvironment,
   bridge,
+  callFor,
   complaint,
   type Config,
   dualStack,
@@ -114,6 +115,21 @@ describe("GC", () => {
     const before = await node.snapshot();
     const config = { ...call.config, "cni.dev/valid-attachments": [{ containerID: 7 }] };
     expect(failure(await node.podwire("GC", { plugin: "bridge", config })).code).toBe(7);
+    expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("beside an ADD it does not know of: that ADD fails, and leaves nothing; no address is given twice", async () => {
+    const node = await Node.create();
+    // duplicate address detection takes more than a second: time for a GC
+    const config = bridge(node, { isGateway: true, ipMasq: true, enabledad: true, ipam: dualStack(node) });
+    await attach(node, config);
+    await collect(node, config, []);
+    const before = await node.snapshot();
+    const call = await callFor(node, config);
+    const adding = node.podwire("ADD", call);
+    await vi.waitFor(() => expect(Object.keys(node.leases())).toHaveLength(2), { interval: 10 });
+    expect((await collect(node, config, [])).exitCode).toBe(0);
+    expect(await adding).toMatchObject({ exitCode: 1, error: { code: 11 } });
     expect(await node.snapshot()).toEqual(before);
   });
 

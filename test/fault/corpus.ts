@@ -45,6 +45,7 @@ const isNot = {
   boolean: ["true", 1, 0, [], {}],
   text: [1, true, [], {}],
   integer: ["1", -1, 1.5, true, [], {}, 1e20],
+  signed: ["1", 1.5, true, [], {}, 1e20],
   list: [1, "x", true, { a: 1 }],
   object: [1, "x", true, []],
   address: [1, "10.9.0.256", "::g", "10.9.0.1/24", true, [], "010.9.0.1", "fe80::1%eth0"],
@@ -57,7 +58,7 @@ type Kind = keyof typeof isNot;
 
 const wiringKeys: Record<string, Kind> = {
   ipMasq: "boolean",
-  ipMasqBackend: "choice",
+  ipMasqBackend: "text", // any text while ipMasq is off
   mtu: "integer",
   enabledad: "boolean",
   ipam: "object",
@@ -85,7 +86,7 @@ const ipamKeys: Record<string, Kind> = {
   "ipam.routes[0]": "object",
   "ipam.routes[0].dst": "prefix",
   "ipam.routes[0].gw": "address",
-  "ipam.routes[0].mtu": "integer",
+  "ipam.routes[0].mtu": "signed",
   "ipam.routes[0].table": "integer",
   "ipam.routes[0].scope": "integer",
   "ipam.dataDir": "text",

@@ -1,10 +1,16 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { decodeLink, getLink, getLinks, type Link } from "../../netlink/rtnetlink/link.ts";
+import { decodeLink, getLink, getLinks, indexOf, type Link } from "../../netlink/rtnetlink/link.ts";
 
 /** The link of that name in the socket's namespace, or undefined. */
 export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
   const reply = socket.find(getLink(name));
   return reply && decodeLink(reply);
+}
+
+/** True while the link of that name is the one with that index. */
+export function hasLink(socket: NetlinkSocket, { name, index }: Pick<Link, "name" | "index">): boolean {
+  const reply = socket.find(getLink(name));
+  return reply !== undefined && indexOf(reply) === index;
 }
 
 /** Every link of the socket's namespace. */

@@ -72,6 +72,9 @@ function header(options: { family?: number; index?: number; flags?: number; chan
   return bytes;
 }
 
+/** The index of the link such a reply tells of, without decoding the rest. */
+export const indexOf = ({ data }: Reply): number => viewOf(data).getInt32(4, true);
+
 /** The link of a reply to RTM_GETLINK or of a link notification; undefined for another message. */
 export function decodeLink(reply: Reply): Link | undefined {
   if (reply.type !== RTM_NEWLINK) return undefined;

@@ -150,7 +150,7 @@ describe("the search for the plugin", () => {
       message: 'failed to find plugin "fake": the executable that ipam.type names is not in CNI_PATH [/a /b]',
     });
     expect(failure(() => delegateVerb(call({ path: "" }), "fake"))).toMatchObject({
-      code: 7,
+      code: 4,
       message: expect.stringContaining("CNI_PATH is not set"),
     });
   });
