@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { environment, type Call, type CniResult, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { podwireFolder, requireIsolation } from "../harness/paths.ts";
+import { requireIsolation } from "../harness/paths.ts";
+import { podwireFolder } from "../harness/podwire-folder.ts";
 
 /** What is counted, and how many instructions it took. */
 export type Figures = Record<string, number>;

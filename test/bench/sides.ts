@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { host } from "../harness/host.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
 import { Node } from "../harness/node.ts";
-import { executable, pluginNames, reference, root } from "../harness/paths.ts";
+import { executable, reference, root } from "../harness/paths.ts";
+import { pluginNames } from "../harness/podwire-folder.ts";
 import { type Cost, finish, prepare, type Program, run, start } from "./process.ts";
 
 /** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */

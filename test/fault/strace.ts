@@ -2,7 +2,8 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { environment, type Answer, type Call, type Verb } from "../harness/invoke.ts";
 import type { Node } from "../harness/node.ts";
-import { podwireFolder, temporaryFolder } from "../harness/paths.ts";
+import { temporaryFolder } from "../harness/paths.ts";
+import { podwireFolder } from "../harness/podwire-folder.ts";
 
 /** One system call of podwire's only thread: the `nth` call of that name, counted from 1. */
 export interface SystemCall {

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { invoke, type Answer, type Call, type Verb } from "./invoke.ts";
 import { Namespace } from "./namespace.ts";
-import { podwireFolder, reference, temporaryFolder } from "./paths.ts";
+import { reference, temporaryFolder } from "./paths.ts";
+import { podwireFolder } from "./podwire-folder.ts";
 import { hostState, type HostState } from "./state.ts";
 
 const live = new Set<Node>();

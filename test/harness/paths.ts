@@ -1,15 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { pluginNames } from "../../src/plugins/registry.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
 /** The executable under test, as `make build` leaves it. */
 export const executable = join(root, "dist/podwire");
 export const confFolder = join(root, "conf");
-
-export { pluginNames };
 
 /** The newest reference plugins on this machine, and whether they are v1.9.1: Debian's v1.1.1 knows no 1.1.0, GC, STATUS or nftables. */
 export const reference = findReference();
@@ -23,16 +20,6 @@ function findReference(): { folder: string; newest: boolean } {
     encoding: "utf8",
   });
   return { folder, newest: stdout?.includes('"1.1.0"') === true };
-}
-
-let links: string | undefined;
-
-/** A folder of links named like the plugins that all lead to podwire, as on a node. */
-export function podwireFolder(): string {
-  if (links !== undefined) return links;
-  links = mkdtempSync("/run/podwire-bin-");
-  for (const name of [...pluginNames, "podwire"]) symlinkSync(executable, join(links, name));
-  return links;
 }
 
 /** A fresh folder on the private /run. */

@@ -4,7 +4,8 @@ import type { CniResult } from "../harness/invoke.ts";
 import type { Namespace, Outcome } from "../harness/namespace.ts";
 import type { NetworkList } from "../harness/chain.ts";
 import type { Node } from "../harness/node.ts";
-import { podwireFolder, reference, temporaryFolder } from "../harness/paths.ts";
+import { reference, temporaryFolder } from "../harness/paths.ts";
+import { podwireFolder } from "../harness/podwire-folder.ts";
 
 /** libcni's own executable, where Go built it together with the reference plugins. */
 export const cnitoolPath = join(reference.folder, "cnitool");
