@@ -30,8 +30,16 @@ export interface Kind<P extends Part = Part> {
   removeReference?(traces: Traces, part: P | undefined): void;
   /** GC: removes what attachments of the network have that are not valid. */
   collect?(selection: Selection, part: P | undefined): void;
+  /** What all attachments have of it on this node; for people, it may take long where there is much. */
+  list?(): Rule[];
   /** Throws code 50 where this node cannot do it; changes nothing. */
   status?(part: P): void;
+}
+
+/** A rule of an attachment, as the firewall has it: the words of its comment, and the rule for people. */
+export interface Rule {
+  comment: string;
+  what: string;
 }
 
 /** What an ADD has come to. */

@@ -11,5 +11,8 @@ import { ports } from "./ports/ports.ts";
 
 const kinds: Kinds = { bridge, veth, host, pod, gateways, masquerade, spoofCheck, ports };
 
+/** Every kind there is. */
+export const allKinds = Object.values(kinds) as readonly Kind<Part>[];
+
 /** What is known about parts of that kind. */
 export const kindOf = (name: PartName): Kind => kinds[name] as Kind<Part>;

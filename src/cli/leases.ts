@@ -5,7 +5,7 @@ import { listLeases } from "../ipam/reclaim.ts";
 import { findStat } from "../kernel/file.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { isErrno } from "../kernel/system-error.ts";
-import { compareIps, formatIp, type Ip } from "../net/ip.ts";
+import { compareIps, formatIp, type Ip, sameIp } from "../net/ip.ts";
 import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { describeCapacity, readNetworks } from "./capacity.ts";
@@ -75,7 +75,8 @@ function report({ dataDir, only, confDir }: Question): string {
   const names = only === undefined ? leasedHere : [only];
   const leased = new Map(names.map((name) => [name, listLeases({ dataDir, network: name }, liveness)]));
   const rows = names.flatMap((name) => leased.get(name)!.map((lease) => leaseRow(name, lease)));
-  const others = readable(problems, () => otherRows({ dataDir, only }, leased, liveness)) ?? [];
+  const attachments = readable(problems, () => look({ dataDir, only }, leased, liveness)) ?? [];
+  const others = attachments.flatMap(otherRows).toSorted((a, b) => compareIps(a.ip, b.ip));
   const configured = networks.filter(({ name }) => only === undefined || name === only);
   const capacity = describeCapacity(
     configured,
@@ -85,7 +86,9 @@ function report({ dataDir, only, confDir }: Question): string {
     [...rows, ...others].length > 0
       ? format([...rows, ...others])
       : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}\n`,
-    ...[...capacity, ...problems.map((problem) => `warning: ${problem}`)].map((line) => `${line}\n`),
+    ...[...capacity, ...[...attachments.flatMap(leftovers), ...problems].map((problem) => `warning: ${problem}`)].map(
+      (line) => `${line}\n`,
+    ),
   ].join("");
 }
 
@@ -119,24 +122,40 @@ const leaseRow = (network: string, { ip, holder, modified, state }: Lease): Row 
   state,
 });
 
-/** Addresses of attachments podwire made for which there is no lease file: another IPAM plugin gave them. */
-function otherRows(
+/** Everything there is of attachments on this node. */
+function look(
   { dataDir, only }: Pick<Question, "dataDir" | "only">,
   leased: ReadonlyMap<string, readonly Lease[]>,
   liveness: Liveness,
-): Row[] {
-  const host = NetlinkSocket.open(NETLINK_ROUTE);
+): Attached[] {
+  const leases = [...leased].flatMap(([network, list]) =>
+    list.flatMap(({ ip, holder }) =>
+      holder?.ifname === undefined
+        ? []
+        : [{ owner: { network, containerId: holder.containerId, ifname: holder.ifname }, ip }],
+    ),
+  );
   const networks = only === undefined ? recordedNetworks(dataDir) : [only];
-  const inventory = takeInventory({ dataDir, networks, host, liveness });
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const inventory = takeInventory({ dataDir, networks, leases, host, liveness });
   host.close();
-  const hasLease = ({ network }: Attached["owner"], ip: Ip): boolean =>
-    leased.get(network)?.some((lease) => formatIp(lease.ip) === formatIp(ip)) ?? false;
-  return inventory
-    .flatMap(({ owner, addresses, state }) =>
-      addresses.filter((ip) => !hasLease(owner, ip)).map((ip) => ({ ...owner, ip, since: "-", state })),
-    )
-    .toSorted((a, b) => compareIps(a.ip, b.ip));
+  return inventory.filter(({ owner }) => only === undefined || owner.network === only);
 }
+
+/** Addresses for which there is no lease file: another IPAM plugin gave them to a pod that podwire wired. */
+const otherRows = ({ owner, addresses, leased, state }: Attached): Row[] =>
+  addresses
+    .filter((ip) => !leased.some((other) => sameIp(other, ip)))
+    .map((ip) => ({ ...owner, ip, since: "-", state }));
+
+/** Rules of an attachment nothing else is left of. */
+const leftovers = ({ owner, link, record, leased, rules }: Attached): string[] =>
+  rules.length === 0 || link || record || leased.length > 0
+    ? []
+    : [
+        `rules of container ${owner.containerId} (interface ${owner.ifname}, network ${owner.network}), of which ` +
+          `nothing else is left: ${rules.join(", ")}; its DEL, or GC of the network, removes them`,
+      ];
 
 /** Ids are cut to what tells them apart, as far as twelve characters do: that is how runtimes show them. */
 const SHORT_ID = 12;

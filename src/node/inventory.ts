@@ -1,10 +1,11 @@
 import type { Owner } from "../attachment/attachment.ts";
+import { allKinds } from "../attachment/kinds.ts";
 import { listLinks } from "../attachment/link/links.ts";
-import { aliasKey, ownerOfAlias } from "../attachment/owner.ts";
+import { aliasKey, ownerOfAlias, ownerOfLabel } from "../attachment/owner.ts";
 import { findLstat, namesIn } from "../kernel/file.ts";
 import { S_IFDIR } from "../kernel/linux.ts";
 import type { NetlinkSocket } from "../kernel/netlink.ts";
-import type { Ip } from "../net/ip.ts";
+import { type Ip, sameIp } from "../net/ip.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import { lifeOf, type Life, type Liveness } from "./liveness.ts";
 import { type AttachmentRecord, listRecords } from "./record.ts";
@@ -15,24 +16,35 @@ export interface Attached {
   /** the host's end of its link, known by its alias */
   link?: Link;
   record?: AttachmentRecord;
-  /** those of its record */
+  /** those of its record and its leases */
   addresses: Ip[];
+  /** those of the leases alone */
+  leased: Ip[];
+  /** what the firewall has for it, in words */
+  rules: string[];
   state: Life;
+}
+
+/** A lease as an inventory takes it: an address, and who has it. */
+export interface Leased {
+  owner: Owner;
+  ip: Ip;
 }
 
 /** Where an inventory looks: `networks` are those whose records are read. */
 export interface Places {
   dataDir: string;
   networks: readonly string[];
+  leases: readonly Leased[];
   host: NetlinkSocket;
   liveness: Liveness;
 }
 
-/** Every attachment there is a link or a record of; one whose owner's words were cut in its alias counts too. */
-export function takeInventory({ dataDir, networks, host, liveness }: Places): Attached[] {
+/** Every attachment there is a link, a record, a lease or a rule of; one whose owner's words were cut in its alias counts too. */
+export function takeInventory({ dataDir, networks, leases, host, liveness }: Places): Attached[] {
   const found = new Map<string, Attached>();
   const of = (owner: Owner, key = aliasKey(owner)): Attached => {
-    const attached = found.get(key) ?? { owner, addresses: [], state: "unknown" };
+    const attached = found.get(key) ?? { owner, addresses: [], leased: [], rules: [], state: "unknown" };
     found.set(key, attached);
     return attached;
   };
@@ -41,10 +53,19 @@ export function takeInventory({ dataDir, networks, host, liveness }: Places): At
       const attached = of({ network, ...record.owner });
       Object.assign(attached, {
         record,
-        addresses: record.ips,
+        addresses: [...record.ips],
         ...(record.knowledge && { state: lifeOf(record, liveness) }),
       });
     }
+  }
+  for (const { owner, ip } of leases) {
+    const attached = of(owner);
+    attached.leased.push(ip);
+    if (!attached.addresses.some((known) => sameIp(known, ip))) attached.addresses.push(ip);
+  }
+  for (const { comment, what } of allKinds.flatMap((kind) => kind.list?.() ?? [])) {
+    const owner = ownerOfLabel(comment);
+    if (owner) of(owner).rules.push(what);
   }
   for (const { owner, link } of listLinked(host)) {
     Object.assign(of(owner, link.alias.slice("podwire ".length)), { link, state: "live" });

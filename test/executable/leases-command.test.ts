@@ -76,6 +76,20 @@ describe("podwire leases", () => {
     ]);
   });
 
+  test("finds rules of an attachment nothing else is left of, and nothing of those that live", async () => {
+    const node = await Node.create();
+    const masquerading = { ...wire(node, "pods").config, ipMasq: true };
+    const one = { plugin: "ptp", config: masquerading, containerId: "one", netns: await node.pod() };
+    await node.succeed("ADD", one);
+    expect((await leases(node)).stdout).not.toContain("warning");
+    await node.must("nft", 'add element inet podwire masquerade4 { 10.9.0.99 comment "pods lost eth0" : drop }');
+    const { stdout } = await leases(node);
+    expect(stdout).toMatch(
+      /warning: rules of container lost \(interface eth0, network pods\).*10\.9\.0\.99 in map masquerade4/,
+    );
+    expect(stdout.match(/warning/g)).toHaveLength(1);
+  });
+
   test("says how full the configured ranges are, and which networks share addresses", async () => {
     const node = await Node.create();
     const conf = temporaryFolder("conf");

@@ -2,12 +2,13 @@ import { compareRulesets } from "../../kernel/nftables/compare.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Table } from "../../netlink/nftables/object.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
-import type { Selection } from "../kind.ts";
+import type { Rule, Selection } from "../kind.ts";
 import { ownerLabel } from "../owner.ts";
 import type { Undo } from "../undo.ts";
-import { explained } from "./explained.ts";
+import { explained, whereUsable } from "./explained.ts";
 import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
 
 // Elements of nftables' sets and maps that carry their owner as a comment: how they are written, compared and told
@@ -45,3 +46,9 @@ export function writeElements(owner: Owner, ruleset: Ruleset, undo: Undo): void 
 /** What the kernel lacks of the ruleset, in words. */
 export const compareElements = (ruleset: Ruleset): string[] =>
   explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, [ruleset])));
+
+/** The elements of a set as rules of their owners, each in the words `describe` has for its key. */
+export const listElements = (table: Table, set: string, describe: (key: Uint8Array) => string): Rule[] =>
+  whereUsable("list nftables elements", (nft) =>
+    nft.elements(table, set).map(({ comment, key }) => ({ comment, what: describe(key) })),
+  ) ?? [];

@@ -1,5 +1,6 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { formatIp, ipFromBytes } from "../../net/ip.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { MasqueradePart, Owner } from "../attachment.ts";
@@ -7,7 +8,7 @@ import type { Kind } from "../kind.ts";
 import { findLink } from "../link/links.ts";
 import { hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
-import { compareElements, isLost, isOwnedBy, writeElements } from "./elements.ts";
+import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { dropUnusedChains, whereUsable } from "./explained.ts";
 import { masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
 import {
@@ -56,6 +57,11 @@ export const masquerade: Kind<MasqueradePart> = {
     });
     if (part?.backend === "iptables") collectIptablesMasquerade(selection.network, selection.valid);
   },
+
+  list: () =>
+    masqueradeSets.flatMap(({ table, set }) =>
+      listElements(table, set, (key) => `${formatIp(ipFromBytes(key))} in map ${set}`),
+    ),
 
   status: ({ backend }) => statusOfBackend(backend),
 };

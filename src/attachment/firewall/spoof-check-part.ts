@@ -2,7 +2,7 @@ import type { SpoofCheckPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { hostVethName } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
-import { compareElements, isLost, isOwnedBy, writeElements } from "./elements.ts";
+import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { whereUsable } from "./explained.ts";
 import { removeReferenceSpoofCheck } from "./reference.ts";
 import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
@@ -30,6 +30,8 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
 
   collect: (selection) =>
     void whereUsable("remove nftables elements", (nft) => nft.deleteFromSets(spoofCheckSets, isLost(selection))),
+
+  list: () => spoofCheckSets.flatMap(({ table, set }) => listElements(table, set, () => `a link in set ${set}`)),
 
   status: () => statusOfBackend("nftables"),
 };

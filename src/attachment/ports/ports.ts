@@ -3,14 +3,13 @@ import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
-import { findLinkTowards } from "../../kernel/route-lookup.ts";
-import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
 import { IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
-import { type Family, formatIp, ipFromBytes, type Ip } from "../../net/ip.ts";
+import { type Family, ipFromBytes, type Ip } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
+import { listElements } from "../firewall/elements.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
 import { startsWithWords } from "../firewall/label.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
@@ -24,8 +23,9 @@ import {
   takeFromMaps,
   takeOverlapping,
 } from "./map-holders.ts";
-import { decidingSets, decodePortKey, decodeTarget, hostAddress, targets, targetSetOf } from "./keys.ts";
-import { guardRuleset, policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
+import { decidingSets, decodePortKey, decodeTarget, hostAddress, protocolNumber, targetSetOf } from "./keys.ts";
+import { compareLocalhost, keepLocalhostOut, letLocalhostIn } from "./localhost.ts";
+import { policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
 import {
   applyIptablesPorts,
   checkIptablesPorts,
@@ -33,7 +33,7 @@ import {
   removeIptablesPorts,
   takeFromIptables,
 } from "./iptables-ports.ts";
-import { hasOtherPorts, hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
+import { hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
 import { forgetStaleFlows, type UdpFlow, type UdpPort } from "./stale-flows.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Kind } from "../kind.ts";
@@ -42,7 +42,8 @@ import type { Undo } from "../undo.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
 // (text in nft's language); chains and iptables-ports (the iptables backend); holder, map-holders and reference-ports
-// (who has a port already, in each place); stale-flows (UDP flows that remember a pod).
+// (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard); stale-flows (UDP flows that
+// remember a pod).
 
 /** Ports of the node that lead to the pod, by either backend. */
 export const ports: Kind<PortsPart> = {
@@ -93,6 +94,12 @@ export const ports: Kind<PortsPart> = {
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
     if (part?.backend === "iptables") collectIptablesPorts(network, valid);
   },
+
+  list: () =>
+    decidingSets
+      .flatMap((set) => listElements(INET_TABLE, set, (key) => `host port ${portOfKey(key)} in map ${set}`))
+      // a fourth word is the link
+      .map(({ comment, what }) => ({ comment: comment.split(" ").slice(0, 3).join(" "), what })),
 
   status: ({ backend }) => statusOfBackend(backend),
 };
@@ -160,44 +167,11 @@ const udpPorts = (family: Family, ports: PortsPart): UdpPort[] =>
       return { family, hostPort: mapping.hostPort, ...(address && { address }) };
     });
 
-/**
- * A connection from 127.0.0.1 leaves by the pod's link with that source until it is masqueraded, which the kernel
- * allows only so. Without the guard, which both backends have in nftables, a pod could reach what listens on the node's
- * own 127.0.0.1.
- */
-function letLocalhostIn({ addresses, backend }: PortsPart, { host, log }: Site): void {
-  const isGuarded =
-    backend === "nftables" ||
-    whereUsable("guard 127.0.0.1", (nft) => {
-      applyRulesets(nft, [guardRuleset]);
-      return true;
-    });
-  if (!isGuarded) return log.warn("127.0.0.1 of this node leads to no host port: nftables, to guard it, is not usable");
-  for (const { ip } of addresses) {
-    const link = ip.family === 4 ? findLinkTowards(host, ip) : undefined;
-    if (link === undefined) continue;
-    explained(`let 127.0.0.1 reach ${formatIp(ip)}`, () => ensureSysctl(localhostSysctl(link), "1"));
-  }
-}
-
-/** With the last mapping that leads through a link goes what let 127.0.0.1 in there. */
-function keepLocalhostOut(pod: Ip, host: NetlinkSocket): void {
-  const link = pod.family === 4 ? findLinkTowards(host, pod) : undefined;
-  if (link === undefined || findSysctl(localhostSysctl(link)) !== "1") return;
-  const isUsed = whereUsable("look for other port mappings", (nft) => {
-    const mapped = targetSets.some((set) =>
-      nft
-        .elements(INET_TABLE, set)
-        .some(({ data }) => data && findLinkTowards(host, ipFromBytes(decodeTarget(data))) === link),
-    );
-    return mapped || hasOtherPorts(nft);
-  });
-  if (isUsed === false) writeSysctlIfKnown(localhostSysctl(link), "0");
-}
-
-const targetSets = [true, false].map((hasAddress) => targets(4, hasAddress));
-
-const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
+const portOfKey = (key: Uint8Array): string => {
+  const { protocol, hostPort } = decodePortKey(key);
+  const name = Object.entries(protocolNumber).find(([, number]) => number === protocol)?.[0] ?? protocol;
+  return `${hostPort}/${name}`;
+};
 
 const compareMappings = (part: PortsPart, { owner, hostLink }: Site): string[] =>
   part.backend === "iptables"
@@ -211,13 +185,6 @@ function comparePortMaps(nft: Nftables, owner: Owner, hostLink: string | undefin
     ...missing.map((chain) => `nftables table podwire, chain ${chain}: missing`),
     ...compareRulesets(nft, [fullRuleset(owner, hostLink, ports)]),
   ];
-}
-
-function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortsPart): string[] {
-  const link = snat && ip.family === 4 ? findLinkTowards(host, ip) : undefined;
-  return link === undefined || findSysctl(localhostSysctl(link)) === "1"
-    ? []
-    : [`sysctl ${localhostSysctl(link)} is not 1: 127.0.0.1 does not reach ${formatIp(ip)}`];
 }
 
 /** Elements of some attachments: the words all their comments start with, and which of those it is about. */
