@@ -40,7 +40,10 @@ export interface Places {
   liveness: Liveness;
 }
 
-/** Every attachment there is a link, a record, a lease or a rule of; one whose owner's words were cut in its alias counts too. */
+/**
+ * Every attachment there is a link, a record, a lease or a rule of; one whose owner's words were cut in its alias
+ * counts too.
+ */
 export function takeInventory({ dataDir, networks, leases, host, liveness }: Places): Attached[] {
   const found = new Map<string, Attached>();
   const of = (owner: Owner, key = aliasKey(owner)): Attached => {

@@ -222,12 +222,12 @@ describe("what a pod can make large holds nobody up", () => {
     const check = { ...attached.call, config: { ...attached.call.config, prevResult: attached.result } };
     const started = performance.now();
     expect(await node.podwire("CHECK", check)).toMatchObject({ exitCode: 0 });
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(2000);
     await pod.ip("route del default");
     expect((await node.podwire("CHECK", check)).error?.msg).toMatch(/route 0\.0\.0\.0\/0 via 10\.9\.0\.1.*is missing/);
   });
 
-  test("20,000 flows of IPv6 UDP: ADD with a mapping takes a moment, and forgets the flows of its own port", async () => {
+  test("60,000 flows of IPv6 UDP: ADD with a mapping takes a moment, and forgets the flows of its own port", async () => {
     const node = await Node.create();
     await node.outside();
     await node.must(
@@ -235,20 +235,21 @@ describe("what a pod can make large holds nobody up", () => {
       "add table inet track; add chain inet track out { type filter hook output priority 0; ct state new counter; }",
     );
     const send = `import socket
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(("2001:db8::1", 0))
-for port in range(20000, 40000): s.sendto(b"x", ("2001:db8::2", port))
+for source in (0, 0, 0):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind(("2001:db8::1", source))
+    for port in range(20000, 40000): s.sendto(b"x", ("2001:db8::2", port))
 s.sendto(b"x", ("2001:db8::1", 5353))`;
     await node.must("python3", "-c", send);
     const flows = async (): Promise<string> => node.must("conntrack", "-L", "-f", "ipv6", "-p", "udp");
     const before = (await flows()).split("\n");
-    expect(before.length).toBeGreaterThan(15_000);
+    expect(before.length).toBeGreaterThan(50_000);
     expect(before.some((flow) => flow.includes("dport=5353"))).toBe(true);
     const mapped = { runtimeConfig: { portMappings: [udp(5353, 53)] }, capabilities: { portMappings: true } };
     const call = await callFor(node, bridge(node, { isGateway: true, ipam: dualStack(node), ...mapped }));
     const started = performance.now();
     await node.succeed("ADD", call);
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(2000);
     expect(await flows()).not.toContain("dport=5353");
   });
 });

@@ -42,8 +42,8 @@ import type { Undo } from "../undo.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
 // (text in nft's language); chains and iptables-ports (the iptables backend); holder, map-holders and reference-ports
-// (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard); stale-flows (UDP flows that
-// remember a pod).
+// (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard); stale-flows (UDP flows
+// that remember a pod).
 
 /** Ports of the node that lead to the pod, by either backend. */
 export const ports: Kind<PortsPart> = {
