@@ -7,9 +7,9 @@ import {
   type FlowKind,
   type FlowPattern,
   listEntries,
+  mentionOf,
 } from "../netlink/conntrack.ts";
-import { ipBytes } from "../net/ip.ts";
-import type { NetlinkSocket } from "./netlink.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
 /**
@@ -24,11 +24,40 @@ const PATTERNS_PER_LIST = 40;
 export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly FlowPattern[]): void {
   // Linux (6.18 at least) takes an IPv6 address in a filter for all addresses but that one
   if (kind.family === 4 && patterns.length <= PATTERNS_PER_LIST && deleteFlows(socket, kind, patterns)) return;
-  const mentions = patterns.flatMap(({ source, destination, answering }) =>
-    [source, destination, answering].flatMap((ip) => (ip ? [ipBytes(ip)] : [])),
-  );
-  const found = listFlows(socket, kind, mentions).filter((entry) => patterns.some((pattern) => fits(entry, pattern)));
-  for (let at = 0; at < found.length; at += TOGETHER) forget(socket, found.slice(at, at + TOGETHER));
+  const deleting = NetlinkSocket.open(NETLINK_NETFILTER);
+  try {
+    forgetListed(socket, kind, patterns, deleting);
+  } finally {
+    deleting.close();
+  }
+}
+
+/**
+ * Passes over the list as bytes and forgets as it goes, by a socket of its own: a pod can make as many flows as the
+ * kernel remembers, and none is kept.
+ */
+function forgetListed(
+  socket: NetlinkSocket,
+  kind: FlowKind,
+  patterns: readonly FlowPattern[],
+  deleting: NetlinkSocket,
+): void {
+  const mentions = new Map(patterns.flatMap(mentionOf).map((bytes) => [bytes.join(), bytes]));
+  const found: Entry[] = [];
+  const forgetFound = (): void => forget(deleting, found.splice(0));
+  let isListed = false;
+  try {
+    // ctnetlink flags no dump as interrupted: what comes meanwhile is of a mapping that is in force
+    socket.scan(listEntries(kind), [...mentions.values()], (reply) => {
+      isListed = true;
+      const entry = decodeEntry(reply, kind);
+      if (entry && patterns.some((pattern) => fits(entry, pattern))) found.push(entry);
+      if (found.length === TOGETHER) forgetFound();
+    });
+  } catch (error) {
+    if (isListed || !isErrno(error, ...UNSUPPORTED)) throw error; // no ctnetlink in this kernel
+  }
+  forgetFound();
 }
 
 /** So many flows are forgotten by one request. */
@@ -46,16 +75,6 @@ function deleteFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly F
 }
 
 const UNSUPPORTED = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT"];
-
-/** Those with one of the addresses: a pod can make as many flows as the kernel remembers. */
-function listFlows(socket: NetlinkSocket, kind: FlowKind, mentions: readonly Uint8Array[]): Entry[] {
-  try {
-    return socket.dump(listEntries(kind), mentions).flatMap((reply) => decodeEntry(reply, kind) ?? []);
-  } catch (error) {
-    if (isErrno(error, ...UNSUPPORTED)) return []; // no ctnetlink in this kernel
-    throw error;
-  }
-}
 
 /** One that ended in between is forgotten already. */
 function forget(socket: NetlinkSocket, entries: readonly Entry[]): void {

@@ -128,8 +128,8 @@ export class NetlinkSocket {
    */
   dump(message: Message, mentions?: readonly Uint8Array[]): Reply[] {
     for (let attempt = 1; ; attempt++) {
-      const replies = this.dumpOnce(message, mentions);
-      if (replies) return replies;
+      const replies: Reply[] = [];
+      if (this.scan(message, mentions, (reply) => void replies.push(reply))) return replies;
       if (attempt === DUMP_ATTEMPTS) {
         throw new NetlinkError(
           message.what,
@@ -140,9 +140,9 @@ export class NetlinkSocket {
     }
   }
 
-  private dumpOnce(message: Message, mentions: readonly Uint8Array[] | undefined): Reply[] | undefined {
+  /** A dump whose objects are given as they come, and nothing is kept; false when it was interrupted by a change. */
+  scan(message: Message, mentions: readonly Uint8Array[] | undefined, take: (reply: Reply) => void): boolean {
     const first = this.send([{ ...message, flags: message.flags | NLM_F.DUMP }]);
-    const replies: Reply[] = [];
     let interrupted = false;
     const isMentioned = (bytes: Uint8Array): boolean =>
       mentions === undefined || mentions.some((wanted) => indexOfBytes(bytes, wanted) >= 0);
@@ -157,11 +157,11 @@ export class NetlinkSocket {
       for (const { type, flags, seq, data } of batch) {
         if (seq !== first) continue;
         interrupted ||= (flags & NLM_F_DUMP_INTR) !== 0;
-        if (type === NLMSG_DONE) return interrupted ? undefined : replies;
+        if (type === NLMSG_DONE) return !interrupted;
         if (type === NLMSG_ERROR) {
           const error = decodeError(data, flags, message.what);
           if (error) throw error;
-        } else if (isMentioned(data)) replies.push({ type, data });
+        } else if (isMentioned(data)) take({ type, data });
       }
     }
   }

@@ -1,4 +1,5 @@
 import { type Family, type Ip, ipBytes, ipFromBytes, sameIp } from "../net/ip.ts";
+import { concatBytes } from "../net/bytes.ts";
 import { attribute, be16, be32, type Bytes, decodeAttributes, nested, NLM_F, u32, u8 } from "./codec.ts";
 import type { Message, Reply } from "./message.ts";
 import { AF } from "./rtnetlink/address.ts";
@@ -102,6 +103,13 @@ export const listEntries = (kind: FlowKind): Message =>
  */
 export const deleteEntries = (kind: FlowKind, pattern: FlowPattern): Message =>
   message(IPCTNL_MSG_CT_DELETE, kind.family, filtered(kind, pattern), "forget connections");
+
+/** Bytes that every flow has which fits: those of the port, or of one of the addresses. */
+export const mentionOf = ({ destinationPort, source, destination, answering }: FlowPattern): Uint8Array[] => {
+  if (destinationPort !== undefined) return [concatBytes(be16(CTA_PROTO.DST_PORT, destinationPort))];
+  const ip = source ?? destination ?? answering;
+  return ip ? [ipBytes(ip)] : [];
+};
 
 /** Deletes one flow; ENOENT when it has ended. */
 export const deleteEntry = ({ family, original, id, zone }: Entry): Message => ({

@@ -230,7 +230,6 @@ describe("bridge: configuration errors", () => {
       bridge: "a/b",
       mtu: "big",
       isGateway: 1,
-      ipMasqBackend: "pf",
       vlan: 4095,
       vlanTrunk: [{ id: 0 }, { minID: 5 }, { minID: 9, maxID: 3 }, null],
       dns: { nameservers: "10.1.0.1" },
@@ -241,7 +240,6 @@ describe("bridge: configuration errors", () => {
       'bridge is "a/b"',
       'mtu is "big"',
       "isGateway is 1",
-      'ipMasqBackend is "pf"',
       "vlan is 4095",
       "0 to 4094",
     ]) {
