@@ -77,20 +77,23 @@ describe("IPAM of another executable", () => {
   test.each([
     ["bridge", bridge],
     ["ptp", ptp],
-  ])("%s: a missing executable is code 7, naming ipam.type and CNI_PATH; no CNI_PATH is code 4", async (_what, make) => {
-    const node = await Node.create();
-    const before = await node.snapshot();
-    const config = make(node, { ipam: { type: "no-such-ipam" } });
-    expect(await refusal(node, await callFor(node, config, { path: "/nowhere:/opt" }))).toMatchObject({
-      code: 7,
-      msg: expect.stringMatching(/no-such-ipam.*ipam\.type.*CNI_PATH.*\/nowhere/),
-    });
-    expect(await refusal(node, await callFor(node, config, { env: { CNI_PATH: "" } }))).toMatchObject({
-      code: 4,
-      msg: expect.stringMatching(/CNI_PATH/),
-    });
-    expect(await node.snapshot()).toEqual(before);
-  });
+  ])(
+    "%s: a missing executable is code 7, naming ipam.type and CNI_PATH; no CNI_PATH is code 4",
+    async (_what, make) => {
+      const node = await Node.create();
+      const before = await node.snapshot();
+      const config = make(node, { ipam: { type: "no-such-ipam" } });
+      expect(await refusal(node, await callFor(node, config, { path: "/nowhere:/opt" }))).toMatchObject({
+        code: 7,
+        msg: expect.stringMatching(/no-such-ipam.*ipam\.type.*CNI_PATH.*\/nowhere/),
+      });
+      expect(await refusal(node, await callFor(node, config, { env: { CNI_PATH: "" } }))).toMatchObject({
+        code: 4,
+        msg: expect.stringMatching(/CNI_PATH/),
+      });
+      expect(await node.snapshot()).toEqual(before);
+    },
+  );
 
   test.each([
     [

@@ -236,13 +236,7 @@ describe("bridge: configuration errors", () => {
     };
     const { code, msg } = await refusal(node, await callFor(node, bridge(node, wrong)));
     expect(code).toBe(7);
-    for (const named of [
-      'bridge is "a/b"',
-      'mtu is "big"',
-      "isGateway is 1",
-      "vlan is 4095",
-      "0 to 4094",
-    ]) {
+    for (const named of ['bridge is "a/b"', 'mtu is "big"', "isGateway is 1", "vlan is 4095", "0 to 4094"]) {
       expect(msg).toContain(named);
     }
     for (const named of [
