@@ -1,3 +1,4 @@
+import { CniError, Code, messageOf } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/system-error.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../kernel/sysctl.ts";
@@ -7,7 +8,24 @@ import type { Sysctl } from "./attachment.ts";
 export function applySysctls(sysctls: readonly Sysctl[], log: Log): void {
   for (const { path, value, optional } of sysctls) {
     if (optional) trySysctl({ path, value }, log);
-    else ensureSysctl(path, value);
+    else requireSysctl(path, value);
+  }
+}
+
+/** Writes a sysctl unless it reads so; CniError 7 where the kernel has no IPv6 for the link it is of. */
+export function requireSysctl(path: string, value: string): void {
+  try {
+    ensureSysctl(path, value);
+  } catch (error) {
+    const [, , , link] = path.split("/");
+    if (!(isErrno(error, "ENOENT") && path.startsWith("net/ipv6/"))) throw error;
+    throw new CniError(
+      Code.InvalidConfig,
+      link === "all"
+        ? "IPAM gave IPv6 addresses: this kernel has no IPv6"
+        : `IPAM gave IPv6 addresses: link ${link} has no IPv6: the kernel has none, or the link's MTU is below 1280`,
+      messageOf(error),
+    );
   }
 }
 

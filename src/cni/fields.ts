@@ -1,5 +1,5 @@
-import { type Ip, parseIp, parsePrefix, type Prefix } from "../net/ip.ts";
-import { parseMac } from "../net/mac.ts";
+import { bits, type Ip, parseIp, parsePrefix, type Prefix } from "../net/ip.ts";
+import { OWN_MAC, parseOwnMac } from "../net/mac.ts";
 import type { Dns } from "./result.ts";
 import { decoded, type Infer, integer, list, optional, optionalOrEmpty, shape, text } from "./schema.ts";
 
@@ -10,13 +10,17 @@ const fromText =
 
 /** An address; `optionalOrEmpty(ip)` for gateways, whose empty string means that there is none. */
 export const ip = decoded<Ip>(fromText(parseIp), "an IP address");
+const NO_PREFIX = "an address with a prefix length, such as 10.1.0.0/16 or fd00::/64";
 /** An address with its prefix length; host bits are kept. */
-export const prefix = decoded<Prefix>(
-  fromText(parsePrefix),
-  "an address with a prefix length, such as 10.1.0.0/16 or fd00::/64",
-);
-/** A MAC address in any notation Go parses, as canonical text. */
-export const mac = decoded<string>(fromText(parseMac), "a MAC address, such as 0a:58:0a:01:00:02");
+export const prefix = decoded<Prefix>(fromText(parsePrefix), (value) => {
+  if (typeof value !== "string") return NO_PREFIX;
+  const ip = parseIp(value.slice(0, value.lastIndexOf("/")));
+  return ip && value.includes(":") === (ip.family === 6)
+    ? `an address with a prefix length from 0 to ${bits(ip.family)}`
+    : NO_PREFIX;
+});
+/** The MAC address of a link, in any notation Go parses, as canonical text. */
+export const mac = decoded<string>(fromText(parseOwnMac), OWN_MAC);
 
 /** A route of a configuration or result: a ResultRoute. */
 export const route = shape({

@@ -145,12 +145,17 @@ export const optionalOrEmpty = <T>(schema: Schema<T>): Schema<T | undefined> =>
 export const orElse = <T>(schema: Schema<T>, value: NoInfer<T>): Schema<T> =>
   z._default(schema as z.ZodMiniType<unknown>, value as never) as unknown as Schema<T>;
 
-/** What `decode` makes of the JSON value; undefined from it means that the value is not `what`. */
-export const decoded = <T>(decode: (value: unknown) => T | undefined, what: string): Schema<T> =>
+/**
+ * What `decode` makes of the JSON value; undefined from it means that the value is not `what`, which may depend on it.
+ */
+export const decoded = <T>(
+  decode: (value: unknown) => T | undefined,
+  what: string | ((value: unknown) => string),
+): Schema<T> =>
   z.transform((json, { issues }): T => {
     const value = decode(json);
     if (value !== undefined) return value;
-    issues.push({ code: "custom", message: `must be ${what}`, input: json });
+    issues.push({ code: "custom", message: `must be ${typeof what === "string" ? what : what(json)}`, input: json });
     return z.NEVER;
   });
 

@@ -86,9 +86,9 @@ function readDns(resolvConf: string): Dns {
 
 function refuseDuplicate({ containerId, ifname }: LeaseOwner, ip: Ip): never {
   throw new CniError(
-    Code.Internal,
+    Code.InvalidEnvironment,
     `${formatIp(ip)} has been allocated to ${containerId} (interface ${ifname}), ` +
-      `duplicate allocation is not allowed: DEL comes before another ADD`,
+      `duplicate allocation is not allowed: DEL comes before another ADD of these CNI_CONTAINERID and CNI_IFNAME`,
   );
 }
 
@@ -191,7 +191,7 @@ export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
   if (!linux.exists(folderPath(folder))) return [];
   return explaining(`cannot look for leases in ${folderPath(folder)}`, () =>
-    withStore(folder, (store) => store.owned(owner).ips),
+    withStore(folder, (store) => store.found(owner).ips),
   );
 }
 
@@ -212,7 +212,7 @@ export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   }
   return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
     withStore(folder, (store) => {
-      const { ips, holder } = store.owned(owner);
+      const { ips, holder } = store.found(owner);
       const released = ips.filter((ip) => store.release(ip, holder));
       store.forget(owner);
       return released;

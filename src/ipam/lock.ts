@@ -47,8 +47,9 @@ function lockHolder(fd: number): string {
   for (const line of (findText("/proc/locks") ?? "").split("\n")) {
     const [, kind, , , pid, file] = line.trim().split(/\s+/);
     if (kind === "FLOCK" && file === id) {
-      return `process ${pid} (${findText(`/proc/${pid}/comm`)?.trim() ?? "of another pid namespace"})`;
+      const name = findText(`/proc/${pid}/comm`)?.trim();
+      return `process ${pid}${name ? ` (${name})` : ", which has ended and left it to one that it started"}`;
     }
   }
-  return "another process";
+  return "a process of another pid namespace";
 }

@@ -82,6 +82,8 @@ export class LeaseStore {
   /** census and records together know every lease */
   private complete: boolean;
   private changed = false;
+  /** every lease was read under this lock */
+  private counted = false;
   private readonly boot = bootId();
 
   constructor(readonly folder: LeaseFolder) {
@@ -106,6 +108,17 @@ export class LeaseStore {
     return ips.length > 0 ? { ips, holder: owner } : { ips: of(undefined), holder: { containerId: owner.containerId } };
   }
 
+  /**
+   * As `owned`; an owner nothing is known of is looked for in every lease: one that was rewritten in place does not
+   * show in the folder's time.
+   */
+  found(owner: LeaseOwner): { ips: Ip[]; holder: Holder } {
+    const known = this.owned(owner);
+    if (known.ips.length > 0 || this.counted) return known;
+    this.takeCensus();
+    return this.owned(owner);
+  }
+
   /** A census that cannot be read is taken again. */
   private findInCensus(containerId: string): Counted[] {
     try {
@@ -121,7 +134,7 @@ export class LeaseStore {
   takeCensus(): void {
     ensureAside(this.folder);
     takeCensus(this.folder);
-    this.complete = true;
+    this.complete = this.counted = true;
     this.changed = true;
   }
 

@@ -32,6 +32,7 @@ const names: Record<number, readonly [code: string, text: string]> = {
   38: ["ENOSYS", "not implemented by this kernel"],
   39: ["ENOTEMPTY", "directory not empty"],
   40: ["ELOOP", "too many symbolic links"],
+  54: ["EXFULL", "no room for another one"],
   71: ["EPROTO", "protocol error"],
   75: ["EOVERFLOW", "value too large"],
   90: ["EMSGSIZE", "message too long"],

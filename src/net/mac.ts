@@ -14,6 +14,15 @@ export function parseMac(text: string): string | undefined {
   return macFromBytes(decodeHex(lower.replace(/[^0-9a-f]/g, "")));
 }
 
+/** As `parseMac`, for one link's own address: the kernel gives none a group's (IEEE 802, I/G bit), or only zeros. */
+export function parseOwnMac(text: string): string | undefined {
+  const mac = parseMac(text);
+  return mac === undefined || (macBytes(mac)[0]! & 1) === 1 || mac === "00:00:00:00:00:00" ? undefined : mac;
+}
+
+/** What `parseOwnMac` reads, in words. */
+export const OWN_MAC = "a MAC address of one link, such as 0a:58:0a:01:00:02";
+
 /** The six bytes of a MAC in colon form. */
 export const macBytes = (mac: string): Uint8Array => decodeHex(mac.replaceAll(":", ""));
 

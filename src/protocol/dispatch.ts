@@ -137,10 +137,13 @@ function openLog(edges: Edges, config: JsonObject, { verb, containerId, ifname }
   if (!file) return quietLog((message) => edges.complain(`warning: ${message}`));
   const plugin = edges.pluginNames.includes(edges.invokedAs) ? edges.invokedAs : textOf(config.type);
   const subject = { verb, plugin, network: textOf(config.name), container: containerId, interface: ifname };
+  let isWritable = true;
   const write = (line: string): void => {
+    if (!isWritable) return;
     try {
       edges.append(file, line);
     } catch (error) {
+      isWritable = false;
       edges.complain(`cannot write the log: ${messageOf(error)}`);
     }
   };

@@ -258,7 +258,7 @@ describe("the log", () => {
         level: "error",
         verb: "ADD",
         outcome: "failed",
-        code: 999,
+        code: 4,
         msg: expect.stringContaining("duplicate allocation") as unknown,
         ...about,
       },

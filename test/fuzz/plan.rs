@@ -138,9 +138,10 @@ impl Plan {
         }
     }
 
-    /// The value of CNI_COMMAND, where it is set.
+    /// The value of CNI_COMMAND, where it is set and nothing stands behind the program's name, as a person writes it.
     pub fn verb(&self) -> Option<&[u8]> {
-        self.environment
+        let environment: &[CString] = if self.argv.len() < 2 { &self.environment } else { &[] };
+        environment
             .iter()
             .find_map(|entry| entry.as_bytes().strip_prefix(b"CNI_COMMAND="))
             .filter(|verb| !verb.is_empty())

@@ -1,6 +1,6 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { ensureSysctl, findSysctl } from "../../kernel/sysctl.ts";
+import { findSysctl } from "../../kernel/sysctl.ts";
 import { isErrno } from "../../kernel/system-error.ts";
 import { type Family, formatPrefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
@@ -10,6 +10,7 @@ import type { HostPart, Route } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
+import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
 import { missingAddresses, missingRoutes } from "./missing.ts";
 
@@ -80,11 +81,11 @@ function ensureForwarding(family: Family, { host, log }: Site): void {
   if (family === 6) {
     for (const name of advertisedUplinks(host)) {
       if (findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") continue;
-      ensureSysctl(`net/ipv6/conf/${name}/accept_ra`, "2");
+      requireSysctl(`net/ipv6/conf/${name}/accept_ra`, "2");
       log.warn(`accept_ra of ${name} is 2 from now on: it keeps its advertised default route while the node forwards`);
     }
   }
-  ensureSysctl(path, "1");
+  requireSysctl(path, "1");
 }
 
 /** Links with a default route that a router advertised. */

@@ -1,3 +1,4 @@
+import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import type { Message } from "../../netlink/message.ts";
@@ -49,10 +50,24 @@ function configure(wanted: PodPart, { pod, log }: Site, link: { index: number; n
   ];
   const neighbours = wanted.neighbours.map(({ ip, mac }) => setNeighbour(link, ip, mac));
   const routes = wanted.routes.map((route) => addRoute(link, route));
-  if (!wanted.addresses.some(({ dad }) => dad)) return addOnce(pod.socket, [...addresses, ...neighbours], routes);
+  const add = (before: readonly Message[]): void => {
+    try {
+      addOnce(pod.socket, before, routes);
+    } catch (error) {
+      throw unreachable(error) ?? error;
+    }
+  };
+  if (!wanted.addresses.some(({ dad }) => dad)) return add([...addresses, ...neighbours]);
   pod.socket.request(addresses);
   waitForAddresses(pod, link); // a route's source must not be an address that may turn out to be taken
-  addOnce(pod.socket, neighbours, routes);
+  add(neighbours);
+}
+
+/** What a gateway that nothing leads to is to the person who wrote it: the kernel knows routes and no keys. */
+function unreachable(error: unknown): CniError | undefined {
+  if (!isErrno(error, "ENETUNREACH", "EHOSTUNREACH")) return undefined;
+  const { message } = error as Error;
+  return new CniError(Code.InvalidConfig, `ipam.routes: nothing leads to the gateway: ${message}`);
 }
 
 /** A route that is there is one the kernel, or this very list, has made: of equal ones there is one. */

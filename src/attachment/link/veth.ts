@@ -59,6 +59,16 @@ function compareEnd(link: Link | undefined, wanted: VethEnd & { mtu: number | un
   ];
 }
 
+/** BR_MAX_PORTS of the kernel's net/bridge/br_private.h, less port 0, which none has */
+const MOST_PORTS = 1023;
+
+const bridgeFull = (bridge: string, { message }: Error): CniError =>
+  new CniError(
+    Code.TryAgainLater,
+    `bridge ${bridge} has ${MOST_PORTS} ports, the most Linux allows: a pod must go before another one comes`,
+    message,
+  );
+
 function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {
   if (!isNewLinkName(veth.pod.name)) {
     throw new CniError(
@@ -84,6 +94,7 @@ function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, mast
     const replies = host.request([make, setAlias(veth.host.name, linkAlias(owner)), getLink(veth.host.name)]);
     return decodeLink(replies[0]!)!;
   } catch (error) {
+    if (isErrno(error, "EXFULL")) throw bridgeFull(veth.plug?.bridge ?? "", error);
     if (!isErrno(error, "EEXIST")) throw error;
     throw findLink(host, veth.host.name)
       ? new CniError(

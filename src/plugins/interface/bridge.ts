@@ -9,8 +9,9 @@ import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net/ip.ts";
 import { isLinkName, isNewLinkName } from "../../net/link-name.ts";
-import { parseMac } from "../../net/mac.ts";
+import { OWN_MAC, parseOwnMac } from "../../net/mac.ts";
 import {
+  assertCarried,
   containerComplaints,
   containerFields,
   familiesOf,
@@ -89,12 +90,9 @@ function read(call: Invocation): BridgeConfig {
 function argumentMac(call: Invocation): { argumentMac?: string } {
   const { MAC = "" } = readArguments(call, ["MAC"]);
   if (MAC === "") return {};
-  const parsed = parseMac(MAC);
+  const parsed = parseOwnMac(MAC);
   if (!parsed && call.verb !== "DEL" && call.verb !== "GC") {
-    throw new CniError(
-      Code.InvalidEnvironment,
-      `invalid CNI_ARGS: MAC is ${show(MAC)}, must be a MAC address, such as 0a:58:0a:01:00:02`,
-    );
+    throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: MAC is ${show(MAC)}, must be ${OWN_MAC}`);
   }
   return parsed ? { argumentMac: parsed } : {};
 }
@@ -105,6 +103,7 @@ const wantedMac = ({ runtimeConfig, args, argumentMac }: BridgeConfig): string |
 
 /** A bridge attachment as data: bridge, its port, the container's end, addresses and routes. */
 export function planBridge(config: BridgeConfig, subject: Subject, lease: Addressing): Plan {
+  assertCarried(lease.ips, config);
   const isGateway = (config.isGateway || config.isDefaultGateway) && lease.ips.length > 0;
   const ips = lease.ips.map((ip) => ({
     ...ip,
@@ -114,16 +113,6 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
   const routes = [...lease.routes, ...(config.isDefaultGateway ? missingDefaults(ips, lease.routes) : [])];
   const vlans = planVlans(config);
   const { owner, netns } = subject;
-  const carriesVlan = isGateway && config.vlan !== 0;
-  const gateways: GatewaysPart = {
-    kind: "gateways",
-    bridge: config.bridge,
-    addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
-    force: config.forceAddress,
-    ...(carriesVlan && {
-      vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: subject.vlanMac, vlans: vlans! },
-    }),
-  };
   const parts: Part[] = [
     {
       kind: "bridge",
@@ -149,11 +138,22 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
       addresses: planAddresses(ips, { dad: config.enabledad }),
       routes: planRoutes(routes, ips),
     }),
-    ...(isGateway ? [gateways] : []),
+    ...(isGateway ? [planGateways(config, ips, subject.vlanMac)] : []),
     ...firewall(config, ips, subject.podMac),
   ];
   return { ips, routes, attachment: { owner, netns, parts } };
 }
+
+/** What the bridge, or its interface in the attachment's VLAN, has of its own. */
+const planGateways = (config: BridgeConfig, ips: ResultIp[], vlanMac: string): GatewaysPart => ({
+  kind: "gateways",
+  bridge: config.bridge,
+  addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
+  force: config.forceAddress,
+  ...(config.vlan !== 0 && {
+    vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: vlanMac, vlans: planVlans(config)! },
+  }),
+});
 
 const firewall = (config: BridgeConfig, ips: ResultIp[], mac: string): Part[] =>
   planFirewall(config, ips, config.macspoofchk ? [{ kind: "spoofCheck", mac }] : []);

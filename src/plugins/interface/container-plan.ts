@@ -1,4 +1,5 @@
 import type { LinkAddress, Part, PodPart, Route, Sysctl, VethPart } from "../../attachment/attachment.ts";
+import { CniError, Code } from "../../cni/error.ts";
 import { dns } from "../../cni/fields.ts";
 import type { ResultIp, ResultRoute } from "../../cni/result.ts";
 import {
@@ -15,7 +16,7 @@ import {
   text,
 } from "../../cni/schema.ts";
 import { RT_SCOPE, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
-import { type Family, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
+import { type Family, formatPrefix, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Subject } from "../../verbs/plan.ts";
 import { planPorts, portMappingComplaints, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
 
@@ -135,13 +136,32 @@ export const containerFields = {
 
 export type ContainerConfig = Infer<ReturnType<typeof shape<typeof containerFields>>> & PortMappingConfig;
 
+/** linux/if_ether.h */
+const ETH_MIN_MTU = 68;
+/** linux/ipv6.h */
+const IPV6_MIN_MTU = 1280;
+
+/** CniError 7 for addresses that a link of the MTU that was asked for does not carry. */
+export function assertCarried(ips: readonly ResultIp[], { mtu }: Pick<ContainerConfig, "mtu">): void {
+  const ipv6 = ips.find(({ address }) => address.ip.family === 6);
+  if (!ipv6 || mtu === 0 || mtu >= IPV6_MIN_MTU) return;
+  throw new CniError(
+    Code.InvalidConfig,
+    `invalid configuration: mtu is ${mtu}, must be at least ${IPV6_MIN_MTU} for IPv6 addresses: IPAM gave ` +
+      formatPrefix(ipv6.address),
+  );
+}
+
 const backends = ["nftables", "iptables"] as const;
 
 /** What does not go together, for `shape`'s rules: a backend nobody masquerades by is nobody's business. */
-export function containerComplaints({ ipMasq, ipMasqBackend, ...config }: ContainerConfig): Complaint[] {
+export function containerComplaints({ ipMasq, ipMasqBackend, mtu, ...config }: ContainerConfig): Complaint[] {
   const isKnown = ipMasqBackend === undefined || backends.some((name) => name === ipMasqBackend);
   return [
     ...portMappingComplaints(config),
+    ...(mtu > 0 && mtu < ETH_MIN_MTU
+      ? [{ at: "mtu", must: `must be from ${ETH_MIN_MTU} to 65535, or 0 for the kernel's choice` }]
+      : []),
     ...(ipMasq && !isKnown ? [{ at: "ipMasqBackend", must: 'must be "nftables" or "iptables"' }] : []),
   ];
 }

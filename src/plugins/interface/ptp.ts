@@ -26,6 +26,7 @@ import {
 } from "../../net/ip.ts";
 import { eui64LinkLocal } from "../../net/mac.ts";
 import {
+  assertCarried,
   containerComplaints,
   containerFields,
   familiesOf,
@@ -58,6 +59,7 @@ interface Sides {
 
 /** A point-to-point attachment as data: one veth pair, the host's end is the gateway. */
 export function planPtp(config: PtpConfig, subject: Subject, lease: Addressing): Plan {
+  assertCarried(lease.ips, config);
   const linkLocal = config.gatewayMode === "link-local";
   const { ips, routes } = linkLocal
     ? viaLinkLocal(lease, subject.hostMac)
