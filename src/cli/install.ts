@@ -66,15 +66,16 @@ function plan({ folder, names }: Request): string[] {
 }
 
 function apply({ folder, names }: Request): string[] {
-  ensureDirectory(folder);
   const target = inFolder(folder, EXECUTABLE);
-  const lines = [`copied ${executablePath()} to ${target}${replacing(target)}`];
+  const links = names.map((name) => inFolder(folder, name));
+  // what cannot be replaced is refused before anything is
+  const lines = [
+    `copied ${executablePath()} to ${target}${replacing(target)}`,
+    ...links.map((path) => `linked ${path} to ${EXECUTABLE}${replacing(path)}`),
+  ];
+  ensureDirectory(folder);
   copySelf(target);
-  for (const name of names) {
-    const path = inFolder(folder, name);
-    lines.push(`linked ${path} to ${EXECUTABLE}${replacing(path)}`);
-    linkAs(path);
-  }
+  for (const path of links) linkAs(path);
   withFile(folder, O.RDONLY, 0, fsync); // the renames survive a crash
   return lines;
 }

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -86,6 +87,16 @@ describe("podwire install", () => {
     expect(stderr).toContain(message);
     expect(stderr).toContain("Usage: podwire install");
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("changes nothing when one of the names cannot be replaced", async () => {
+    mkdirSync(join(folder, "ptp"));
+    writeFileSync(join(folder, "bridge"), "the reference's");
+    const { exitCode, stdout, stderr } = await install();
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    expect(stderr).toMatch(/\/ptp is neither a file nor a link, so it is not replaced$/);
+    expect(readdirSync(folder).sort()).toEqual(["bridge", "ptp"]);
+    expect(readFileSync(join(folder, "bridge"), "utf8")).toBe("the reference's");
   });
 
   test("leaves everything as it was where it cannot write", async () => {
