@@ -191,8 +191,21 @@ export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
   if (!linux.exists(folderPath(folder))) return [];
   return explaining(`cannot look for leases in ${folderPath(folder)}`, () =>
-    withStore(folder, (store) => store.found(owner).ips),
+    unlessNone(folder, owner, () => withStore(folder, (store) => store.found(owner).ips)),
   );
+}
+
+/** What `work` gives; on a read-only file system, which it cannot lock, an owner without a lease has none all the same. */
+function unlessNone(folder: LeaseFolder, owner: LeaseOwner, work: () => Ip[]): Ip[] {
+  try {
+    return work();
+  } catch (error) {
+    if (!linux.isErrno(error, "EROFS")) throw error;
+    const { containerId } = owner;
+    const isHeld = (ip: Ip): boolean => isHeldBy(folder, ip, owner) || isHeldBy(folder, ip, { containerId });
+    if (leasedAddresses(folder).some(isHeld)) throw error;
+    return [];
+  }
 }
 
 /** Throws unless the owner holds an address, whichever. */
@@ -211,12 +224,14 @@ export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
     return [];
   }
   return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
-    withStore(folder, (store) => {
-      const { ips, holder } = store.found(owner);
-      const released = ips.filter((ip) => store.release(ip, holder));
-      store.forget(owner);
-      return released;
-    }),
+    unlessNone(folder, owner, () =>
+      withStore(folder, (store) => {
+        const { ips, holder } = store.found(owner);
+        const released = ips.filter((ip) => store.release(ip, holder));
+        store.forget(owner);
+        return released;
+      }),
+    ),
   );
 }
 

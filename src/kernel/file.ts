@@ -166,6 +166,8 @@ export function removeFile(path: string): boolean {
     return true;
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return false;
+    // the kernel asks whether it may before it looks
+    if (isErrno(error, "EROFS", "EACCES", "EPERM") && !findLstat(path)) return false;
     throw error;
   }
 }
