@@ -195,7 +195,7 @@ export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   );
 }
 
-/** What `work` gives; on a read-only file system, which it cannot lock, an owner without a lease has none all the same. */
+/** What `work` gives; on a read-only disk, where it cannot lock, an owner without a lease has none all the same. */
 function unlessNone(folder: LeaseFolder, owner: LeaseOwner, work: () => Ip[]): Ip[] {
   try {
     return work();

@@ -16,7 +16,10 @@ const tools = {
 /** A change that meets somebody else's is planned again this often. */
 const ATTEMPTS = 5;
 
-/** The rules of table nat as iptables-save prints them, by chain; a chain without rules has an empty list. */
+/**
+ * The rules of table nat as iptables-save prints them, by chain: those of the kernel's own chains and of CNI plugins.
+ * Any other chain has an empty list: kube-proxy's are ten thousand.
+ */
 export type NatTable = Map<string, string[]>;
 
 const NEEDED_BY = "the iptables backend";
@@ -59,10 +62,12 @@ export function readNat(family: Family): NatTable {
   if (!ok) throw new CniError(Code.Internal, `${tool} -t nat failed: ${errors}`);
   const chains: NatTable = new Map();
   for (const line of output.split("\n")) {
-    const chain = /^(?::|-A )(\S+)/.exec(line)?.[1];
-    if (chain === undefined) continue;
-    if (!chains.has(chain)) chains.set(chain, []);
-    if (line.startsWith("-A ")) chains.get(chain)!.push(line.slice(`-A ${chain} `.length));
+    const start = line.startsWith("-A ") ? "-A ".length : line.startsWith(":") ? ":".length : undefined;
+    if (start === undefined) continue;
+    const end = line.indexOf(" ", start);
+    const chain = line.slice(start, end);
+    if (start === ":".length) chains.set(chain, []);
+    else if (!chain.includes("-") || chain.startsWith("CNI-")) chains.get(chain)!.push(line.slice(end + 1));
   }
   return chains;
 }
