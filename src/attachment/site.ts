@@ -14,6 +14,7 @@ export class Site {
   private socket: NetlinkSocket | undefined;
   private opened: PodNamespace | undefined;
   private readonly links = new Map<string, Link | undefined>();
+  private readonly podLinks = new Map<string, Link | undefined>();
   private named: { link: string | undefined } | undefined;
 
   /** `findHostLink` says which link of the host leads to the pod. */
@@ -50,6 +51,12 @@ export class Site {
   seenLink(name: string): Link | undefined {
     if (!this.links.has(name)) this.links.set(name, findLink(this.host, name));
     return this.links.get(name);
+  }
+
+  /** As `seenLink`, of the pod. */
+  seenPodLink(name: string): Link | undefined {
+    if (!this.podLinks.has(name)) this.podLinks.set(name, findLink(this.pod.socket, name));
+    return this.podLinks.get(name);
   }
 
   close(): void {

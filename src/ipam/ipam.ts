@@ -73,8 +73,9 @@ function hostLocalIpam(call: Invocation): Ipam {
     check: () => checkLease(config!, owner),
     isKept: () => hasRecord(folder, owner),
     traces() {
-      const parts = findRecord(folder, owner)?.knowledge?.parts;
-      const addresses = findLease(folder, owner);
+      const record = findRecord(folder, owner);
+      const parts = record?.knowledge?.parts;
+      const addresses = findLease(folder, owner, record);
       return { addresses, ...(parts && { parts }), foreign: addresses.length > 0 && !parts };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner)),

@@ -185,8 +185,8 @@ class Taking {
 }
 
 /** The addresses an owner holds; none where the network has no leases at all. Nothing is created. */
-export function findLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
-  const recorded = findRecord(folder, owner)?.ips ?? [];
+export function findLease(folder: LeaseFolder, owner: LeaseOwner, record = findRecord(folder, owner)): Ip[] {
+  const recorded = record?.ips ?? [];
   // Files change whole, so a record that agrees with them needs no lock
   if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
   if (!linux.exists(folderPath(folder))) return [];

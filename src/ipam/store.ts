@@ -91,11 +91,11 @@ export class LeaseStore {
   }
 
   /**
-   * The addresses an owner holds, by what their files say: those in its record (the one the caller has read, if any),
-   * and, when the record is missing or outdated, those in the census. Files of old versions, with the container id
+   * The addresses an owner holds, by what their files say: those in its record, which the caller has read, and, when
+   * the record is missing or outdated, those in the census. Files of old versions, with the container id
    * alone, count when there are no others.
    */
-  owned(owner: LeaseOwner, record = findRecord(this.folder, owner)): { ips: Ip[]; holder: Holder } {
+  owned(owner: LeaseOwner, record: AttachmentRecord | undefined): { ips: Ip[]; holder: Holder } {
     if (!record && hasRecord(this.folder, owner)) this.complete = false; // unreadable, or cut short
     const recorded = record?.ips ?? [];
     const ips = recorded.filter((ip) => isHeldBy(this.folder, ip, owner));
@@ -113,10 +113,11 @@ export class LeaseStore {
    * show in the folder's time.
    */
   found(owner: LeaseOwner): { ips: Ip[]; holder: Holder } {
-    const known = this.owned(owner);
+    const record = findRecord(this.folder, owner);
+    const known = this.owned(owner, record);
     if (known.ips.length > 0 || this.counted) return known;
     this.takeCensus();
-    return this.owned(owner);
+    return this.owned(owner, record);
   }
 
   /** A census that cannot be read is taken again. */

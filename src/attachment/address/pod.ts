@@ -8,7 +8,6 @@ import { deleteNeighbour, setNeighbour } from "../../netlink/rtnetlink/neighbour
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
 import type { Made, PodPart, Route } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
-import { findLink } from "../link/links.ts";
 import { podSide, waitForAddresses, waitForDelivery, waitForLink } from "../link/readiness.ts";
 import type { Site } from "../site.ts";
 import { applySysctls } from "../sysctls.ts";
@@ -28,7 +27,7 @@ export const pod: Kind<PodPart> = {
 
   compare({ link, up, addresses, routes }, site, foreign) {
     const { socket } = site.pod;
-    const found = findLink(socket, link.name);
+    const found = site.seenPodLink(link.name);
     if (!found) return []; // which is said of the link
     const prefixes = addresses.map(({ prefix }) => prefix);
     return [

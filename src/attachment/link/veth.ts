@@ -28,7 +28,7 @@ export const veth: Kind<VethPart> = {
 
   compare(part, site, foreign) {
     const host = site.seenLink(part.host.name);
-    const pod = findLink(site.pod.socket, part.pod.name);
+    const pod = site.seenPodLink(part.pod.name);
     const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
     return [
       ...compareEnd(host, { ...part.host, mtu: part.mtu }, "on the host"),
