@@ -59,6 +59,7 @@ function hostLocalIpam(call: Invocation): Ipam {
   // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
   const config: HostLocalConfig | undefined = removes ? undefined : parseIpamConfig(call);
   const folder = config?.folder ?? parseLeaseFolder(call);
+  let isSearched = false;
   return {
     gives: true,
     add: (site, parts, undo) =>
@@ -76,9 +77,10 @@ function hostLocalIpam(call: Invocation): Ipam {
       const record = findRecord(folder, owner);
       const parts = record?.knowledge?.parts;
       const addresses = findLease(folder, owner, record);
+      isSearched = true;
       return { addresses, ...(parts && { parts }), foreign: addresses.length > 0 && !parts };
     },
-    del: () => void call.log.step("ipam", () => removeLease(folder, owner)),
+    del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
     gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
     status: () => statusOfLeases(config!, call.log),
     inSubnet(ip) {

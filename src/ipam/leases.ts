@@ -217,8 +217,8 @@ export function checkLease({ folder }: Pick<HostLocalConfig, "folder">, owner: L
   );
 }
 
-/** Frees all addresses of an owner and returns them; none is success. */
-export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
+/** Frees all addresses of an owner and returns them; none is success. `searched`: `findLease` was asked just before. */
+export function removeLease(folder: LeaseFolder, owner: LeaseOwner, searched = false): Ip[] {
   if (!linux.exists(folderPath(folder))) {
     removeFile(draftPath(folder, owner)); // of an ADD that was killed at the very start
     return [];
@@ -226,7 +226,7 @@ export function removeLease(folder: LeaseFolder, owner: LeaseOwner): Ip[] {
   return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
     unlessNone(folder, owner, () =>
       withStore(folder, (store) => {
-        const { ips, holder } = store.found(owner);
+        const { ips, holder } = searched ? store.owned(owner, findRecord(folder, owner)) : store.found(owner);
         const released = ips.filter((ip) => store.release(ip, holder));
         store.forget(owner);
         return released;
