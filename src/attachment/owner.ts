@@ -46,7 +46,7 @@ export const hostVethName = ({ network, containerId, ifname }: Owner): string =>
 const ALIAS_BYTES = 254 - "podwire ".length;
 
 /** The alias of the host's end of the owner's link. */
-export const linkAlias = (owner: Owner): string => `podwire ${ownerLabel(owner, ALIAS_BYTES)}`;
+export const linkAlias = (owner: Owner): string => `podwire ${aliasKey(owner)}`;
 
 /** The owner's words as an alias has them: two owners with one key are one. */
 export const aliasKey = (owner: Owner): string => ownerLabel(owner, ALIAS_BYTES);
@@ -68,6 +68,10 @@ export function ownerOfAlias(alias: string): Owner | undefined {
 /** True for an owner of the network, as `ownerOfAlias` gives it. */
 export const isOfNetwork = (owner: Owner, network: string): boolean =>
   owner.network === networkLabel(network, ALIAS_BYTES);
+
+/** Who the owner is, for people. */
+export const describeOwner = ({ network, containerId, ifname }: Owner): string =>
+  `container ${containerId} (interface ${ifname}, network ${network})`;
 
 /** The owner a call is about. */
 export const ownerOf = ({ network, containerId, ifname }: Owner): Owner => ({ network, containerId, ifname });

@@ -14,7 +14,6 @@ export class Site {
   private socket: NetlinkSocket | undefined;
   private opened: PodNamespace | undefined;
   private readonly links = new Map<string, Link | undefined>();
-  private readonly podLinks = new Map<string, Link | undefined>();
   private named: { link: string | undefined } | undefined;
 
   /** `findHostLink` says which link of the host leads to the pod. */
@@ -49,14 +48,18 @@ export class Site {
 
   /** A link of the host by name, asked for once: for CHECK, which changes none. */
   seenLink(name: string): Link | undefined {
-    if (!this.links.has(name)) this.links.set(name, findLink(this.host, name));
-    return this.links.get(name);
+    return this.seen(this.host, name);
   }
 
   /** As `seenLink`, of the pod. */
   seenPodLink(name: string): Link | undefined {
-    if (!this.podLinks.has(name)) this.podLinks.set(name, findLink(this.pod.socket, name));
-    return this.podLinks.get(name);
+    return this.seen(this.pod.socket, name);
+  }
+
+  private seen(socket: NetlinkSocket, name: string): Link | undefined {
+    const key = `${socket.fd} ${name}`;
+    if (!this.links.has(key)) this.links.set(key, findLink(socket, name));
+    return this.links.get(key);
   }
 
   close(): void {

@@ -29,7 +29,10 @@ export const install = command({
   options,
   say(given) {
     const request = parseRequest(given);
-    return `${(given.has("--dry-run") ? plan(request) : apply(request)).join("\n")}\n`;
+    const lines = given.has("--dry-run")
+      ? [...describe(request, "would copy", "would link"), "nothing was changed"]
+      : apply(request);
+    return `${lines.join("\n")}\n`;
   },
 });
 
@@ -56,26 +59,22 @@ function parseNames(list: string): string[] {
 
 const inFolder = (folder: string, name: string): string => (folder === "/" ? `/${name}` : `${folder}/${name}`);
 
-function plan({ folder, names }: Request): string[] {
-  const target = inFolder(folder, EXECUTABLE);
-  const copy = `would copy ${executablePath()} to ${target}${replacing(target)}`;
-  const links = names.map(
-    (name) => `would link ${inFolder(folder, name)} to ${EXECUTABLE}${replacing(inFolder(folder, name))}`,
-  );
-  return [copy, ...links, "nothing was changed"];
-}
-
-function apply({ folder, names }: Request): string[] {
+/** What is done, in words; throws where something cannot be replaced. */
+function describe({ folder, names }: Request, copied: string, linked: string): string[] {
   const target = inFolder(folder, EXECUTABLE);
   const links = names.map((name) => inFolder(folder, name));
-  // what cannot be replaced is refused before anything is
-  const lines = [
-    `copied ${executablePath()} to ${target}${replacing(target)}`,
-    ...links.map((path) => `linked ${path} to ${EXECUTABLE}${replacing(path)}`),
+  return [
+    `${copied} ${executablePath()} to ${target}${replacing(target)}`,
+    ...links.map((path) => `${linked} ${path} to ${EXECUTABLE}${replacing(path)}`),
   ];
+}
+
+function apply(request: Request): string[] {
+  const { folder, names } = request;
+  const lines = describe(request, "copied", "linked"); // first: what is refused is refused before anything is done
   ensureDirectory(folder);
-  copySelf(target);
-  for (const path of links) linkAs(path);
+  copySelf(inFolder(folder, EXECUTABLE));
+  for (const name of names) linkAs(inFolder(folder, name));
   withFile(folder, O.RDONLY, 0, fsync); // the renames survive a crash
   return lines;
 }

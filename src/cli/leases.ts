@@ -1,3 +1,4 @@
+import { describeOwner } from "../attachment/owner.ts";
 import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { Lease } from "../ipam/judgement.ts";
@@ -153,8 +154,8 @@ const leftovers = ({ owner, link, record, leased, rules }: Attached): string[] =
   rules.length === 0 || link || record || leased.length > 0
     ? []
     : [
-        `rules of container ${owner.containerId} (interface ${owner.ifname}, network ${owner.network}), of which ` +
-          `nothing else is left: ${rules.join(", ")}; its DEL, or GC of the network, removes them`,
+        `rules of ${describeOwner(owner)}, of which nothing else is left: ${rules.join(", ")}; ` +
+          `its DEL, or GC of the network, removes them`,
       ];
 
 /** Ids are cut to what tells them apart, as far as twelve characters do: that is how runtimes show them. */

@@ -1,6 +1,7 @@
 import { decodeHex, encodeHex } from "./bytes.ts";
 
 export type Family = 4 | 6;
+export const families: readonly Family[] = [4, 6];
 
 /** An address as a number: 32 bits for family 4, 128 for family 6. Two equal addresses have equal fields. */
 export interface Ip {
@@ -125,6 +126,10 @@ export function compareIps(a: Ip, b: Ip): number {
 }
 
 export const sameIp = (a: Ip, b: Ip): boolean => a.family === b.family && a.value === b.value;
+
+/** Each address once, at its first place. */
+export const uniqueIps = (ips: readonly Ip[]): Ip[] =>
+  ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);
 
 /** 169.254.0.0/16 or fe80::/10. */
 export const isLinkLocal = (ip: Ip): boolean =>

@@ -1,13 +1,12 @@
-import { findLink } from "../attachment/link/links.ts";
+import { findLink, listAddresses } from "../attachment/link/links.ts";
 import { bootTime } from "../kernel/boot.ts";
 import { ensureDirectory, findText, removeFile, writeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { namespaceCookie } from "../kernel/namespace.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { randomUuid } from "../kernel/random.ts";
-import { decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
 import { decodeRoute, getRoutes } from "../netlink/rtnetlink/route.ts";
-import { bits, formatIp, type Ip } from "../net/ip.ts";
+import { bits, families, formatIp, type Ip } from "../net/ip.ts";
 import type { AttachmentRecord } from "./record.ts";
 
 /** What the judgement whether a pod still exists asks of the machine. */
@@ -60,8 +59,8 @@ export function hostLiveness(): Liveness {
 
 /** Addresses of links, and destinations of routes to a single address. */
 function addressesOfHost(host: NetlinkSocket): Set<string> {
-  const addresses = host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
-  const routes = ([4, 6] as const).flatMap((family) =>
+  const addresses = listAddresses(host).map(({ ip }) => ip);
+  const routes = families.flatMap((family) =>
     host.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply)?.dst ?? []),
   );
   const single: Ip[] = routes.filter(({ ip, length }) => length === bits(ip.family)).map(({ ip }) => ip);

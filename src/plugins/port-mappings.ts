@@ -14,7 +14,7 @@ import {
   shape,
   text,
 } from "../cni/schema.ts";
-import { type Family, type Prefix, sameIp } from "../net/ip.ts";
+import { families, type Family, type Prefix, sameIp } from "../net/ip.ts";
 
 const protocols = ["tcp", "udp", "sctp"] as const;
 /** containerd and CRI-O write it in lower case, Kubernetes itself in upper case. */
@@ -93,7 +93,7 @@ export function planPorts(config: PortMappingConfig, addresses: readonly Prefix[
     kind: "ports",
     backend: chooseBackend(config),
     mappings: unique(mappings),
-    addresses: ([4, 6] as const).flatMap((family) =>
+    addresses: families.flatMap((family) =>
       concerns(family) ? (addresses.find(({ ip }) => ip.family === family) ?? []) : [],
     ),
     snat: config.snat,

@@ -5,7 +5,7 @@ import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Known } from "../ipam/ipam.ts";
-import { type Ip, sameIp } from "../net/ip.ts";
+import { type Ip, uniqueIps } from "../net/ip.ts";
 import { type Attempt, attempt } from "./attempt.ts";
 import { containerIps } from "./previous.ts";
 import type { Spec } from "./spec.ts";
@@ -50,9 +50,7 @@ function tracesOf(call: Invocation, { addresses }: Known): { addresses: Ip[]; ma
   if (!prevResult) return { addresses };
   const reported = containerIps(call, prevResult).map(({ address }) => address.ip);
   const mac = prevResult.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
-  const all = [...addresses, ...reported];
-  const unique = all.filter((ip, at) => all.findIndex((other) => sameIp(ip, other)) === at);
-  return { addresses: unique, ...(mac !== undefined && { mac }) };
+  return { addresses: uniqueIps([...addresses, ...reported]), ...(mac !== undefined && { mac }) };
 }
 
 interface Removal {

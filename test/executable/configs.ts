@@ -43,6 +43,17 @@ export const ptp = (node: Node, more: object = {}): Config => ({
   ...more,
 });
 
+/** A bridge network with addresses of both families, and all the firewall a pod can have but port mappings. */
+export const everything = (node: Node, more: object = {}): Config =>
+  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
+/** What wires a pod, in each of its makes. */
+export const wirings: [string, (node: Node) => Config][] = [
+  ["bridge", everything],
+  ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
+  ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) })],
+  ["ptp, link-local", (node) => ptp(node, { ipMasq: true, gatewayMode: "link-local", ipam: dualStack(node) })],
+];
+
 export type More = Partial<Omit<Call, "config">>;
 
 /** A live attachment: the call that made it, and what its result says. */

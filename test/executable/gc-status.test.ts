@@ -11,22 +11,14 @@ import {
   complaint,
   type Config,
   dualStack,
+  everything,
   failure,
   hostLocal,
   programs,
-  ptp,
+  wirings,
   v4,
 } from "./configs.ts";
 import { type Answer, Node } from "./harness.ts";
-
-const everything = (node: Node, more: object = {}): Config =>
-  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
-const kinds: [string, (node: Node) => Config][] = [
-  ["bridge", everything],
-  ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
-  ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) })],
-  ["ptp, link-local", (node) => ptp(node, { ipMasq: true, gatewayMode: "link-local", ipam: dualStack(node) })],
-];
 
 const entry = ({ call }: Attached): object => ({ containerID: call.containerId, ifname: call.ifname ?? "eth0" });
 
@@ -38,7 +30,7 @@ const collect = async (node: Node, config: Config, valid?: Attached[] | null): P
   });
 
 describe("GC", () => {
-  test.each(kinds)(
+  test.each(wirings)(
     "keeps what is valid and removes the rest, also of pods that are gone: %s",
     async (_what, config) => {
       const node = await Node.create();
@@ -168,7 +160,7 @@ describe("STATUS", () => {
   const ask = async (node: Node, config: Config, more: object = {}): Promise<Answer> =>
     node.podwire("STATUS", { plugin: config.type, config, ...more });
 
-  test.each(kinds)("is silent when the plugin can work, and changes nothing: %s", async (_what, config) => {
+  test.each(wirings)("is silent when the plugin can work, and changes nothing: %s", async (_what, config) => {
     const node = await Node.create();
     const before = await node.snapshot();
     expect(await ask(node, config(node))).toMatchObject({ exitCode: 0, stdout: "" });

@@ -10,22 +10,19 @@ import {
   complaint,
   type Config,
   dualStack,
+  everything,
   failure,
   hostLocal,
   type More,
   ptp,
+  wirings,
   v4,
 } from "./configs.ts";
 import { type Namespace, Node, reference } from "./harness.ts";
 
-const everything = (node: Node, more: object = {}): Config =>
-  bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
-const kinds: [string, (node: Node) => Config][] = [
-  ["bridge", everything],
-  ["bridge, iptables", (node) => everything(node, { ipMasqBackend: "iptables" })],
+const kinds: typeof wirings = [
+  ...wirings,
   ["bridge without IPAM", (node) => bridge(node, { ipam: undefined, macspoofchk: true })],
-  ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) })],
-  ["ptp, link-local", (node) => ptp(node, { ipMasq: true, gatewayMode: "link-local", ipam: dualStack(node) })],
 ];
 
 const removeNamespace = async ({ pod }: Attached): Promise<void> => pod.remove();

@@ -8,7 +8,7 @@ import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/l
 import { claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { HostPart, Route } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
-import { ownerOfAlias } from "../owner.ts";
+import { describeOwner, ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
@@ -59,8 +59,7 @@ function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket):
       Code.TryAgainLater,
       `the node has a route to ${formatPrefix(dst)} already: ` +
         (owner
-          ? `the address is that of container ${owner.containerId} ` +
-            `(interface ${owner.ifname}, network ${owner.network})`
+          ? `the address is that of ${describeOwner(owner)}`
           : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
       "",
       { cause: error },

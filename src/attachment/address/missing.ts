@@ -1,6 +1,5 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { formatPrefix, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
-import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import {
   decodeRoutes,
@@ -11,11 +10,12 @@ import {
   RT_TABLE_MAIN,
 } from "../../netlink/rtnetlink/route.ts";
 import type { Route } from "../attachment.ts";
+import { listAddresses } from "../link/links.ts";
 
 /** The addresses a link lacks, in words. */
 export function missingAddresses(socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] {
   if (wanted.length === 0) return [];
-  const present = socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
+  const present = listAddresses(socket, link);
   return wanted
     .filter((prefix) => !present.some((other) => samePrefix(other, prefix)))
     .map((prefix) => `address ${formatPrefix(prefix)} is missing on ${link.name}`);

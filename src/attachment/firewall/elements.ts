@@ -6,24 +6,25 @@ import type { Table } from "../../netlink/nftables/object.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import type { Rule, Selection } from "../kind.ts";
-import { ownerLabel } from "../owner.ts";
+import { networkLabel, ownerLabel } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import { explained, whereUsable } from "./explained.ts";
-import { COMMENT_BYTES, isOfNetwork, startsWithWords } from "./label.ts";
+import { COMMENT_BYTES, startsWithWords } from "./label.ts";
 
 // Elements of nftables' sets and maps that carry their owner as a comment: how they are written, compared and told
 // apart.
 
-/** The owner's own elements. */
-export const isOwnedBy = (owner: Owner): ((found: FoundElement) => boolean) => {
-  const label = ownerLabel(owner, COMMENT_BYTES);
+/** The owner's own elements; `bytes` is how many the label has at most. */
+export const isOwnedBy = (owner: Owner, bytes = COMMENT_BYTES): ((found: FoundElement) => boolean) => {
+  const label = ownerLabel(owner, bytes);
   return ({ comment }) => startsWithWords(comment, label);
 };
 
 /** Elements of attachments of the network that are not valid. */
-export function isLost({ network, valid }: Selection): (found: FoundElement) => boolean {
-  const kept = valid.map((attachment) => ownerLabel({ network, ...attachment }, COMMENT_BYTES));
-  return ({ comment }) => isOfNetwork(comment, network) && !kept.some((label) => startsWithWords(comment, label));
+export function isLost({ network, valid }: Selection, bytes = COMMENT_BYTES): (found: FoundElement) => boolean {
+  const words = networkLabel(network, bytes);
+  const kept = valid.map((attachment) => isOwnedBy({ network, ...attachment }, bytes));
+  return (found) => startsWithWords(found.comment, words) && !kept.some((isKept) => isKept(found));
 }
 
 /** Makes what the ruleset says, in one transaction; its elements are taken back by `undo`. */

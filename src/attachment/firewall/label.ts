@@ -1,5 +1,4 @@
 import { sha512 } from "../../kernel/hash.ts";
-import { networkLabel } from "../owner.ts";
 
 /** NFTNL_UDATA_COMMENT_MAXLEN without its terminating zero: nft shows no longer comment. */
 export const COMMENT_BYTES = 127;
@@ -19,7 +18,3 @@ export function chainNetwork(network: string): string {
 /** True for a comment that starts with these words, whatever follows. */
 export const startsWithWords = (comment: string, words: string): boolean =>
   comment === words || comment.startsWith(`${words} `);
-
-/** True for the comment of an attachment of the network. */
-export const isOfNetwork = (comment: string, network: string): boolean =>
-  startsWithWords(comment, networkLabel(network, COMMENT_BYTES));

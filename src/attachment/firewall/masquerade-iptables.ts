@@ -1,6 +1,7 @@
 import { sha512 } from "../../kernel/hash.ts";
 import {
   contains,
+  families,
   type Family,
   formatIp,
   formatPrefix,
@@ -30,7 +31,6 @@ import type { Undo } from "../undo.ts";
 // whose.
 
 const multicast = { 4: "224.0.0.0/4", 6: "ff00::/8" } as const;
-const families: readonly Family[] = [4, 6];
 
 /**
  * The reference's name: `CNI-` and 24 hex digits of SHA-512 over network name and container id, joined without a

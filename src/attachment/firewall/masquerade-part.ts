@@ -6,7 +6,7 @@ import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { MasqueradePart, Owner } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { findLink } from "../link/links.ts";
-import { hostVethName, ownerOfLabel } from "../owner.ts";
+import { describeOwner, hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { dropUnusedChains, whereUsable } from "./explained.ts";
@@ -74,8 +74,6 @@ function assertTakeable(found: FoundElement, what: string, owner: Owner, host: N
   throw new CniError(
     Code.TryAgainLater,
     `${what.replace(/ in map .*/, "")} is masqueraded for another attachment: ` +
-      (holder
-        ? `container ${holder.containerId} (interface ${holder.ifname}, network ${holder.network})`
-        : JSON.stringify(found.comment)),
+      (holder ? describeOwner(holder) : JSON.stringify(found.comment)),
   );
 }

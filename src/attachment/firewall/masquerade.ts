@@ -1,4 +1,5 @@
 import {
+  families,
   formatIp,
   formatPrefix,
   ipBytes,
@@ -98,4 +99,4 @@ export function masqueradeRuleset(owner: Owner, addresses: readonly Prefix[]): R
 export const masqueradeElements = (addresses: readonly Ip[]): ElementRef[] =>
   addresses.map((ip) => ({ table: INET_TABLE, set: masqueradeMap(ip.family), key: ipBytes(ip) }));
 
-export const masqueradeSets = ([4, 6] as const).map((family) => ({ table: INET_TABLE, set: masqueradeMap(family) }));
+export const masqueradeSets = families.map((family) => ({ table: INET_TABLE, set: masqueradeMap(family) }));

@@ -4,14 +4,14 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { randomMac } from "../../kernel/random.ts";
 import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
-import { addAddress, decodeAddress, deleteAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
+import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import { createVeth, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import { missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
 import type { Site } from "../site.ts";
 import { acceptNoRouter, trySysctl } from "../sysctls.ts";
-import { findLink } from "./links.ts";
+import { findLink, listAddresses } from "./links.ts";
 import { plugMessages } from "./port.ts";
 import { hostSide, waitForDelivery } from "./readiness.ts";
 
@@ -41,7 +41,7 @@ export const gateways: Kind<GatewaysPart> = {
 function ensureGateways({ host, log }: Site, part: GatewaysPart, { undo, made }: Progress): Link {
   const bridge = made.bridge!;
   const holder = part.vlanInterface ? ensureVlanInterface(host, part.vlanInterface, { bridge, log }) : bridge;
-  const present = addressesOf(host, holder);
+  const present = listAddresses(host, holder);
   const missing = part.addresses.filter((wanted) => !present.some((prefix) => samePrefix(prefix, wanted)));
   const others = strangers(present, part.addresses, missing);
   const [first] = others;
@@ -62,7 +62,7 @@ function ensureGateways({ host, log }: Site, part: GatewaysPart, { undo, made }:
     removeAddress(host, holder, prefix);
   }
   // with a primary address the kernel takes away its secondary ones
-  const left = others.length > 0 ? addressesOf(host, holder) : present;
+  const left = others.length > 0 ? listAddresses(host, holder) : present;
   for (const wanted of part.addresses) {
     if (!left.some((prefix) => samePrefix(prefix, wanted))) addMissing(host, holder, wanted);
   }
@@ -100,9 +100,6 @@ function ensureVlanInterface(
   host.request([setLink(made, { up: true })]);
   return made;
 }
-
-const addressesOf = (host: NetlinkSocket, link: Link): Prefix[] =>
-  host.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
 
 /**
  * What is in the way of addresses that are missing: IPv4, of which an interface has its network's gateways only; IPv6

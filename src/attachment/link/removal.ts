@@ -1,11 +1,10 @@
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { sameIp } from "../../net/ip.ts";
-import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
 import { hostVethName, linkAlias, ownerOfAlias } from "../owner.ts";
-import { findLink, listLinks } from "./links.ts";
+import { findLink, listAddresses, listLinks } from "./links.ts";
 
 /** Deletes a link by name; true when it was there. */
 export function removeLink(socket: NetlinkSocket, name: string): boolean {
@@ -54,7 +53,7 @@ function isEvidentlyOf(link: Link, traces: Traces): boolean {
     return true;
   }
   if (mac !== undefined && link.mac === mac) return true;
-  const present = pod!.socket.dump(getAddresses(link.index)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
+  const present = listAddresses(pod!.socket, link).map(({ ip }) => ip);
   if (mac !== undefined || addresses.length > 0) {
     return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
   }

@@ -1,6 +1,15 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
-import { type Family, formatIp, formatPrefix, hostPrefix, networkOf, parseIp, type Prefix } from "../../net/ip.ts";
+import {
+  families,
+  type Family,
+  formatIp,
+  formatPrefix,
+  hostPrefix,
+  networkOf,
+  parseIp,
+  type Prefix,
+} from "../../net/ip.ts";
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import {
   assertIptables,
@@ -31,7 +40,6 @@ import type { Undo } from "../undo.ts";
 
 // The reference's own chains and rules, spelled as iptables-save prints them, so that either program finds the other's.
 
-const families: readonly Family[] = [4, 6];
 const SETMARK = "CNI-HOSTPORT-SETMARK";
 const MASQ = "CNI-HOSTPORT-MASQ";
 const ENTRY = "-m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT";

@@ -1,5 +1,5 @@
 import { viewOf } from "../../net/bytes.ts";
-import { type Family, formatIp, type Ip, ipBytes, type Prefix } from "../../net/ip.ts";
+import { families, type Family, formatIp, type Ip, ipBytes, type Prefix } from "../../net/ip.ts";
 import { concatenation, type DatatypeName } from "../../netlink/nftables/object.ts";
 import type { PortMapping, PortsPart } from "../attachment.ts";
 
@@ -12,7 +12,6 @@ export const hostPorts = (family: Family, hasAddress: boolean): string =>
 export const targets = (family: Family, hasAddress: boolean): string =>
   `${hasAddress ? "hostip" : "hostport"}targets${family}`;
 
-export const families: readonly Family[] = [4, 6];
 export const addressType = (family: Family): DatatypeName => `ipv${family}_addr`;
 export const keyTypes = (family: Family, hasAddress: boolean): DatatypeName[] => [
   ...(hasAddress ? [addressType(family)] : []),

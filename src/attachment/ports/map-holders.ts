@@ -3,8 +3,10 @@ import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Family } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
-import { COMMENT_BYTES, startsWithWords } from "../firewall/label.ts";
+import { isLost, isOwnedBy } from "../firewall/elements.ts";
+import { COMMENT_BYTES } from "../firewall/label.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
+import type { Selection } from "../kind.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
 import { decidingMap, decidingSets, decodePortKey, hostAddress, portKey, protocolNumber, targetSetOf } from "./keys.ts";
 
@@ -19,10 +21,9 @@ export const portComment = (owner: Owner, hostLink: string | undefined): string 
 /** The first word of `portComment` for every attachment of the network. */
 export const portNetworkLabel = (network: string): string => networkLabel(network, LABEL_BYTES);
 /** The owner's own elements, by their comments. */
-export const isPortOf =
-  (owner: Owner): ((found: FoundElement) => boolean) =>
-  ({ comment }) =>
-    startsWithWords(comment, portLabel(owner));
+export const isPortOf = (owner: Owner): ((found: FoundElement) => boolean) => isOwnedBy(owner, LABEL_BYTES);
+/** Elements of attachments that are not valid. */
+export const isLostPort = (selection: Selection): ((found: FoundElement) => boolean) => isLost(selection, LABEL_BYTES);
 
 /** Throws, naming the holder, unless the element is the claimant's own or was left behind by a pod that is gone. */
 export function assertAvailable(found: FoundElement, port: string, claim: Claim): void {

@@ -29,14 +29,13 @@ import {
 import { concatenation, NF_INET, type SetSpec } from "../../netlink/nftables/object.ts";
 import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import { type Bytes, word } from "../../netlink/codec.ts";
-import { type Family, formatPrefix, ipBytes, networkOf, parsePrefix, type Prefix } from "../../net/ip.ts";
+import { families, type Family, formatPrefix, ipBytes, networkOf, parsePrefix, type Prefix } from "../../net/ip.ts";
 import type { PortMapping, PortsPart } from "../attachment.ts";
 import { INET_COMMENT, INET_TABLE } from "../firewall/masquerade.ts";
 import {
   addressType,
   decidingMap,
   describePort,
-  families,
   hostAddress,
   hostPorts,
   keyTypes,
@@ -117,33 +116,22 @@ const toNode: RuleSpec = {
 
 /**
  * The pod's link gets route_localnet, which would let pods reach what listens on the node's 127.0.0.1: nothing from a
- * wire may.
+ * wire may, nor say that it comes from there.
  */
-const guard: RuleSpec = {
-  line: 'iifname != "lo" ip daddr 127.0.0.0/8 drop',
+const guard = (side: "daddr" | "saddr"): RuleSpec => ({
+  line: `iifname != "lo" ip ${side} 127.0.0.0/8 drop`,
   expressions: [
     ...loadMeta(NFT_META.IIFNAME),
     ...compare(linkKey("lo"), "!="),
-    ...addressIn("daddr", localhost(4)),
+    ...addressIn(side, localhost(4)),
     ...verdict(NF_DROP),
   ],
-};
-
-/** And nothing that comes from a wire may say that it does from there. */
-const sourceGuard: RuleSpec = {
-  line: 'iifname != "lo" ip saddr 127.0.0.0/8 drop',
-  expressions: [
-    ...loadMeta(NFT_META.IIFNAME),
-    ...compare(linkKey("lo"), "!="),
-    ...addressIn("saddr", localhost(4)),
-    ...verdict(NF_DROP),
-  ],
-};
+});
 
 const guardChain: ChainSpec = {
   name: "localhost",
   hook: { type: "filter", hook: NF_INET.PRE_ROUTING, priority: RAW },
-  rules: [guard, sourceGuard],
+  rules: [guard("daddr"), guard("saddr")],
 };
 
 /** The guard of 127.0.0.1 alone, for mappings by iptables: without it no link gets route_localnet. */

@@ -11,11 +11,11 @@ import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
 import { listElements } from "../firewall/elements.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
-import { startsWithWords } from "../firewall/label.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
 import type { Claim, TakeOver } from "./holder.ts";
 import {
   assertAvailable,
+  isLostPort,
   isPortOf,
   portComment,
   portLabel,
@@ -86,11 +86,7 @@ export const ports: Kind<PortsPart> = {
 
   collect(selection, part) {
     const { network, valid, site } = selection;
-    const kept = valid.map((attachment) => portLabel({ network, ...attachment }));
-    const words = portNetworkLabel(network);
-    const isMine = ({ comment }: FoundElement): boolean =>
-      startsWithWords(comment, words) && !kept.some((label) => startsWithWords(comment, label));
-    removePortMaps({ words, isMine }, [], site);
+    removePortMaps({ words: portNetworkLabel(network), isMine: isLostPort(selection) }, [], site);
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
     if (part?.backend === "iptables") collectIptablesPorts(network, valid);
   },

@@ -3,7 +3,7 @@ import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
 import { decodeTranslation, type Translation } from "../../netlink/nftables/translation.ts";
-import { type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
+import { families, type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import { whereUsable } from "../firewall/explained.ts";
 import { hasIptables, hasLegacyNat, natTable } from "../firewall/iptables.ts";
@@ -15,7 +15,6 @@ import { hostAddress, mappingsFor, protocolNumber } from "./keys.ts";
 // Port mappings the Go reference plugin made: by nftables in tables of its own, where a rule's comment is the container
 // id, or by iptables, in chains podwire's iptables backend uses as well.
 
-const families: readonly Family[] = [4, 6];
 const TRANSLATING = ["hostports", "hostip_hostports"];
 const HOSTPORT_CHAINS = [...TRANSLATING, "masquerading"];
 

@@ -1,8 +1,8 @@
 import { forgetFlows } from "../../kernel/conntrack.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { type FlowPattern, IPPROTO_UDP } from "../../netlink/conntrack.ts";
-import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { type Family, formatIp, type Ip } from "../../net/ip.ts";
+import { listAddresses } from "../link/links.ts";
 
 /** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
 export interface UdpPort {
@@ -45,6 +45,6 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
 
 /** Each once: with ptp every pod's link has the same. */
 function addressesOf(host: NetlinkSocket): Ip[] {
-  const found = host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply)?.prefix.ip ?? []);
+  const found = listAddresses(host).map(({ ip }) => ip);
   return [...new Map(found.map((ip) => [formatIp(ip), ip])).values()];
 }

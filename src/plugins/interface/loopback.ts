@@ -1,11 +1,10 @@
-import { findLink } from "../../attachment/link/links.ts";
+import { findLink, listAddresses } from "../../attachment/link/links.ts";
 import { PodNamespace } from "../../attachment/pod-namespace.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import type { Invocation, Plugin } from "../../cni/invocation.ts";
 import { noDns, type Result } from "../../cni/result.ts";
-import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
-import { contains, formatPrefix, parsePrefix, type Prefix } from "../../net/ip.ts";
+import { contains, families, formatPrefix, parsePrefix, type Prefix } from "../../net/ip.ts";
 
 const loopbackNetworks = [parsePrefix("127.0.0.0/8")!, parsePrefix("::1/128")!];
 
@@ -15,7 +14,7 @@ export const loopback: Plugin = {
 
   add(call) {
     return withLo(call, (lo, pod) => {
-      const addresses = addressesOf(lo, pod);
+      const addresses = listAddresses(pod.socket, lo);
       const strange = addresses.find((prefix) => !isLoopback(prefix));
       if (strange) {
         throw new CniError(
@@ -24,7 +23,7 @@ export const loopback: Plugin = {
         );
       }
       pod.socket.request([setLink(lo, { up: true })]);
-      return call.prevResult ?? resultOf(call, lo, addressesOf(lo, pod));
+      return call.prevResult ?? resultOf(call, lo, listAddresses(pod.socket, lo));
     });
   },
 
@@ -57,15 +56,12 @@ function withLo<T>(call: Invocation, use: (lo: Link, pod: PodNamespace) => T): T
   }
 }
 
-const addressesOf = (lo: Link, pod: PodNamespace): Prefix[] =>
-  pod.socket.dump(getAddresses(lo.index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
-
 const isLoopback = ({ ip }: Prefix): boolean =>
   loopbackNetworks.some((network) => network.ip.family === ip.family && contains(network, ip));
 
 /** The first address of each family, as the reference reports them. */
 function resultOf({ netns }: Invocation, lo: Link, addresses: Prefix[]): Result {
-  const firsts = ([4, 6] as const).flatMap((family) => addresses.find(({ ip }) => ip.family === family) ?? []);
+  const firsts = families.flatMap((family) => addresses.find(({ ip }) => ip.family === family) ?? []);
   return {
     interfaces: [{ name: "lo", mac: lo.mac, mtu: lo.mtu, sandbox: netns }],
     ips: firsts.map((address) => ({ address, interface: 0 })),

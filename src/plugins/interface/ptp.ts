@@ -23,6 +23,7 @@ import {
   networkOf,
   parseIp,
   sameIp,
+  uniqueIps,
 } from "../../net/ip.ts";
 import { eui64LinkLocal } from "../../net/mac.ts";
 import {
@@ -132,8 +133,6 @@ function subnetSides(
 
 /** IPv6 routes have no scopes. */
 const scopeOfLink = (ip: Ip): number => (ip.family === 4 ? RT_SCOPE.LINK : RT_SCOPE.UNIVERSE);
-
-const uniqueIps = (ips: Ip[]): Ip[] => ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);
 
 /** The next hop every pod has in link-local mode: nobody has this address, the host veth answers for it. */
 const LINK_LOCAL_GATEWAY = parseIp("169.254.1.1")!;
