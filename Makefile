@@ -4,7 +4,8 @@ SHELL := /bin/sh
 
 MODULES := node_modules/.package-lock.json
 SOURCES := $(shell find src -name '*.ts')
-ENGINE_SOURCES := $(wildcard src/engine/*.rs) src/engine/Cargo.toml src/engine/Cargo.lock
+ENGINE_CHANGES := src/engine/cc src/engine/frozen.h
+ENGINE_SOURCES := $(wildcard src/engine/*.rs) $(ENGINE_CHANGES) src/engine/Cargo.toml src/engine/Cargo.lock
 
 # The engine is linked static, at fixed addresses, with musl: its heap is made at build time and stays where it is.
 ENGINE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
@@ -39,8 +40,9 @@ $(MODULES): package-lock.json
 $(ENGINE): $(ENGINE_SOURCES) Makefile
 	@test/runner/toolchain $(ENGINE_CC) $(CARGO)
 	cd src/engine && CARGO_TARGET_DIR="$(CURDIR)/.cache/engine" RUSTFLAGS="$(ENGINE_FLAGS)" \
-		CC_$(subst -,_,$(ENGINE_TARGET))=$(ENGINE_CC) \
-		CFLAGS_$(subst -,_,$(ENGINE_TARGET))="-ffile-prefix-map=$(CURDIR)=. -fno-pic -fno-plt -D__SANITIZE_ADDRESS__" \
+		CC_$(subst -,_,$(ENGINE_TARGET))="$(CURDIR)/src/engine/cc $(ENGINE_CC)" \
+		CFLAGS_$(subst -,_,$(ENGINE_TARGET))="-ffile-prefix-map=$(CURDIR)=. -fno-pic -fno-plt -D__SANITIZE_ADDRESS__ \
+			-DCHANGES=$(shell cat $(ENGINE_CHANGES) | cksum | cut -d' ' -f1)" \
 		$(CARGO) build --quiet --locked --release --target $(ENGINE_TARGET)
 	@touch $@
 

@@ -36,6 +36,8 @@ pub struct Heap<S> {
     /// from here on nothing was ever written: zeros
     fresh: usize,
     end: usize,
+    /// blocks below this address are never used again
+    kept: usize,
     /// what may still be asked from the source
     left: usize,
     /// what may be asked besides once that was too little: room to say so
@@ -45,7 +47,7 @@ pub struct Heap<S> {
 
 impl<S: Source> Heap<S> {
     pub const fn new(source: S) -> Self {
-        Heap { source, next: 0, fresh: 0, end: 0, left: 0, reserve: 0, free: [0; CLASSES] }
+        Heap { source, next: 0, fresh: 0, end: 0, kept: 0, left: 0, reserve: 0, free: [0; CLASSES] }
     }
 
     /// Takes over zeroed memory for what comes; `limit` bounds what is asked from the source besides.
@@ -59,6 +61,11 @@ impl<S: Source> Heap<S> {
     /// The first address above all blocks of the memory in use.
     pub fn top(&self) -> usize {
         self.next
+    }
+
+    /// What blocks hold now stays in them, also when they are given back.
+    pub fn keep(&mut self) {
+        self.kept = self.next;
     }
 
     pub fn set_limit(&mut self, limit: usize, reserve: usize) {
@@ -152,6 +159,9 @@ impl<S: Source> Heap<S> {
     /// # Safety
     /// `block` came from `allocate` or `reallocate` of this heap and was not given back since.
     pub unsafe fn release(&mut self, block: *mut u8) {
+        if (block as usize) < self.kept {
+            return;
+        }
         // SAFETY: every block has a header before it.
         unsafe {
             let header = *(block.sub(HEADER) as *const usize);

@@ -265,3 +265,26 @@ fn random_work_keeps_every_block_whole() {
         fixture.give(block);
     }
 }
+
+#[test]
+fn blocks_that_are_kept_are_never_made_again() {
+    let mut fixture = Fixture::new(0);
+    let kept: Vec<_> = (1..20).map(|n| fixture.take(n * 17)).collect();
+    for (at, &block) in kept.iter().enumerate() {
+        fill(block, (at + 1) * 17, 0xaa);
+    }
+    fixture.heap.keep();
+    for &block in kept.iter().rev() {
+        fixture.give(block);
+    }
+    let top = fixture.heap.top();
+    for n in 1..20 {
+        let block = fixture.take(n * 17);
+        assert!(block as usize >= top);
+        fill(block, n * 17, 0x55);
+    }
+    assert!(kept.iter().enumerate().all(|(at, &block)| holds(block, (at + 1) * 17, 0xaa)));
+    // SAFETY: a block of this heap.
+    let moved = unsafe { fixture.heap.reallocate(kept[3], 1000) };
+    assert!(moved as usize > top && holds(moved, 4 * 17, 0xaa) && holds(kept[3], 4 * 17, 0xaa));
+}

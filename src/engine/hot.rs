@@ -8,7 +8,7 @@ use linux_raw_sys::general::{PROT_READ, PROT_WRITE, SIGSEGV};
 /// The smallest page an architecture has.
 const PAGE: usize = 4096;
 /// How many runs of pages are noted; pages between are taken along as they become too many.
-const MOST_RUNS: usize = 48;
+const MOST_RUNS: usize = 16;
 
 /// Runs of pages, counted from the start of the region: the first page, and how many.
 #[derive(Clone, Copy)]

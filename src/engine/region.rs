@@ -57,6 +57,10 @@ static mut REGION: Region = Region {
     space: [0; SPACE],
 };
 
+/// Where what the build left ends, nothing of which is ever freed (`frozen.h`); 0 while it is made.
+#[unsafe(export_name = "podwire_frozen")]
+static mut FROZEN: usize = 0;
+
 pub fn root() -> &'static mut Root {
     // SAFETY: the process has one thread, and nobody keeps the reference over a call that makes another.
     unsafe { &mut *addr_of_mut!(REGION.root) }
@@ -82,14 +86,28 @@ pub fn wipe() {
     root().heap.wipe();
 }
 
-/// Notes which pages `run`, in the process that fills the region, writes to.
+/// What is in the region now stays: its reference counts are no longer kept, and its blocks are not used again.
+fn freeze() {
+    // SAFETY: one thread, and a plain number.
+    unsafe { FROZEN = root().heap.top() };
+    root().heap.keep();
+}
+
+/// Notes which pages `run`, in the process that fills the region, writes to, and leaves all as it was before.
 pub fn watch(run: impl FnOnce()) {
-    root().hot = hot::watch(start(), SIZE, run);
+    // SAFETY: the region is SIZE bytes of this process, and nobody has a reference into it.
+    let before = unsafe { core::slice::from_raw_parts(start() as *const u8, SIZE) }.to_vec();
+    freeze();
+    let hot = hot::watch(start(), SIZE, run);
+    // SAFETY: as above; what `run` left is forgotten.
+    unsafe { core::ptr::copy_nonoverlapping(before.as_ptr(), start() as *mut u8, SIZE) };
+    root().hot = hot;
 }
 
 /// Opens the heap for more than the region, and has the pages that a call is going to write to ready where `soon`.
 pub fn open(soon: bool) {
     root().heap.set_limit(LIMIT, RESERVE);
+    freeze();
     if !soon {
         return;
     }

@@ -26,10 +26,8 @@ pub fn make(bundle: &CStr, out: &CStr) -> Result<String, String> {
     let bytecode = compile(file::read(bundle)?)?;
     region::begin();
     evaluate(&bytecode, &region::FUNCTIONS)?;
-    region::watch(warm_up_again);
-    // SAFETY: the engine is at rest.
-    unsafe { JS_RunGC(root().runtime) };
     region::wipe();
+    region::watch(warm_up_again);
     write(out)?;
     Ok(format!("heap: {} kB of {} kB\n", region::used() >> 10, SIZE >> 10))
 }
