@@ -1,6 +1,9 @@
 import { version } from "../package.json";
+import { Exit } from "./cli/command.ts";
 import { commands } from "./cli/commands.ts";
 import { nearest } from "./cli/nearest.ts";
+import { wrap } from "./cli/terminal.ts";
+import { formatCommands } from "./cli/usage.ts";
 import { dispatch } from "./protocol/dispatch.ts";
 import { Code, OUT_OF_MEMORY } from "./cni/error.ts";
 import { printJson } from "./cni/json.ts";
@@ -57,9 +60,9 @@ function answerRuntime(): number {
 }
 
 function answerPerson([name, ...args]: string[]): number {
-  if (name === "help" && args[0] !== undefined) return answerPerson([args[0], "--help"]);
+  if (name === "help" && args[0] !== undefined) return answerPerson([...args, "--help"]);
   if (["--version", "-V", "-v", "version"].includes(name ?? "")) {
-    return print(`podwire ${version}\n`) ? 0 : 1;
+    return print(`podwire ${version}\n`) ? Exit.fine : Exit.failed;
   }
   const command = commands.find((each) => each.name === name);
   if (command) return command.run(args);
@@ -68,24 +71,27 @@ function answerPerson([name, ...args]: string[]): number {
     const meant = nearest(name, [...names, "help", "version"]);
     const hint = meant ? `did you mean ${meant}?` : `there are: ${names.join(", ")}`;
     complain(`podwire: unknown command ${JSON.stringify(name)}; ${hint}\n`);
-    return 2;
+    return Exit.failed;
   }
   // A plugin run bare says so on standard error, as the reference does: its standard output belongs to runtimes.
   if (name === undefined && pluginNames.includes(invokedAs())) {
     complain(`CNI ${invokedAs()} plugin podwire ${version}\nCNI protocol versions supported: ${versions.join(", ")}\n`);
     return 0;
   }
-  return print(about) ? 0 : 1;
+  return print(about) ? Exit.fine : Exit.failed;
 }
 
-const about = `podwire ${version}: wires pods. A container runtime runs it as the CNI plugins ${pluginNames.join(", ")}.
-CNI protocol versions supported: ${versions.join(", ")}
+const introduction = [
+  `podwire ${version}: wires pods. A container runtime runs it as the CNI plugins ${pluginNames.join(", ")}.`,
+  `CNI protocol versions supported: ${versions.join(", ")}`,
+  "A runtime sets CNI_COMMAND and writes a configuration to standard input; the name it is run by chooses the " +
+    'plugin, or, run as podwire, the configuration\'s "type".',
+];
 
-A runtime sets CNI_COMMAND and writes a configuration to standard input; the name it is run by chooses the plugin, or,
-run as podwire, the configuration's "type".
+const about = `${introduction.map((paragraph) => wrap(paragraph)).join("\n\n")}
 
 Commands:
-${commands.map(({ name, summary }) => `  podwire ${name.padEnd(10)} ${summary}`).join("\n")}
+${formatCommands(commands)}
   podwire help COMMAND
   podwire --version
 `;

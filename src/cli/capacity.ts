@@ -9,6 +9,7 @@ import { namesIn, readText } from "../kernel/file.ts";
 import type { Ip } from "../net/ip.ts";
 import { parseDocument } from "../protocol/config.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
+import { thousands } from "./terminal.ts";
 
 /** A network of this node's configurations whose addresses host-local hands out. */
 export interface Network {
@@ -72,8 +73,7 @@ function describeSet(name: string, set: RangeSet, leases: readonly Lease[]): str
 /** More addresses than anybody counts. */
 const COUNTLESS = 1n << 40n;
 
-const count = (size: bigint): string =>
-  size > COUNTLESS ? `some 2^${size.toString(2).length}` : String(size).replaceAll(/\B(?=(\d{3})+$)/g, ",");
+const count = (size: bigint): string => (size > COUNTLESS ? `some 2^${size.toString(2).length}` : thousands(size));
 
 type Span = RangedSet<IPv4> | RangedSet<IPv6>;
 

@@ -1,39 +1,106 @@
 import { messageOf } from "../cni/error.ts";
+import { printJson } from "../cni/json.ts";
+import { findVariable } from "../kernel/process.ts";
 import { complain } from "../kernel/stderr.ts";
 import { isErrno } from "../kernel/system-error.ts";
 import { print } from "../kernel/stdout.ts";
 import { visible } from "../net/text.ts";
-import { asksForHelp, type Given, type Options, parseArguments, UsageError } from "./arguments.ts";
+import {
+  asksForHelp,
+  findOperand,
+  type Given,
+  type Operands,
+  type Options,
+  parseArguments,
+  UsageError,
+} from "./arguments.ts";
+import { isTerminal } from "../kernel/linux.ts";
+import { paint, wrap } from "./terminal.ts";
+import { type Description, formatUsage } from "./usage.ts";
 
-/** A command for people: takes what was typed after its name and returns the exit code (2: wrong arguments). */
-export interface Command {
-  name: string;
-  /** for the list of commands */
-  summary: string;
+/** Exit codes of every command. */
+export const Exit = {
+  fine: 0,
+  /** it found what it was to find: a fault, a wrong key */
+  found: 1,
+  /** it could not look, or the arguments are wrong */
+  failed: 2,
+} as const;
+
+/** What a command has to say: the same for a person and, asked by `--json`, for a program. */
+export interface Said {
+  /** lines, with a newline at the end; "" for nothing */
+  text: string;
+  /** what `--json` prints */
+  facts: object;
+  /** Exit.fine when absent */
+  exit?: (typeof Exit)[keyof typeof Exit];
+}
+
+/** A command for people: takes what was typed after its name and returns the exit code. */
+export interface Command extends Description {
+  commands: readonly Command[];
   run(args: readonly string[]): number;
 }
 
-/** How a command is written: `say` does its work and returns what is printed on standard output. */
-interface Definition<O extends Options> {
+/** How a command is written; help, completion and the man page follow from it. */
+interface Definition<O extends Options, P extends Operands> extends Partial<Pick<Description, "root" | "finds">> {
   name: string;
   summary: string;
-  usage: string;
-  options: O;
-  say(given: Given<O>): string;
+  about: readonly string[];
+  operands?: P;
+  options?: O;
+  commands?: readonly Command[];
+  say(given: Given<(keyof O | keyof P) & string>): Said;
 }
 
+const help: Options = { "--help": { about: "" }, "-h": { about: "" } };
+const json = { "--json": { about: "print the same as JSON" } } as const;
+
 /** A command whose errors, as its usage, reach the person who typed it. */
-export const command = <O extends Options>({ name, summary, usage, options, say }: Definition<O>): Command => ({
-  name,
-  summary,
-  run(args) {
-    try {
-      return print(asksForHelp(args) ? usage : visible(say(parseArguments(args, options))), { mayEnd: true }) ? 0 : 1;
-    } catch (error) {
-      const isUsage = error instanceof UsageError;
-      const hint = isErrno(error, "EACCES", "EPERM") ? "; run this as root" : "";
-      complain(`podwire ${name}: ${messageOf(error)}${hint}\n${isUsage ? `\n${usage}` : ""}`);
-      return isUsage ? 2 : 1;
-    }
-  },
-});
+export function command<const O extends Options, const P extends Operands>(definition: Definition<O, P>): Command {
+  const { say, commands = [], operands = {}, options = {}, ...words } = definition;
+  const described = { ...words, operands, options: { ...options, ...json }, commands };
+  const answer = (args: readonly string[]): number => {
+    if (asksForHelp(args)) return end(formatUsage(described), Exit.fine);
+    const given = parseArguments(args, described);
+    const { text, facts, exit = Exit.fine } = say(given);
+    return end(
+      given.has("--json") ? `${printJson(facts)}\n` : wantsColour() ? paint(visible(text)) : visible(text),
+      exit,
+    );
+  };
+  return {
+    ...described,
+    run(args) {
+      try {
+        const [other, rest] = findCommand(described, args);
+        return other ? other.run(rest) : answer(args);
+      } catch (error) {
+        const hint = isErrno(error, "EACCES", "EPERM") ? "; run this as root" : "";
+        const usage = error instanceof UsageError ? `\n${formatUsage(described)}` : "";
+        const message = `podwire ${words.name}: ${messageOf(error)}${hint}`;
+        complain(`${isTerminal(2) ? wrap(message, { indent: "  " }) : message}\n${usage}`);
+        return Exit.failed;
+      }
+    },
+  };
+}
+
+/** True where a person looks at standard output on a terminal that shows colours, and did not say no to them. */
+const wantsColour = (): boolean =>
+  isTerminal(1) && !findVariable("NO_COLOR") && !["", "dumb"].includes(findVariable("TERM") ?? "");
+
+const end = (text: string, exit: number): number => (print(text, { mayEnd: true }) ? exit : Exit.failed);
+
+/** The command that the first operand names, if one does, and what else was typed. */
+function findCommand(
+  { commands, options }: Pick<Command, "commands" | "options">,
+  args: readonly string[],
+): [Command | undefined, readonly string[]] {
+  if (commands.length === 0) return [undefined, args];
+  const every: Options = Object.assign({}, help, options, ...commands.map((each) => each.options));
+  const at = findOperand(args, every);
+  const found = commands.find(({ name }) => at >= 0 && name.endsWith(` ${args[at]}`));
+  return [found, args.toSpliced(at, 1)];
+}

@@ -10,29 +10,26 @@ import { command } from "./command.ts";
 const DEFAULT_FOLDER = "/opt/cni/bin";
 const EXECUTABLE = "podwire";
 
-const options = { "--bin-dir": "value", "--names": "value", "--dry-run": "flag" } as const;
-
-const usage = `Usage: podwire install [--bin-dir DIR] [--names NAME,NAME...] [--dry-run]
-
-Copies this executable to DIR/podwire and makes links to it, so that a container runtime finds it as its plugins.
-
-  --bin-dir DIR   where the runtime looks for plugins (${DEFAULT_FOLDER})
-  --names LIST    the plugins to stand in for (${pluginNames.join(",")})
-  --dry-run       say what would be done, and do nothing
-`;
+const options = {
+  "--bin-dir": { value: "DIR", about: `where the runtime looks for plugins (${DEFAULT_FOLDER})` },
+  "--names": { value: "LIST", about: `the plugins to stand in for (${pluginNames.join(",")})` },
+  "--dry-run": { about: "say what would be done, and do nothing" },
+} as const;
 
 /** Installs this executable as the plugins of a node and says what it did, line by line. */
 export const install = command({
   name: "install",
   summary: "copy this executable to a plugin folder and link the plugins' names to it",
-  usage,
+  about: [
+    "Copies this executable to DIR/podwire and makes links to it, so that a container runtime finds it as its plugins.",
+  ],
+  root: "write to the plugin folder",
   options,
   say(given) {
     const request = parseRequest(given);
-    const lines = given.has("--dry-run")
-      ? [...describe(request, "would copy", "would link"), "nothing was changed"]
-      : apply(request);
-    return `${lines.join("\n")}\n`;
+    const isDry = given.has("--dry-run");
+    const lines = isDry ? [...describe(request, "would copy", "would link"), "nothing was changed"] : apply(request);
+    return { text: `${lines.join("\n")}\n`, facts: { folder: request.folder, names: request.names, changed: !isDry } };
   },
 });
 
@@ -41,9 +38,9 @@ interface Request {
   names: readonly string[];
 }
 
-function parseRequest(given: Given<typeof options>): Request {
-  const list = given.get("--names");
-  const folder = given.get("--bin-dir") ?? DEFAULT_FOLDER;
+function parseRequest(given: Given<keyof typeof options>): Request {
+  const list = given.find("--names");
+  const folder = given.find("--bin-dir") ?? DEFAULT_FOLDER;
   return { folder: folder.replace(/(?<=.)\/+$/, ""), names: list === undefined ? pluginNames : parseNames(list) };
 }
 

@@ -10,51 +10,39 @@ import { compareIps, formatIp, type Ip, sameIp } from "../net/ip.ts";
 import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { describeCapacity, readNetworks } from "./capacity.ts";
-import { type Command, command } from "./command.ts";
+import { command, type Said } from "./command.ts";
+import { leaseOptions } from "./lease-options.ts";
 import { nearest } from "./nearest.ts";
-import { releaseCommand } from "./release.ts";
+import { release } from "./release.ts";
+import { formatTable } from "./terminal.ts";
 
 const DEFAULT_CONF_DIR = "/etc/cni/net.d";
 
-const usage = `Usage: podwire leases [--data-dir DIR] [--network NAME] [--conf-dir DIR]
-       podwire leases release ADDRESS [--data-dir DIR] [--network NAME] [--force]
-
-Lists who has the addresses of pods on this node, those host-local leased
-(podwire's or the reference's), and those another IPAM plugin gave to pods that
-podwire wired. Then, for every network that is configured on this node, how full
-its ranges are, and which networks hand out the same addresses.
-
-  --data-dir DIR   ipam.dataDir of the networks (${DEFAULT_DATA_DIR})
-  --network NAME   only this network
-  --conf-dir DIR   where the networks are configured (${DEFAULT_CONF_DIR})
-
-State: live (its host veth or address is there), gone (its pod is provably gone:
-ADD takes it back when the range runs short, GC at once), unknown (no proof of
-either), torn (the file is no lease, so its address is not given to anybody),
-unreadable (whose it is cannot be read: run this as root).
-
-release frees an address as DEL would, and refuses while its pod may live; with
---force also where that is unknown. Ask the runtime first (crictl pods).
-`;
-
-const { run: list, ...about } = command({
+/** Lists the leases of a node as a table. */
+export const leases = command({
   name: "leases",
   summary: "list who has the addresses of pods on this node, whether they still exist, how full ranges are",
-  usage,
-  options: { "--data-dir": "value", "--network": "value", "--conf-dir": "value" },
+  about: [
+    "Lists who has the addresses of pods on this node, those host-local leased (podwire's or the reference's), and " +
+      "those another IPAM plugin gave to pods that podwire wired. Then, for every network that is configured on this " +
+      "node, how full its ranges are, and which networks hand out the same addresses.",
+    "State: live (its host veth or address is there), gone (its pod is provably gone: ADD takes it back when the " +
+      "range runs short, GC at once), unknown (no proof of either), torn (the file is no lease, so its address is " +
+      "not given to anybody), unreadable (whose it is cannot be read: run this as root).",
+  ],
+  root: "see whose leases and links these are",
+  options: {
+    ...leaseOptions,
+    "--conf-dir": { value: "DIR", about: `where the networks are configured (${DEFAULT_CONF_DIR})` },
+  },
+  commands: [release],
   say: (given) =>
     report({
-      dataDir: given.get("--data-dir") ?? DEFAULT_DATA_DIR,
-      only: given.get("--network"),
-      confDir: given.get("--conf-dir") ?? DEFAULT_CONF_DIR,
+      dataDir: given.find("--data-dir") ?? DEFAULT_DATA_DIR,
+      only: given.find("--network"),
+      confDir: given.find("--conf-dir") ?? DEFAULT_CONF_DIR,
     }),
 });
-
-/** Lists the leases of a node as a table, and frees one. */
-export const leases: Command = {
-  ...about,
-  run: (args) => (args[0] === "release" ? releaseCommand(usage, DEFAULT_DATA_DIR).run(args.slice(1)) : list(args)),
-};
 
 interface Question {
   dataDir: string;
@@ -62,7 +50,7 @@ interface Question {
   confDir: string;
 }
 
-function report({ dataDir, only, confDir }: Question): string {
+function report({ dataDir, only, confDir }: Question): Said {
   const { networks, problems } = readNetworks(confDir);
   if (!findStat(dataDir)) {
     throw new Error(
@@ -83,14 +71,15 @@ function report({ dataDir, only, confDir }: Question): string {
     configured,
     ({ dataDir: where }, name) => leased.get(name) ?? listLeases({ dataDir: where, network: name }, liveness),
   );
-  return [
-    [...rows, ...others].length > 0
-      ? format([...rows, ...others])
-      : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}\n`,
-    ...[...capacity, ...[...attachments.flatMap(leftovers), ...problems].map((problem) => `warning: ${problem}`)].map(
-      (line) => `${line}\n`,
-    ),
-  ].join("");
+  const warnings = [...attachments.flatMap(leftovers), ...problems];
+  const all = [...rows, ...others];
+  const text = [
+    all.length > 0 ? format(all) : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}`,
+    ...capacity,
+    ...warnings.map((warning) => `warning: ${warning}`),
+  ];
+  const facts = { leases: all.map(({ ip, ...row }) => ({ address: formatIp(ip), ...row })), capacity, warnings };
+  return { text: `${text.join("\n")}\n`, facts };
 }
 
 /** A network that nobody knows of was mistyped. */
@@ -165,7 +154,7 @@ function format(rows: readonly Row[]): string {
   const ids = new Set(rows.map(({ containerId }) => containerId));
   const isClear = new Set([...ids].map((id) => id.slice(0, SHORT_ID))).size === ids.size;
   const shown = (id: string): string => (isClear && id.length > 32 ? id.slice(0, SHORT_ID) : id);
-  const all = [
+  return formatTable([
     ["NETWORK", "ADDRESS", "CONTAINER", "INTERFACE", "SINCE", "STATE"],
     ...rows.map(({ network, ip, containerId, ifname, since, state }) => [
       network,
@@ -175,12 +164,5 @@ function format(rows: readonly Row[]): string {
       since,
       state,
     ]),
-  ];
-  const widths = all[0]!.map((_, column) => all.reduce((widest, cells) => Math.max(widest, cells[column]!.length), 0));
-  const line = (cells: string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd();
-  return `${all.map(line).join("\n")}\n`;
+  ]);
 }

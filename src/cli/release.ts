@@ -1,3 +1,4 @@
+import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
 import { isHolder, readLease } from "../ipam/folder.ts";
 import { judgeLease, type Lease } from "../ipam/judgement.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
@@ -8,38 +9,32 @@ import { removeFile } from "../kernel/file.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { hostLiveness } from "../node/liveness.ts";
 import { UsageError } from "./arguments.ts";
-import { type Command, command } from "./command.ts";
+import { command, type Said } from "./command.ts";
+import { leaseOptions } from "./lease-options.ts";
 
 /** `podwire leases release`: frees one address, unless its pod may live. */
-export function releaseCommand(usage: string, defaultDataDir: string): Command {
-  const options = { "--data-dir": "value", "--network": "value", "--force": "flag" } as const;
-  let address = "";
-  const { run, ...about } = command({
-    name: "leases release",
-    summary: "free an address whose pod is gone",
-    usage,
-    options,
-    say(given) {
-      const ip = parseIp(address);
-      if (!ip) throw new UsageError(`${address === "" ? "an address is missing" : `${address} is no address`}`);
-      const dataDir = given.get("--data-dir") ?? defaultDataDir;
-      const only = given.get("--network");
-      return release(
-        ip,
-        findFolder(ip, dataDir, only === undefined ? leasedNetworks(dataDir) : [only]),
-        given.has("--force"),
-      );
-    },
-  });
-  return {
-    ...about,
-    run(args) {
-      const isGiven = args[0] !== undefined && !args[0].startsWith("-");
-      address = isGiven ? args[0]! : "";
-      return run(isGiven ? args.slice(1) : args);
-    },
-  };
-}
+export const release = command({
+  name: "leases release",
+  summary: "free an address whose pod is gone",
+  about: [
+    "Frees an address as DEL would, and refuses while its pod may live; with --force also where that is unknown. Ask " +
+      "the runtime first (crictl pods).",
+  ],
+  root: "change leases",
+  operands: { ADDRESS: { about: "the address to free" } },
+  options: {
+    ...leaseOptions,
+    "--force": { about: "free it also where it is unknown whether its pod lives" },
+  },
+  say(given) {
+    const ip = parseIp(given.get("ADDRESS"));
+    if (!ip) throw new UsageError(`ADDRESS is ${JSON.stringify(given.get("ADDRESS"))}, must be an IP address`);
+    const dataDir = given.find("--data-dir") ?? DEFAULT_DATA_DIR;
+    const only = given.find("--network");
+    const folder = findFolder(ip, dataDir, only === undefined ? leasedNetworks(dataDir) : [only]);
+    return free(ip, folder, given.has("--force"));
+  },
+});
 
 /** The one network that has a lease of the address. */
 function findFolder(ip: Ip, dataDir: string, networks: readonly string[]): LeaseFolder {
@@ -52,7 +47,7 @@ function findFolder(ip: Ip, dataDir: string, networks: readonly string[]): Lease
   );
 }
 
-function release(ip: Ip, folder: LeaseFolder, force: boolean): string {
+function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
   const lease = judgeLease(folder, ip, hostLiveness());
   if (!lease) throw new Error(`${formatIp(ip)} is not leased any more`);
   const who = nameOf(lease);
@@ -72,7 +67,10 @@ function release(ip: Ip, folder: LeaseFolder, force: boolean): string {
     const isSame = (): boolean => isHolder(readLease(folder, ip)) === (holder !== undefined);
     withStore(folder, () => isSame() && removeFile(leasePath(folder, ip)));
   }
-  return `released ${formatIp(ip)} of ${who}, network ${folder.network}\n`;
+  return {
+    text: `released ${formatIp(ip)} of ${who}, network ${folder.network}\n`,
+    facts: { released: formatIp(ip), network: folder.network, container: holder?.containerId, ifname: holder?.ifname },
+  };
 }
 
 const nameOf = ({ holder }: Lease): string =>

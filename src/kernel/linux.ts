@@ -213,4 +213,9 @@ export function namespaceType(fd: number): number | undefined {
   const type = host.ioctl(fd, NS_GET_NSTYPE);
   return type < 0 ? undefined : type;
 }
+/** asm-generic/ioctls.h */
+const TCGETS = 0x5401;
+const EFAULT = 14;
+/** Whether an open file is a terminal: only one gets as far as to find that it was given no room for the answer. */
+export const isTerminal = (fd: number): boolean => host.ioctl(fd, TCGETS) === -EFAULT;
 export const setns = (fd: number, type: number): void => void check(host.setns(fd, type), "setns");

@@ -49,6 +49,10 @@ export function environmentEntries(changes: Readonly<Record<string, string>> = {
 
 export const environmentVariable = (name: "CNI_COMMAND" | "PATH"): string | undefined => given.variables[name];
 
+/** Any variable, for commands for people. */
+export const findVariable = (name: string): string | undefined =>
+  given.entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+
 /** Where the file of this executable is. */
 export const executablePath = (): string => readLink("/proc/self/exe");
 

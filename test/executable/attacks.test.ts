@@ -188,15 +188,15 @@ describe("podwire leases", () => {
     writeFileSync(join(node.dataDir, "net/10.9.0.9"), "stranger\r\neth0");
     writeFileSync(join(node.dataDir, "net/10.9.0.10"), "");
     expect(await release(live.ip4)).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       stderr: expect.stringMatching(/in use by container/) as unknown,
     });
     expect(await release("10.9.0.9")).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       stderr: expect.stringContaining("--force") as unknown,
     });
     expect(await release("10.9.0.77")).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       stderr: expect.stringContaining("not leased") as unknown,
     });
     expect(await release("nonsense")).toMatchObject({ exitCode: 2 });

@@ -93,7 +93,7 @@ describe("podwire install", () => {
     mkdirSync(join(folder, "ptp"));
     writeFileSync(join(folder, "bridge"), "the reference's");
     const { exitCode, stdout, stderr } = await install();
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toMatch(/\/ptp is neither a file nor a link, so it is not replaced$/);
     expect(readdirSync(folder).sort()).toEqual(["bridge", "ptp"]);
     expect(readFileSync(join(folder, "bridge"), "utf8")).toBe("the reference's");
@@ -105,7 +105,7 @@ describe("podwire install", () => {
     const { exitCode, stderr } = await execa(executable, ["install", "--bin-dir", join(folder, "file")], {
       reject: false,
     });
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(2);
     expect(stderr).toMatch(/^podwire install: /);
     expect(readdirSync(folder)).toEqual(["file"]);
   });

@@ -139,14 +139,14 @@ describe("podwire leases", () => {
       stdout: `no leases in ${node.dataDir}/pods\n`,
     });
     expect(await leases(node, "--network", "pod")).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       stderr: expect.stringMatching(/no network is named pod .*did you mean pods\?/) as unknown,
     });
   });
 
   test("says that the folder does not exist", async () => {
     expect(await run(await Node.create(), "--data-dir", "/nowhere")).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       stdout: "",
       stderr: expect.stringContaining("there is no folder /nowhere") as unknown,
     });

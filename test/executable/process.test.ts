@@ -36,7 +36,7 @@ describe("run by a person", () => {
     ]) {
       expect(stdout).toContain(word);
     }
-    expect(Math.max(...stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(120);
+    expect(Math.max(...stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
   });
 
   test.each(plugins)("%s says it on standard error, as the reference does", async (as) => {
@@ -54,12 +54,21 @@ describe("run by a person", () => {
     }
   });
 
-  test.each(["install", "leases"])("help %s is what that command says of itself", async (name) => {
-    const own = await run({ args: [name, "--help"] });
-    expect(own).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^Usage: podwire /) as unknown });
-    expect(await run({ args: ["help", name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+  test.each(["install", "leases", "leases release"])("help %s is what that command says of itself", async (words) => {
+    const name = words.split(" ");
+    const own = await run({ args: [...name, "--help"] });
+    expect(own).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(new RegExp(`^Usage: podwire ${words} `)) as unknown,
+    });
+    expect(Math.max(...own.stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect(await run({ args: ["help", ...name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
     const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "left-over" };
-    expect(await run({ args: [name, "--help"], env })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+    expect(await run({ args: [...name, "--help"], env })).toMatchObject({
+      exitCode: 0,
+      stdout: own.stdout,
+      stderr: "",
+    });
   });
 
   test.each([
@@ -74,6 +83,18 @@ describe("run by a person", () => {
   test("what nobody reads to its end is no failure", async () => {
     const script = `${executable} help leases | true; echo "\${PIPESTATUS[0]}"`;
     expect(await execa("bash", ["-c", script])).toMatchObject({ stdout: "0", stderr: "" });
+  });
+
+  test("an error is one line, and broken into lines of 80 columns where it stands on a terminal", async () => {
+    const args = ["leases", "--data-dir", "/nowhere"];
+    const { stderr } = await run({ args });
+    expect(stderr).toMatch(/^podwire leases: there is no folder \/nowhere.{60,}\n$/);
+    const typed = `${executable} ${args.join(" ")}`;
+    const { stdout } = await execa("script", ["--quiet", "--command", typed, "/dev/null"], { reject: false });
+    const lines = stdout.split("\r\n");
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect(lines.length).toBeGreaterThan(1);
+    expect(lines.join(" ").replaceAll(/ +/g, " ")).toBe(stderr.trimEnd());
   });
 
   test("answers end with a newline, and a silent standard input is said to be waited for", async () => {

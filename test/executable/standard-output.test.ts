@@ -13,7 +13,7 @@ describe("standard output", () => {
     const { exitCode, stderr } = await execa("sh", ["-c", 'exec "$@" >/dev/full', "sh", executable, ...args], {
       reject: false,
     });
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(2);
     expect(stderr).toMatch(/^podwire: cannot write to standard output: .*ENOSPC/);
   });
 
