@@ -127,7 +127,12 @@ function look(
   );
   const networks = only === undefined ? recordedNetworks(dataDir) : [only];
   const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const inventory = takeInventory({ dataDir, networks, leases, host, liveness });
+  const inventory = takeInventory({
+    records: networks.map((network) => ({ dataDir, network })),
+    leases,
+    host,
+    liveness,
+  });
   host.close();
   return inventory.filter(({ owner }) => only === undefined || owner.network === only);
 }

@@ -4,6 +4,7 @@ import type { Site } from "../attachment/site.ts";
 import type { Undo } from "../attachment/undo.ts";
 import { CniError, Code, messageOf } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
+import { podNameOf } from "../cni/pod-name.ts";
 import { type Addressing, noAddressing, type ResultIp } from "../cni/result.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
@@ -48,9 +49,16 @@ export function chooseIpam(call: Invocation, type: string): Ipam {
 }
 
 /** What is remembered of the attachment that is being made. */
-function knowledgeOf({ owner, pod }: Site, parts: PartName[]): Knowledge {
+function knowledgeOf({ args }: Invocation, { owner, pod }: Site, parts: PartName[]): Knowledge {
   const { cookie } = pod;
-  return { hostVeth: hostVethName(owner), netns: pod.path, ...(cookie !== undefined && { cookie }), parts };
+  const name = podNameOf(args);
+  return {
+    hostVeth: hostVethName(owner),
+    netns: pod.path,
+    ...(cookie !== undefined && { cookie }),
+    parts,
+    ...(name && { pod: name }),
+  };
 }
 
 function hostLocalIpam(call: Invocation): Ipam {
@@ -64,7 +72,7 @@ function hostLocalIpam(call: Invocation): Ipam {
     gives: true,
     add: (site, parts, undo) =>
       call.log.step("ipam", () => {
-        const lease = addLease(config!, owner, hostLiveness(), knowledgeOf(site, parts));
+        const lease = addLease(config!, owner, hostLiveness(), knowledgeOf(call, site, parts));
         undo.push("release the lease", () => lease.undo());
         for (const { ip, holder } of lease.takenBack) {
           call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
@@ -103,7 +111,7 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
     keep(ips, site, parts, undo) {
       undo.push("forget the record", () => removeRecord(folder, owner));
       try {
-        ensureRecord(folder, { owner, ips, marker: runMarker(), knowledge: knowledgeOf(site, parts) });
+        ensureRecord(folder, { owner, ips, marker: runMarker(), knowledge: knowledgeOf(call, site, parts) });
       } catch (error) {
         if (!(error instanceof SystemError)) throw error; // a node where it cannot be kept has pods all the same
         call.log.warn(`cannot keep a record of the attachment: ${messageOf(error)}`);

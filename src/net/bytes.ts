@@ -18,6 +18,22 @@ export function decodeHex(text: string): Uint8Array {
   return bytes;
 }
 
+const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** The bytes that base64 text (RFC 4648, section 4) spells; undefined for text that is none. */
+export function decodeBase64(text: string): Uint8Array | undefined {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
+  const digits = text.replace(/=+$/, "");
+  const bytes = new Uint8Array((digits.length * 3) >> 2);
+  let held = 0;
+  for (let at = 0, out = 0; at < digits.length; at++) {
+    held = (held << 6) | BASE64.indexOf(digits[at]!);
+    if (at % 4 !== 0) bytes[out++] = held >> (6 - 2 * (at % 4));
+    held &= 0xffff;
+  }
+  return bytes;
+}
+
 /** All of them, one after the other. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;

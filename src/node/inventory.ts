@@ -9,6 +9,7 @@ import { type Ip, sameIp } from "../net/ip.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import { lifeOf, type Life, type Liveness } from "./liveness.ts";
 import { type AttachmentRecord, listRecords } from "./record.ts";
+import type { RecordFolder } from "./record-folder.ts";
 
 /** One attachment, as all that is on this node tells of it. */
 export interface Attached {
@@ -31,10 +32,10 @@ export interface Leased {
   ip: Ip;
 }
 
-/** Where an inventory looks: `networks` are those whose records are read. */
+/** Where an inventory looks. */
 export interface Places {
-  dataDir: string;
-  networks: readonly string[];
+  /** the folders whose records are read */
+  records: readonly RecordFolder[];
   leases: readonly Leased[];
   host: NetlinkSocket;
   liveness: Liveness;
@@ -44,16 +45,16 @@ export interface Places {
  * Every attachment there is a link, a record, a lease or a rule of; one whose owner's words were cut in its alias
  * counts too.
  */
-export function takeInventory({ dataDir, networks, leases, host, liveness }: Places): Attached[] {
+export function takeInventory({ records, leases, host, liveness }: Places): Attached[] {
   const found = new Map<string, Attached>();
   const of = (owner: Owner, key = aliasKey(owner)): Attached => {
     const attached = found.get(key) ?? { owner, addresses: [], leased: [], rules: [], state: "unknown" };
     found.set(key, attached);
     return attached;
   };
-  for (const network of networks) {
-    for (const record of listRecords({ dataDir, network })) {
-      const attached = of({ network, ...record.owner });
+  for (const folder of records) {
+    for (const record of listRecords(folder)) {
+      const attached = of({ network: folder.network, ...record.owner });
       Object.assign(attached, {
         record,
         addresses: [...record.ips],

@@ -43,6 +43,12 @@ export const hasLeft = ({ knowledge, marker }: AttachmentRecord, liveness: Liven
   (knowledge?.cookie !== undefined && liveness.namespaceCookie(knowledge.netns) !== knowledge.cookie) ||
   (marker !== "" && liveness.marker() !== "" && marker !== liveness.marker());
 
+/** Whether the namespace at a path is the one whose cookie was noted. */
+export function namespaceState(path: string, noted: bigint, liveness: Liveness): "own" | "other" | "missing" {
+  const cookie = liveness.namespaceCookie(path);
+  return cookie === undefined ? "missing" : cookie === noted ? "own" : "other";
+}
+
 /** What this host says when a lease's pod is judged. Asked only when a range runs short; each list is read once. */
 export function hostLiveness(): Liveness {
   let socket: NetlinkSocket | undefined;

@@ -1,5 +1,6 @@
 import type { PartName } from "../attachment/attachment.ts";
 import { tryJson } from "../cni/json.ts";
+import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
 import { ensureDirectory, findText, namesIn, removeFile, writeFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
@@ -18,6 +19,8 @@ export interface Knowledge {
   cookie?: bigint;
   /** the optional kinds of parts it has, whatever a later configuration says; absent in records of old versions */
   parts?: PartName[];
+  /** what the runtime calls the pod, where it says so */
+  pod?: PodName;
 }
 
 /** What podwire keeps of one attachment. The lease files are the truth about addresses; this says where to look. */
@@ -74,6 +77,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       netns: knowledge.netns,
       ...cookie,
       ...(knowledge.parts && { parts: knowledge.parts }),
+      ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
   writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
@@ -124,8 +128,10 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
+  const named = isObject(json["pod"]) ? json["pod"] : {};
+  const pod = toPodName(named["namespace"], named["name"], named["uid"]);
   const knowledge = string("hostVeth")
-    ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...parts } }
+    ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...parts, ...(pod && { pod }) } }
     : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },

@@ -4,9 +4,9 @@ import { hostLocal } from "./ipam/host-local.ts";
 import { loopback } from "./interface/loopback.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
-import { chainedPlugin, interfacePlugin } from "../verbs/plugin.ts";
+import { chainedPlugin, interfacePlugin, type PartsPlugin } from "../verbs/plugin.ts";
 
-const plugins: readonly Plugin[] = [
+const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(bridge),
   interfacePlugin(ptp),
   hostLocal,
@@ -19,3 +19,9 @@ export const pluginNames: readonly string[] = plugins.map(({ name }) => name);
 
 /** The plugin an executable of that name is. */
 export const findPlugin = (name: string): Plugin | undefined => plugins.find((plugin) => plugin.name === name);
+
+/** As `findPlugin`, but only one whose attachments are described in parts. */
+export function findPartsPlugin(name: string): PartsPlugin | undefined {
+  const plugin = findPlugin(name);
+  return plugin && "expecting" in plugin ? (plugin as PartsPlugin) : undefined;
+}

@@ -10,7 +10,7 @@ import { chooseIpam, type Ipam } from "../ipam/ipam.ts";
 import { randomMac } from "../kernel/random.ts";
 import { parseMac } from "../net/mac.ts";
 import { add } from "./add.ts";
-import { check } from "./check.ts";
+import { check, type Expected, expecting } from "./check.ts";
 import { del } from "./del.ts";
 import { gc } from "./gc.ts";
 import type { ChainedPlugin, InterfaceConfig, InterfacePlugin, Subject } from "./plan.ts";
@@ -18,8 +18,15 @@ import { getPrevious, previousIpam } from "./previous.ts";
 import { blankSubject, type Spec } from "./spec.ts";
 import { status } from "./status.ts";
 
-const pluginOf = <C>(spec: Spec<C>): Plugin => ({
+/** A plugin whose attachments are described in parts. */
+export interface PartsPlugin extends Plugin {
+  /** Runs `use` with the attachment a call's prevResult is the result of; CniError where there can be none. */
+  expecting<T>(call: Invocation, use: (expected: Expected) => T): T;
+}
+
+const pluginOf = <C>(spec: Spec<C>): PartsPlugin => ({
   name: spec.name,
+  expecting: (call, use) => expecting(spec, call, {}, use),
   add: (call) => add(spec, call),
   check: (call) => check(spec, call),
   del: (call) => del(spec, call),
@@ -28,7 +35,7 @@ const pluginOf = <C>(spec: Spec<C>): Plugin => ({
 });
 
 /** A plugin from what it plans. */
-export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlugin<C>): Plugin =>
+export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlugin<C>): PartsPlugin =>
   pluginOf<C>({
     ...plugin,
     isChained: false,
@@ -51,7 +58,7 @@ export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlug
   });
 
 /** A chained plugin from what it plans: its result is the one it was given. */
-export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): Plugin =>
+export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
   pluginOf<C>({
     ...plugin,
     isChained: true,

@@ -54,3 +54,30 @@ describe.each<[string, object, string[]]>([
     expect(recordsOf(node)).toEqual([]);
   });
 });
+
+describe("the pod a runtime names in CNI_ARGS", () => {
+  const args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-6d5f;K8S_POD_UID=0a-1";
+  const hostLocal = { ipam: { type: "host-local", subnet: "10.9.0.0/24" } };
+
+  test.each([
+    ["host-local", hostLocal],
+    ["another IPAM plugin", { ipam: { type: "given" } }],
+    ["no IPAM", {}],
+  ])("is kept with %s", async (_what, keys) => {
+    const node = await Node.create();
+    await node.succeed("ADD", { ...call(keys), netns: await node.pod(), args });
+    expect(recordsOf(node)).toEqual([
+      expect.objectContaining({ pod: { namespace: "default", name: "web-6d5f", uid: "0a-1" } }),
+    ]);
+    await node.succeed("DEL", { ...call(keys), args });
+    expect(recordsOf(node)).toEqual([]);
+  });
+
+  test("is not kept where it is no name", async () => {
+    const node = await Node.create();
+    const strange = "IgnoreUnknown=1;K8S_POD_NAMESPACE=de\u001bfault;K8S_POD_NAME=../../x";
+    await node.succeed("ADD", { ...call(hostLocal), netns: await node.pod(), args: strange });
+    expect(recordsOf(node)).toEqual([expect.not.objectContaining({ pod: expect.anything() as unknown })]);
+    await node.succeed("DEL", call(hostLocal));
+  });
+});

@@ -7,6 +7,7 @@ const ladder = [
   ["main"],
   ["warm-up"],
   ["cli"],
+  ["survey"],
   ["plugins"],
   ["verbs"],
   ["ipam"],

@@ -166,6 +166,7 @@ test("the readers of a configuration are those asked here", () => {
     "plugins/chained/portmap.ts",
     "plugins/interface/bridge.ts",
     "plugins/interface/ptp.ts",
+    "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",
     "verbs/plugin.ts", // `ipam.type` alone, before `read`
   ]);

@@ -27,6 +27,8 @@ const plans = [
   "ipam/resolv-conf.ts",
   "node/record-folder.ts",
   "plugins/port-mappings.ts",
+  "survey/choose.ts",
+  "survey/judgement.ts",
   "verbs/attempt.ts",
   "verbs/plan.ts",
 ];

@@ -232,3 +232,17 @@ describe("attributes of netlink", () => {
     );
   });
 });
+
+describe("base64", () => {
+  test("is read as Node reads it", () => {
+    fc.assert(
+      fc.property(array, (given) => {
+        expect(bytes.decodeBase64(Buffer.from(given).toString("base64"))).toEqual(given);
+      }),
+    );
+  });
+
+  test.each(["a", "ab=c", "a===", "abc-", "ab\ncd"])("%j is none", (text) => {
+    expect(bytes.decodeBase64(text)).toBeUndefined();
+  });
+});

@@ -1,0 +1,38 @@
+import { namesIn, readRegular } from "../kernel/file.ts";
+import { SystemError } from "../kernel/linux.ts";
+import {
+  type CachedAttachment,
+  type Configuration,
+  decodeCached,
+  decodeConfiguration,
+} from "../protocol/cached-result.ts";
+
+/** Where libcni keeps what it added (containerd, CRI-O, cnitool), unless it is told otherwise. */
+export const RESULTS_FOLDER = "/var/lib/cni/results";
+
+/** The attachments a runtime remembers, and the files there that say nothing of one, in words. */
+export function listCached(folder = RESULTS_FOLDER): { cached: CachedAttachment[]; problems: string[] } {
+  const cached: CachedAttachment[] = [];
+  const problems: string[] = [];
+  const lists = new Map<string, Configuration | undefined>(); // most pods have the same one
+  for (const name of namesIn(folder)) {
+    const file = `${folder}/${name}`;
+    const found = decodeCached(readText(file), file, (config) => {
+      if (!lists.has(config)) lists.set(config, decodeConfiguration(config));
+      return lists.get(config);
+    });
+    if (typeof found === "string") problems.push(`${file}: ${found}`);
+    else cached.push(found);
+  }
+  return { cached, problems };
+}
+
+function readText(file: string): string {
+  try {
+    return readRegular(file);
+  } catch (error) {
+    // one whose pod went meanwhile; what else cannot be read says nothing either
+    if (error instanceof SystemError) return "";
+    throw error;
+  }
+}

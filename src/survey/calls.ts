@@ -1,0 +1,95 @@
+import { CniError, messageOf } from "../cni/error.ts";
+import { quietLog } from "../cni/log.ts";
+import type { Invocation } from "../cni/invocation.ts";
+import { isObject } from "../cni/schema.ts";
+import { parseVersion } from "../cni/versions.ts";
+import type { CachedAttachment } from "../protocol/cached-result.ts";
+import { findPartsPlugin } from "../plugins/registry.ts";
+import { decodePrevResult } from "../protocol/result-shapes.ts";
+import type { Expected } from "../verbs/check.ts";
+
+/** The folder of plugins where nobody says another one. */
+export const DEFAULT_BIN_DIR = "/opt/cni/bin";
+
+/** One plugin of an attachment's list, and the CHECK a runtime would make of it. */
+export interface PluginCall {
+  type: string;
+  call: Invocation;
+}
+
+/**
+ * The calls of CHECK for an attachment that a runtime remembers, in the order of its list, whatever verbs its version
+ * has; CniError where the result cannot be read.
+ */
+export function checkCalls(cached: CachedAttachment, binDir = DEFAULT_BIN_DIR): PluginCall[] {
+  const { owner, netns, args, plugins, capabilityArgs, result } = cached;
+  const cniVersion = parseVersion(cached.cniVersion);
+  const prevResult = decodePrevResult(result, cniVersion);
+  return plugins.map((plugin) => {
+    const { capabilities } = plugin;
+    const known = Object.entries(capabilityArgs).filter(
+      ([name]) => isObject(capabilities) && capabilities[name] === true,
+    );
+    return {
+      type: String(plugin["type"] ?? ""),
+      call: {
+        verb: "CHECK",
+        ...owner,
+        netns,
+        args,
+        path: binDir,
+        netnsOverride: false,
+        stdin: new Uint8Array(0),
+        config: {
+          ...plugin,
+          name: owner.network,
+          cniVersion,
+          ...(known.length > 0 && { runtimeConfig: Object.fromEntries(known) }),
+        },
+        cniVersion,
+        prevResult,
+        validAttachments: [],
+        log: quietLog(),
+      },
+    };
+  });
+}
+
+/** What became of looking at one plugin's share of an attachment. */
+export interface Visited {
+  type: string;
+  /** why it could not be looked at, in words; absent where `visit` ran */
+  problem?: string;
+  /** the plugin is somebody else's: nothing is known of what it made */
+  isForeign?: boolean;
+}
+
+/**
+ * Runs `visit` with what each plugin of the list should have made of the attachment, its site open meanwhile: to
+ * compare it (doctor) or to mend it (repair).
+ */
+export function visitExpected(
+  cached: CachedAttachment,
+  visit: (expected: Expected, type: string) => void,
+  binDir = DEFAULT_BIN_DIR,
+): Visited[] {
+  return explaining(() => checkCalls(cached, binDir)).flatMap((each) => {
+    if ("problem" in each) return [each];
+    const { type, call } = each;
+    const plugin = findPartsPlugin(type);
+    if (!plugin) return [{ type, isForeign: true }];
+    return explaining(() => {
+      plugin.expecting(call, (expected) => visit(expected, type));
+      return [{ type }];
+    }).map((visited) => ({ ...visited, type }));
+  });
+}
+
+function explaining<T>(look: () => T[]): (T | { type: string; problem: string })[] {
+  try {
+    return look();
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    return [{ type: "", problem: messageOf(error) }];
+  }
+}

@@ -1,0 +1,55 @@
+/** What speaks for a pod being there or gone; what nobody can tell is undefined. */
+export interface Evidence {
+  /** name of a link of the host that is the attachment's */
+  link?: string | undefined;
+  /** podwire itself noted what follows when it made the attachment */
+  recorded: boolean;
+  /** the namespace at the path that was noted is the pod's own, another one, or none */
+  netns?: "own" | "other" | "missing" | undefined;
+  /** the node was started, or its container restarted, since */
+  restarted?: boolean | undefined;
+  /** an address of it that a link or route of the host carries */
+  addressInUse?: string | undefined;
+  /** its lease is older than the boot */
+  olderThanBoot?: boolean | undefined;
+  /** the pod's link on the host is known by name, so that its absence says something */
+  linkKnown: boolean;
+}
+
+/** A judgement with what it rests on, for people. */
+export interface Judgement {
+  state: "live" | "gone" | "unknown";
+  proof: string;
+}
+
+const left = {
+  missing: "its namespace and link are gone",
+  other: "its link is gone, and another namespace is at its path",
+} as const;
+
+/** Whether an attachment's pod is gone: only a proof counts, and a link that lives outweighs any. */
+export function judge({
+  link,
+  recorded,
+  netns,
+  restarted,
+  addressInUse,
+  olderThanBoot,
+  linkKnown,
+}: Evidence): Judgement {
+  if (link !== undefined) return { state: "live", proof: `its link ${link} is there` };
+  const isLeft = netns === "missing" || netns === "other";
+  if (linkKnown && isLeft && (recorded || addressInUse === undefined)) return { state: "gone", proof: left[netns] };
+  if (linkKnown && restarted) return { state: "gone", proof: "its link is gone, and the node was restarted since" };
+  if (addressInUse !== undefined) return { state: "live", proof: `a link or route of the node has ${addressInUse}` };
+  if (olderThanBoot) {
+    return { state: "gone", proof: "its lease is older than the boot, and nothing carries its address" };
+  }
+  const told = [
+    netns === "own" ? "its namespace is there" : netns === undefined ? "its namespace is not known" : "",
+    linkKnown ? "its link is gone" : "its link is not known",
+    "nothing carries its address",
+    olderThanBoot === false ? "its lease is younger than the boot" : "",
+  ];
+  return { state: "unknown", proof: told.filter(Boolean).join(", ") };
+}

@@ -1,0 +1,137 @@
+import type { Owner } from "../attachment/attachment.ts";
+import { aliasKey } from "../attachment/owner.ts";
+import type { LeaseFolder } from "../ipam/lease-folder.ts";
+import { leasedNetworks } from "../ipam/lease-networks.ts";
+import { listLeases } from "../ipam/reclaim.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
+import { listCached, RESULTS_FOLDER } from "../node/cached-results.ts";
+import type { CachedAttachment } from "../protocol/cached-result.ts";
+import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
+import { hostLiveness, type Liveness } from "../node/liveness.ts";
+import { knownDataDirs } from "./data-dirs.ts";
+import type { FoundLease, Surveyed } from "./surveyed.ts";
+import { gatherEvidence } from "./evidence.ts";
+import { judge } from "./judgement.ts";
+import { CONF_DIRS, leasingNetworks, type Network, type NetworkFile, readNetworkFiles } from "./networks.ts";
+
+/** All there is of pods' networks on this node, over every folder of leases at once. */
+export interface Survey {
+  attachments: Surveyed[];
+  /** every lease, also those of no attachment that can be told: torn ones, and those of containers alone */
+  leases: FoundLease[];
+  dataDirs: string[];
+  /** the configurations of this node in the order in which runtimes take them, and those of them that lease */
+  files: NetworkFile[];
+  networks: Network[];
+  /** what could not be looked at, in words */
+  problems: string[];
+  liveness: Liveness;
+}
+
+/** Where to look; what is absent is every place that is known. */
+export interface SurveyPlaces {
+  dataDir?: string | undefined;
+  confDir?: string | undefined;
+  resultsFolder?: string | undefined;
+  /** only this network */
+  network?: string | undefined;
+}
+
+/** Reads all of it; a SystemError EPERM or EACCES where this takes root. */
+export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, network }: SurveyPlaces): Survey {
+  const isWanted = (name: string): boolean => network === undefined || name === network;
+  const read = (confDir === undefined ? CONF_DIRS : [confDir]).map(readNetworkFiles);
+  const files = read.flatMap((each) => each.files).filter(({ name }) => isWanted(name));
+  const configured = leasingNetworks(files);
+  const { cached, problems } = listCached(resultsFolder);
+  const dataDirs = dataDir === undefined ? knownDataDirs(files, cached) : [dataDir];
+  const liveness = hostLiveness();
+  const leases = dataDirs.flatMap((dir) =>
+    leasedNetworks(dir)
+      .filter(isWanted)
+      .flatMap((name) => leasesIn({ dataDir: dir, network: name }, liveness)),
+  );
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const inventory = takeInventory({
+    records: dataDirs.flatMap((dir) =>
+      recordedNetworks(dir)
+        .filter(isWanted)
+        .map((name) => ({ dataDir: dir, network: name })),
+    ),
+    leases: leases.flatMap(({ folder, ip, holder }) =>
+      holder?.ifname === undefined ? [] : [{ owner: ownerOf(folder, holder), ip }],
+    ),
+    host,
+    liveness,
+  });
+  const attachments = join(inventory, leases, cached)
+    .filter(({ owner }) => isWanted(owner.network))
+    .map((attached) => judged(attached, host, liveness));
+  host.close();
+  return {
+    attachments,
+    leases,
+    dataDirs,
+    files,
+    networks: configured.networks,
+    problems: [...read.flatMap((each) => each.problems), ...configured.problems, ...problems],
+    liveness,
+  };
+}
+
+const leasesIn = (folder: LeaseFolder, liveness: Liveness): FoundLease[] =>
+  listLeases(folder, liveness).map((lease) => ({ ...lease, folder }));
+
+const ownerOf = (
+  { network }: LeaseFolder,
+  { containerId, ifname }: { containerId: string; ifname?: string },
+): Owner => ({
+  network,
+  containerId,
+  ifname: ifname ?? "",
+});
+
+/** Puts together what inventory, leases and the runtime's memory say of the same attachments. */
+function join(
+  inventory: readonly Attached[],
+  leases: readonly FoundLease[],
+  cached: readonly CachedAttachment[],
+): Surveyed[] {
+  const all = new Map<string, Surveyed>();
+  for (const attached of inventory) {
+    const { knowledge } = attached.record ?? {};
+    all.set(aliasKey(attached.owner), {
+      ...attached,
+      ...(knowledge?.pod && { pod: knowledge.pod }),
+      netns: knowledge?.netns ?? "",
+      leases: [],
+    });
+  }
+  for (const lease of leases) {
+    if (lease.holder?.ifname !== undefined) all.get(aliasKey(ownerOf(lease.folder, lease.holder)))?.leases.push(lease);
+  }
+  for (const one of cached) {
+    if (one.owner.ifname === "lo") continue; // the runtime's loopback network: nothing of it is an attachment
+    const key = aliasKey(one.owner);
+    const known = all.get(key) ?? blank(one.owner);
+    const pod = known.pod ?? one.pod;
+    all.set(key, { ...known, cached: one, netns: known.netns || one.netns, ...(pod && { pod }) });
+  }
+  return [...all.values()];
+}
+
+const blank = (owner: Owner): Surveyed => ({
+  owner,
+  addresses: [],
+  leased: [],
+  rules: [],
+  state: "unknown",
+  netns: "",
+  leases: [],
+});
+
+/** What podwire has no record of (the reference made it) is judged by what else there is. */
+const judged = (attached: Surveyed, host: NetlinkSocket, liveness: Liveness): Surveyed =>
+  attached.state === "unknown"
+    ? { ...attached, state: judge(gatherEvidence(attached, host, liveness)).state }
+    : attached;
