@@ -1,22 +1,20 @@
 import { describeOwner } from "../attachment/owner.ts";
-import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
-import { leasedNetworks } from "../ipam/lease-networks.ts";
-import type { Lease } from "../ipam/judgement.ts";
-import { listLeases } from "../ipam/reclaim.ts";
 import { findStat } from "../kernel/file.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
-import { isErrno } from "../kernel/system-error.ts";
 import { compareIps, formatIp, type Ip, sameIp } from "../net/ip.ts";
-import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
-import { hostLiveness, type Liveness } from "../node/liveness.ts";
-import { describeCapacity, readNetworks } from "./capacity.ts";
+import { recordedNetworks } from "../node/inventory.ts";
+import { leasedNetworks } from "../ipam/lease-networks.ts";
+import type { LeaseState } from "../ipam/judgement.ts";
+import { type Capacity, capacitiesOf, countStates, findOverlaps, type Overlap, percentOf } from "../survey/capacity.ts";
+import { podTitle } from "../survey/choose.ts";
+import { type Survey, takeSurvey } from "../survey/survey.ts";
+import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 import { command, type Said } from "./command.ts";
 import { leaseOptions } from "./lease-options.ts";
 import { nearest } from "./nearest.ts";
 import { release } from "./release.ts";
-import { formatTable } from "./terminal.ts";
+import { count, formatTable, thousands } from "./terminal.ts";
 
-const DEFAULT_CONF_DIR = "/etc/cni/net.d";
+const stateNames: readonly LeaseState[] = ["live", "gone", "unknown", "torn", "unreadable"];
 
 /** Lists the leases of a node as a table. */
 export const leases = command({
@@ -24,150 +22,161 @@ export const leases = command({
   summary: "list who has the addresses of pods on this node, whether they still exist, how full ranges are",
   about: [
     "Lists who has the addresses of pods on this node, those host-local leased (podwire's or the reference's), and " +
-      "those another IPAM plugin gave to pods that podwire wired. Then, for every network that is configured on this " +
-      "node, how full its ranges are, and which networks hand out the same addresses.",
+      "those another IPAM plugin gave to pods that podwire wired, over every folder of leases at once. Then, for " +
+      "every network that is configured on this node, how full its ranges are, and which networks hand out the same " +
+      "addresses.",
     "State: live (its host veth or address is there), gone (its pod is provably gone: ADD takes it back when the " +
-      "range runs short, GC at once), unknown (no proof of either), torn (the file is no lease, so its address is " +
-      "not given to anybody), unreadable (whose it is cannot be read: run this as root).",
+      "range runs short, GC and `podwire gc` at once), unknown (no proof of either), torn (the file is no lease, so " +
+      "its address is not given to anybody), unreadable (whose it is cannot be read: run this as root).",
   ],
   root: "see whose leases and links these are",
   options: {
     ...leaseOptions,
-    "--conf-dir": { value: "DIR", about: `where the networks are configured (${DEFAULT_CONF_DIR})` },
+    "--state": { value: "STATE", about: "only leases of this state", among: stateNames, repeated: true },
   },
   commands: [release],
   say: (given) =>
     report({
-      dataDir: given.find("--data-dir") ?? DEFAULT_DATA_DIR,
-      only: given.find("--network"),
-      confDir: given.find("--conf-dir") ?? DEFAULT_CONF_DIR,
+      dataDir: given.find("--data-dir"),
+      network: given.find("--network"),
+      confDir: given.find("--conf-dir"),
+      states: given.all("--state"),
     }),
 });
 
 interface Question {
-  dataDir: string;
-  only: string | undefined;
-  confDir: string;
+  dataDir: string | undefined;
+  network: string | undefined;
+  confDir: string | undefined;
+  states: readonly string[];
 }
 
-function report({ dataDir, only, confDir }: Question): Said {
-  const { networks, problems } = readNetworks(confDir);
-  if (!findStat(dataDir)) {
+function report(question: Question): Said {
+  const { dataDir, network, states } = question;
+  if (dataDir !== undefined && !findStat(dataDir)) {
     throw new Error(
       `there is no folder ${dataDir}, so nothing was leased there; ` +
         `ipam.dataDir of a network's configuration, if it has that key, is what --data-dir must be`,
     );
   }
-  const liveness = hostLiveness();
-  const leasedHere = leasedNetworks(dataDir);
-  assertKnown(only, [...leasedHere, ...networks.map(({ name }) => name)], dataDir);
-  const names = only === undefined ? leasedHere : [only];
-  const leased = new Map(names.map((name) => [name, listLeases({ dataDir, network: name }, liveness)]));
-  const rows = names.flatMap((name) => leased.get(name)!.map((lease) => leaseRow(name, lease)));
-  const attachments = readable(problems, () => look({ dataDir, only }, leased, liveness)) ?? [];
-  const others = attachments.flatMap(otherRows).toSorted((a, b) => compareIps(a.ip, b.ip));
-  const configured = networks.filter(({ name }) => only === undefined || name === only);
-  const capacity = describeCapacity(
-    configured,
-    ({ dataDir: where }, name) => leased.get(name) ?? listLeases({ dataDir: where, network: name }, liveness),
-  );
-  const warnings = [...attachments.flatMap(leftovers), ...problems];
-  const all = [...rows, ...others];
+  const survey = takeSurvey(question);
+  assertKnown(network, survey);
+  const rows = rowsOf(survey).filter(({ state }) => states.length === 0 || states.includes(state));
+  const capacities = capacitiesOf(survey.networks, survey.leases);
+  const warnings = warningsOf(survey);
+  const where = network === undefined ? survey.dataDirs : survey.dataDirs.map((dir) => `${dir}/${network}`);
   const text = [
-    all.length > 0 ? format(all) : `no leases in ${dataDir}${only === undefined ? "" : `/${only}`}`,
-    ...capacity,
+    rows.length > 0 ? format(rows) : describeNone(where, states),
+    ...(states.length > 0 ? [] : totals(survey, rows)),
+    ...capacities.map(describeCapacity),
     ...warnings.map((warning) => `warning: ${warning}`),
   ];
-  const facts = { leases: all.map(({ ip, ...row }) => ({ address: formatIp(ip), ...row })), capacity, warnings };
+  const facts = {
+    leases: rows.map(({ ip, pod, ...row }) => ({ pod: pod?.pod, address: formatIp(ip), ...row })),
+    ranges: capacities.map((capacity) => ({ ...capacity, size: String(capacity.size), percent: percentOf(capacity) })),
+    warnings,
+  };
   return { text: `${text.join("\n")}\n`, facts };
 }
 
+const describeNone = (where: readonly string[], states: readonly string[]): string =>
+  `no ${[states.join(" or "), "leases"].filter(Boolean).join(" ")} ` +
+  (where.length > 0 ? `in ${where.join(", ")}` : "on this node");
+
 /** A network that nobody knows of was mistyped. */
-function assertKnown(only: string | undefined, known: readonly string[], dataDir: string): void {
-  if (only === undefined || known.includes(only) || recordedNetworks(dataDir).includes(only)) return;
+function assertKnown(only: string | undefined, { dataDirs, networks, attachments }: Survey): void {
+  if (only === undefined || networks.length > 0 || attachments.length > 0) return;
+  const known = [...new Set(dataDirs.flatMap((dir) => [...leasedNetworks(dir), ...recordedNetworks(dir)]))];
+  if (known.includes(only)) return;
   const meant = nearest(only, known);
-  const there = known.length > 0 ? `there are: ${[...new Set(known)].join(", ")}` : "there is none";
-  throw new Error(`no network is named ${only} in ${dataDir}; ${meant ? `did you mean ${meant}?` : there}`);
+  const there = known.length > 0 ? `there are: ${known.join(", ")}` : "there is none";
+  throw new Error(`no network is named ${only} in ${dataDirs.join(", ")}; ${meant ? `did you mean ${meant}?` : there}`);
 }
 
-/** What an ordinary user may not read is said, and the rest shown. */
-function readable<T>(problems: string[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!isErrno(error, "EACCES", "EPERM")) throw error;
-    problems.push(`${error.message}: run this as root to see everything`);
-    return undefined;
-  }
+/** An address and who has it; `-` where nobody says it. */
+interface Row {
+  pod: Surveyed | undefined;
+  ip: Ip;
+  network: string;
+  dataDir: string;
+  containerId: string;
+  ifname: string;
+  since: string;
+  state: LeaseState;
 }
 
-type Row = { network: string; ip: Ip; containerId: string; ifname: string; since: string; state: string };
+/** Those of lease files, then those for which there is none: another IPAM plugin gave them to pods podwire wired. */
+const rowsOf = ({ leases: found, attachments }: Survey): Row[] => [
+  ...found.map((lease) => leaseRow(lease, attachments)),
+  ...attachments.flatMap(otherRows).toSorted((a, b) => compareIps(a.ip, b.ip)),
+];
 
-const leaseRow = (network: string, { ip, holder, modified, state }: Lease): Row => ({
-  network,
-  ip,
-  containerId: holder?.containerId ?? "-",
-  ifname: holder?.ifname ?? "-",
-  since: `${new Date(Number(modified / 1_000_000n)).toISOString().slice(0, 19)}Z`,
-  state,
+const leaseRow = (lease: FoundLease, attachments: readonly Surveyed[]): Row => ({
+  pod: attachments.find((attached) => attached.leases.includes(lease)),
+  ip: lease.ip,
+  network: lease.folder.network,
+  dataDir: lease.folder.dataDir,
+  containerId: lease.holder?.containerId ?? "-",
+  ifname: lease.holder?.ifname ?? "-",
+  since: `${new Date(Number(lease.modified / 1_000_000n)).toISOString().slice(0, 19)}Z`,
+  state: lease.state,
 });
 
-/** Everything there is of attachments on this node. */
-function look(
-  { dataDir, only }: Pick<Question, "dataDir" | "only">,
-  leased: ReadonlyMap<string, readonly Lease[]>,
-  liveness: Liveness,
-): Attached[] {
-  const leases = [...leased].flatMap(([network, list]) =>
-    list.flatMap(({ ip, holder }) =>
-      holder?.ifname === undefined
-        ? []
-        : [{ owner: { network, containerId: holder.containerId, ifname: holder.ifname }, ip }],
-    ),
-  );
-  const networks = only === undefined ? recordedNetworks(dataDir) : [only];
-  const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const inventory = takeInventory({
-    records: networks.map((network) => ({ dataDir, network })),
-    leases,
-    host,
-    liveness,
+const otherRows = (attached: Surveyed): Row[] =>
+  attached.addresses
+    .filter((ip) => !attached.leased.some((other) => sameIp(other, ip)))
+    .map((ip) => ({ pod: attached, ip, ...attached.owner, dataDir: "-", since: "-", state: attached.state }));
+
+/** One line a network: how many leases of which state. */
+function totals({ leases: found }: Survey, rows: readonly Row[]): string[] {
+  const names = [...new Set(found.map(({ folder }) => folder.network))];
+  return names.map((name) => {
+    const own = rows.filter(({ network }) => network === name);
+    return `${name}: ${count(own.length, "address", "addresses")}, ${describeStates(countStates(own))}`;
   });
-  host.close();
-  return inventory.filter(({ owner }) => only === undefined || owner.network === only);
 }
 
-/** Addresses for which there is no lease file: another IPAM plugin gave them to a pod that podwire wired. */
-const otherRows = ({ owner, addresses, leased, state }: Attached): Row[] =>
-  addresses
-    .filter((ip) => !leased.some((other) => sameIp(other, ip)))
-    .map((ip) => ({ ...owner, ip, since: "-", state }));
+const describeStates = (states: Capacity["states"]): string =>
+  stateNames.flatMap((state) => (states[state] ? [`${thousands(states[state])} ${state}`] : [])).join(", ");
+
+/** More addresses than anybody counts. */
+const COUNTLESS = 1n << 40n;
+
+function describeCapacity(capacity: Capacity): string {
+  const { network, ranges, size, leased, states } = capacity;
+  const all = size > COUNTLESS ? `some 2^${size.toString(2).length}` : thousands(size);
+  const gone = states.gone ? `, ${thousands(states.gone)} by pods that are gone` : "";
+  return `${network} ${ranges}: ${thousands(leased)} of ${all} leased (${percentOf(capacity)} %)${gone}`;
+}
+
+const warningsOf = ({ networks, attachments, problems, denied }: Survey): string[] => [
+  ...findOverlaps(networks).map(describeOverlap),
+  ...attachments.flatMap(leftovers),
+  ...problems,
+  ...denied.map((what) => `${what}: run this as root to see everything`),
+];
+
+const describeOverlap = ({ one, other, range }: Overlap): string =>
+  `${one.name} (${one.file}) and ${other.name} (${other.file}) both hand out addresses of ${range}`;
 
 /** Rules of an attachment nothing else is left of. */
-const leftovers = ({ owner, link, record, leased, rules }: Attached): string[] =>
-  rules.length === 0 || link || record || leased.length > 0
+const leftovers = ({ owner, link, record, leased, rules, cached }: Surveyed): string[] =>
+  rules.length === 0 || link || record || cached || leased.length > 0
     ? []
     : [
         `rules of ${describeOwner(owner)}, of which nothing else is left: ${rules.join(", ")}; ` +
           `its DEL, or GC of the network, removes them`,
       ];
 
-/** Ids are cut to what tells them apart, as far as twelve characters do: that is how runtimes show them. */
-const SHORT_ID = 12;
-
-function format(rows: readonly Row[]): string {
-  const ids = new Set(rows.map(({ containerId }) => containerId));
-  const isClear = new Set([...ids].map((id) => id.slice(0, SHORT_ID))).size === ids.size;
-  const shown = (id: string): string => (isClear && id.length > 32 ? id.slice(0, SHORT_ID) : id);
-  return formatTable([
-    ["NETWORK", "ADDRESS", "CONTAINER", "INTERFACE", "SINCE", "STATE"],
-    ...rows.map(({ network, ip, containerId, ifname, since, state }) => [
-      network,
+const format = (rows: readonly Row[]): string =>
+  formatTable([
+    ["POD", "ADDRESS", "NETWORK", "IFACE", "SINCE (UTC)", "STATE"],
+    ...rows.map(({ pod, ip, network, containerId, ifname, since, state }) => [
+      podTitle(pod ?? { owner: { containerId } }),
       formatIp(ip),
-      shown(containerId),
+      network,
       ifname,
-      since,
+      since.slice(0, 16).replace("T", " "),
       state,
     ]),
   ]);
-}

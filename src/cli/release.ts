@@ -1,4 +1,3 @@
-import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
 import { isHolder, readLease } from "../ipam/folder.ts";
 import { judgeLease, type Lease } from "../ipam/judgement.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
@@ -8,6 +7,7 @@ import { withStore } from "../ipam/store.ts";
 import { removeFile } from "../kernel/file.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { hostLiveness } from "../node/liveness.ts";
+import { findDataDirs } from "../survey/data-dirs.ts";
 import { UsageError } from "./arguments.ts";
 import { command, type Said } from "./command.ts";
 import { leaseOptions } from "./lease-options.ts";
@@ -29,21 +29,28 @@ export const release = command({
   say(given) {
     const ip = parseIp(given.get("ADDRESS"));
     if (!ip) throw new UsageError(`ADDRESS is ${JSON.stringify(given.get("ADDRESS"))}, must be an IP address`);
-    const dataDir = given.find("--data-dir") ?? DEFAULT_DATA_DIR;
-    const only = given.find("--network");
-    const folder = findFolder(ip, dataDir, only === undefined ? leasedNetworks(dataDir) : [only]);
+    const dataDir = given.find("--data-dir");
+    const folder = findFolder(
+      ip,
+      dataDir === undefined ? findDataDirs(given.find("--conf-dir")) : [dataDir],
+      given.find("--network"),
+    );
     return free(ip, folder, given.has("--force"));
   },
 });
 
-/** The one network that has a lease of the address. */
-function findFolder(ip: Ip, dataDir: string, networks: readonly string[]): LeaseFolder {
-  const found = networks.filter((network) => readLease({ dataDir, network }, ip) !== undefined);
-  if (found.length === 1) return { dataDir, network: found[0]! };
+/** The one folder that has a lease of the address. */
+function findFolder(ip: Ip, dataDirs: readonly string[], network: string | undefined): LeaseFolder {
+  const folders = dataDirs.flatMap((dataDir) =>
+    (network === undefined ? leasedNetworks(dataDir) : [network]).map((name) => ({ dataDir, network: name })),
+  );
+  const found = folders.filter((folder) => readLease(folder, ip) !== undefined);
+  if (found.length === 1) return found[0]!;
   throw new Error(
     found.length === 0
-      ? `${formatIp(ip)} is not leased in ${dataDir}`
-      : `${formatIp(ip)} is leased in networks ${found.join(", ")}: say which by --network`,
+      ? `${formatIp(ip)} is not leased in ${dataDirs.join(", ")}`
+      : `${formatIp(ip)} is leased in networks ${found.map((folder) => folder.network).join(", ")}: say which by ` +
+          `--network${new Set(found.map((folder) => folder.network)).size < found.length ? " and --data-dir" : ""}`,
   );
 }
 

@@ -6,10 +6,8 @@ import { parseVersion } from "../cni/versions.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { findPartsPlugin } from "../plugins/registry.ts";
 import { decodePrevResult } from "../protocol/result-shapes.ts";
+import { DEFAULT_BIN_DIR } from "./places.ts";
 import type { Expected } from "../verbs/check.ts";
-
-/** The folder of plugins where nobody says another one. */
-export const DEFAULT_BIN_DIR = "/opt/cni/bin";
 
 /** One plugin of an attachment's list, and the CHECK a runtime would make of it. */
 export interface PluginCall {

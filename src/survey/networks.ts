@@ -6,9 +6,6 @@ import { namesIn, readText } from "../kernel/file.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { parseDocument } from "../protocol/config.ts";
 
-/** Where runtimes look for networks: containerd and CRI-O, k3s. */
-export const CONF_DIRS: readonly string[] = ["/etc/cni/net.d", "/var/lib/rancher/k3s/agent/etc/cni/net.d"];
-
 /** A file of a folder of configurations, taken apart. */
 export interface NetworkFile {
   folder: string;

@@ -3,6 +3,8 @@ import { aliasKey } from "../attachment/owner.ts";
 import type { LeaseFolder } from "../ipam/lease-folder.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import { listLeases } from "../ipam/reclaim.ts";
+import { messageOf } from "../cni/error.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { listCached, RESULTS_FOLDER } from "../node/cached-results.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
@@ -12,7 +14,8 @@ import { knownDataDirs } from "./data-dirs.ts";
 import type { FoundLease, Surveyed } from "./surveyed.ts";
 import { gatherEvidence } from "./evidence.ts";
 import { judge } from "./judgement.ts";
-import { CONF_DIRS, leasingNetworks, type Network, type NetworkFile, readNetworkFiles } from "./networks.ts";
+import { leasingNetworks, type Network, type NetworkFile, readNetworkFiles } from "./networks.ts";
+import { CONF_DIRS } from "./places.ts";
 
 /** All there is of pods' networks on this node, over every folder of leases at once. */
 export interface Survey {
@@ -25,6 +28,8 @@ export interface Survey {
   networks: Network[];
   /** what could not be looked at, in words */
   problems: string[];
+  /** what this process may not look at, in words: it takes root */
+  denied: string[];
   liveness: Liveness;
 }
 
@@ -37,34 +42,35 @@ export interface SurveyPlaces {
   network?: string | undefined;
 }
 
-/** Reads all of it; a SystemError EPERM or EACCES where this takes root. */
+/** Reads all of it; what an ordinary user may not read is among `denied`, and the rest there. */
 export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, network }: SurveyPlaces): Survey {
   const isWanted = (name: string): boolean => network === undefined || name === network;
+  const denied: string[] = [];
   const read = (confDir === undefined ? CONF_DIRS : [confDir]).map(readNetworkFiles);
   const files = read.flatMap((each) => each.files).filter(({ name }) => isWanted(name));
   const configured = leasingNetworks(files);
-  const { cached, problems } = listCached(resultsFolder);
+  const { cached, problems } = allowed(denied, () => listCached(resultsFolder)) ?? { cached: [], problems: [] };
   const dataDirs = dataDir === undefined ? knownDataDirs(files, cached) : [dataDir];
   const liveness = hostLiveness();
-  const leases = dataDirs.flatMap((dir) =>
-    leasedNetworks(dir)
-      .filter(isWanted)
-      .flatMap((name) => leasesIn({ dataDir: dir, network: name }, liveness)),
-  );
-  const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const inventory = takeInventory({
-    records: dataDirs.flatMap((dir) =>
-      recordedNetworks(dir)
+  const folders = (networksIn: (dir: string) => string[]): LeaseFolder[] =>
+    dataDirs.flatMap((dir) =>
+      networksIn(dir)
         .filter(isWanted)
         .map((name) => ({ dataDir: dir, network: name })),
-    ),
-    leases: leases.flatMap(({ folder, ip, holder }) =>
-      holder?.ifname === undefined ? [] : [{ owner: ownerOf(folder, holder), ip }],
-    ),
-    host,
-    liveness,
-  });
-  const attachments = join(inventory, leases, cached)
+    );
+  const leases = folders(leasedNetworks).flatMap((folder) => leasesIn(folder, liveness));
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const inventory = allowed(denied, () =>
+    takeInventory({
+      records: folders(recordedNetworks),
+      leases: leases.flatMap(({ folder, ip, holder }) =>
+        holder?.ifname === undefined ? [] : [{ owner: ownerOf(folder, holder), ip }],
+      ),
+      host,
+      liveness,
+    }),
+  );
+  const attachments = join(inventory ?? [], leases, cached)
     .filter(({ owner }) => isWanted(owner.network))
     .map((attached) => judged(attached, host, liveness));
   host.close();
@@ -75,8 +81,20 @@ export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, n
     files,
     networks: configured.networks,
     problems: [...read.flatMap((each) => each.problems), ...configured.problems, ...problems],
+    denied,
     liveness,
   };
+}
+
+/** What an ordinary user may not read is noted, and the rest goes on. */
+function allowed<T>(denied: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isErrno(error, "EACCES", "EPERM") && !isErrno((error as Error).cause, "EACCES", "EPERM")) throw error;
+    denied.push(messageOf(error));
+    return undefined;
+  }
 }
 
 const leasesIn = (folder: LeaseFolder, liveness: Liveness): FoundLease[] =>

@@ -33,20 +33,29 @@ describe("podwire leases", () => {
     writeFileSync(join(node.dataDir, "old/10.8.0.9"), "");
     const outcome = await leases(node);
     expect(outcome).toMatchObject({ exitCode: 0, stderr: "" });
-    const since = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as unknown;
+    const since = expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d$/) as unknown;
     expect(rows(outcome)).toEqual([
-      ["NETWORK", "ADDRESS", "CONTAINER", "INTERFACE", "SINCE", "STATE"],
-      ["old", "10.8.0.2", "stranger", "eth0", since, "unknown"],
-      ["old", "10.8.0.9", "-", "-", since, "torn"],
-      ["old", "10.8.0.10", "ancient", "-", since, "unknown"],
-      ["pods", "10.9.0.2", "blue", "eth0", since, "live"],
-      ["pods", "10.9.0.3", "gone", "eth0", since, "gone"],
+      ["POD", "ADDRESS", "NETWORK", "IFACE", "SINCE (UTC)", "STATE"],
+      ["stranger", "10.8.0.2", "old", "eth0", since, "unknown"],
+      ["-", "10.8.0.9", "old", "-", since, "torn"],
+      ["ancient", "10.8.0.10", "old", "-", since, "unknown"],
+      ["blue", "10.9.0.2", "pods", "eth0", since, "live"],
+      ["gone", "10.9.0.3", "pods", "eth0", since, "gone"],
+      ["old: 3 addresses, 2 unknown, 1 torn"],
+      ["pods: 2 addresses, 1 live, 1 gone"],
     ]);
     expect(
       rows(await leases(node, "--network", "pods"))
-        .slice(1)
+        .slice(1, -1)
         .map(([, address]) => address),
     ).toEqual(["10.9.0.2", "10.9.0.3"]);
+    expect(rows(await leases(node, "--state", "gone"))).toEqual([
+      ["POD", "ADDRESS", "NETWORK", "IFACE", "SINCE (UTC)", "STATE"],
+      ["gone", "10.9.0.3", "pods", "eth0", since, "gone"],
+    ]);
+    expect((await leases(node, "--state", "gone", "--network", "old")).stdout).toBe(
+      `no gone leases in ${node.dataDir}/old\n`,
+    );
   });
 
   test("sees a pod of the reference by its address", async () => {
@@ -70,10 +79,39 @@ describe("podwire leases", () => {
     const id = "c".repeat(64);
     await node.succeed("ADD", { plugin: "bridge", config, containerId: id, netns: await node.pod(), path });
     await node.succeed("ADD", { ...wire(node, "pods"), containerId: "d".repeat(64), netns: await node.pod() });
-    expect(rows(await leases(node)).slice(1)).toEqual([
-      ["pods", "10.9.0.2", "dddddddddddd", "eth0", expect.anything(), "live"],
-      ["theirs", "10.7.0.5", "cccccccccccc", "eth0", "-", "live"],
+    expect(rows(await leases(node)).slice(1, -1)).toEqual([
+      ["dddddddddddd", "10.9.0.2", "pods", "eth0", expect.anything(), "live"],
+      ["cccccccccccc", "10.7.0.5", "theirs", "eth0", "-", "live"],
     ]);
+  });
+
+  test("shows the names pods have, over all folders of leases it knows, for people and as JSON", async () => {
+    const node = await Node.create();
+    const conf = temporaryFolder("conf");
+    const configured = { ...wire(node, "ours").config, type: "ptp" };
+    writeFileSync(join(conf, "10-ours.conf"), JSON.stringify(configured));
+    const args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=kube-system;K8S_POD_NAME=dns-84b4d";
+    await node.succeed("ADD", { ...wire(node, "ours"), containerId: "a".repeat(64), netns: await node.pod(), args });
+    const usual = {
+      ...wire(node, "usual").config,
+      ipam: { type: "host-local", dataDir: "/run/cni-ipam-state", subnet: "10.10.0.0/24" },
+    };
+    await node.succeed("ADD", { plugin: "ptp", config: usual, containerId: "blue", netns: await node.pod() });
+    const since = expect.any(String) as unknown;
+    expect(rows(await run(node, "--conf-dir", conf)).slice(1, 3)).toEqual([
+      ["blue", "10.10.0.2", "usual", "eth0", since, "live"],
+      ["kube-system/dns-84b4d", "10.9.0.2", "ours", "eth0", since, "live"],
+    ]);
+    const { stdout } = await run(node, "--conf-dir", conf, "--json", "--network", "ours");
+    expect(JSON.parse(stdout)).toMatchObject({
+      leases: [{ pod: { namespace: "kube-system", name: "dns-84b4d" }, address: "10.9.0.2", state: "live" }],
+      ranges: [{ network: "ours", size: "253", leased: 1, states: { live: 1 }, percent: 0 }],
+      warnings: [],
+    });
+    expect(stdout.split("\n").every((line) => line.length <= 120)).toBe(true);
+    const refused = await node.run(executable, ["leases", "release", "10.9.0.2", "--conf-dir", conf], { env: {} });
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/10\.9\.0\.2 is in use/) as unknown });
+    await node.succeed("DEL", { plugin: "ptp", config: usual, containerId: "blue" });
   });
 
   test("finds rules of an attachment nothing else is left of, and nothing of those that live", async () => {
@@ -112,7 +150,7 @@ describe("podwire leases", () => {
     await gone.ip("link delete eth0");
     await gone.remove();
     const { stdout } = await leases(node, "--conf-dir", conf);
-    expect(stdout.split("\n").slice(5)).toEqual([
+    expect(stdout.split("\n").slice(6)).toEqual([
       "pods 10.9.0.1-10.9.0.254: 2 of 253 leased (0 %), 1 by pods that are gone",
       "pods fd00:9::1-fd00:9::ffff:ffff:ffff:ffff: 2 of some 2^64 leased (0 %), 1 by pods that are gone",
       "other 10.9.0.129-10.9.0.134: 0 of 5 leased (0 %)",
@@ -155,6 +193,7 @@ describe("podwire leases", () => {
   test.each([
     [["--frobnicate"], "frobnicate"],
     [["pods"], "pods"],
+    [["--state", "dead"], "dead"],
     [["--network"], "--network"],
   ])("refuses %j with the usage", async (args, named) => {
     const { exitCode, stdout, stderr } = await run(await Node.create(), ...args);

@@ -26,7 +26,7 @@ const PRIMITIVES = "kernel/primitives.ts";
 /** Where a library is used; whoever else needs it says so here. */
 const libraries: Record<string, string[]> = {
   "zod/mini": ["cni/schema.ts", "cni/reading.ts"],
-  "ip-num": ["cli/capacity.ts"],
+  "ip-num": ["survey/capacity.ts"],
 };
 
 const permitted = ({ from, to }: Import): boolean =>

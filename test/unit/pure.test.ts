@@ -29,6 +29,7 @@ const plans = [
   "plugins/port-mappings.ts",
   "survey/choose.ts",
   "survey/judgement.ts",
+  "survey/places.ts",
   "verbs/attempt.ts",
   "verbs/plan.ts",
 ];

@@ -1,0 +1,10 @@
+import { DEFAULT_DATA_DIR } from "../ipam/config.ts";
+
+/** Where runtimes look for networks: containerd and CRI-O, k3s. */
+export const CONF_DIRS: readonly string[] = ["/etc/cni/net.d", "/var/lib/rancher/k3s/agent/etc/cni/net.d"];
+
+/** Where leases are by default, and where kind has them. */
+export const DATA_DIRS: readonly string[] = [DEFAULT_DATA_DIR, "/run/cni-ipam-state"];
+
+/** The folder of plugins where nobody says another one. */
+export const DEFAULT_BIN_DIR = "/opt/cni/bin";
