@@ -45,10 +45,14 @@ export interface Complaint {
 export const isObject = (json: unknown): json is JsonObject =>
   typeof json === "object" && json !== null && !Array.isArray(json);
 
-/** An object; `rules` look at it once its keys are valid by themselves. */
+/**
+ * An object. `rules` look at it with the `wrong` keys as if they were absent, so that one error names all that is
+ * wrong; what they say of a wrong key itself does not count, and they are not asked where a wrong key is a required
+ * one.
+ */
 export function shape<F extends Fields>(
   fields: F,
-  rules: (value: Flat<Shape<F>>) => Complaint[] = () => [],
+  rules: (value: Flat<Shape<F>>, wrong: ReadonlySet<string>) => Complaint[] = () => [],
 ): Schema<Flat<Shape<F>>> {
   const names = new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]));
   // What an absent key means is found out once, when the executable is built: a call looks at schemas of keys it has.
@@ -58,15 +62,20 @@ export function shape<F extends Fields>(
     if (!isObject(json)) issues.push({ code: "custom", message: "must be an object", input: json });
     else {
       const written = respell(json, fields, names);
+      const wrong = new Set<string>();
+      let isWhole = true;
       for (const [name, without] of absent) {
-        const outcome = Object.hasOwn(written, name) ? read(fields[name]!, written[name]) : without;
-        if (!outcome.success) blame(issues, outcome.error.issues, name);
+        let outcome = Object.hasOwn(written, name) ? read(fields[name]!, written[name]) : without;
+        if (!outcome.success) {
+          blame(issues, outcome.error.issues, name);
+          wrong.add(name);
+          outcome = without;
+        }
+        if (!outcome.success) isWhole = false;
         else if (outcome.data !== undefined) value[name] = outcome.data;
       }
-      if (issues.length === 0) {
-        for (const { at, must } of rules(value as Flat<Shape<F>>)) {
-          issues.push({ code: "custom", path: [at], message: must, input: undefined });
-        }
+      for (const { at, must } of isWhole ? rules(value as Flat<Shape<F>>, wrong) : []) {
+        if (!wrong.has(at)) issues.push({ code: "custom", path: [at], message: must, input: undefined });
       }
     }
     return value as Flat<Shape<F>>;

@@ -79,11 +79,11 @@ function setsOf({ ipam, runtimeConfig }: Pick<Keys, "ipam" | "runtimeConfig">): 
 /** Versions 0.1.0 and 0.2.0, and their default "", have one place for an address of each family in their results. */
 const oneAddressVersions = ["", "0.1.0", "0.2.0"];
 
-function wholeComplaints({
-  ipam,
-  runtimeConfig,
-  cniVersion,
-}: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">): Complaint[] {
+function wholeComplaints(
+  { ipam, runtimeConfig, cniVersion }: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">,
+  wrong: ReadonlySet<string>,
+): Complaint[] {
+  if (wrong.size > 0) return []; // the ranges, or the version, are not all there
   const sets = setsOf({ ipam, runtimeConfig });
   if (sets.length === 0) {
     return [{ at: "ipam", must: "must have address ranges: no IP ranges specified (`ranges` or `subnet`)" }];

@@ -67,6 +67,23 @@ describe("refused before anything is touched, by key", () => {
     );
   });
 
+  test.each([
+    ["bridge", bridge],
+    ["ptp", ptp],
+  ])("%s: all wrong keys in one error, those that are wrong beside others too", async (_plugin, config) => {
+    const node = await Node.create();
+    const ports = { backend: "nft", markMasqBit: 32, externalSetMarkChain: "KUBE-MARK-MASQ" };
+    const wrong = { mtu: 67, ipMasq: true, ipMasqBackend: "nft", enabledad: "yes", ...ports };
+    const ipam = hostLocal(node, { ...v4, rangeEnd: "10.8.0.9", routes: [{ dst: "10.0.0.0/99" }] });
+    const { code, msg } = await refusal(node, await callFor(node, config(node, { ...wrong, ipam })));
+    expect(code).toBe(7);
+    for (const key of ["mtu is 67", "ipMasqBackend is", "enabledad is", "backend is", "markMasqBit is"]) {
+      expect(msg).toContain(key);
+    }
+    for (const key of ["ipam.routes[0].dst is", "ipam.rangeEnd is"]) expect(msg).toContain(key);
+    expect(msg).not.toContain("externalSetMarkChain is");
+  });
+
   test("the smallest MTUs there are", async () => {
     const node = await Node.create();
     const { pod } = await attach(node, bridge(node, { mtu: 68 }));

@@ -55,6 +55,30 @@ describe("parseConfig", () => {
     expect(parseConfig(schema, { ipam: {} }).ipam).toEqual({ type: "", ranges: [] });
   });
 
+  it("asks rules beside wrong keys too, but not about those, nor where a required one is wrong", () => {
+    const pair = shape({ one: flag(), two: orElse(integer(0, 9), 5), three: flag() }, ({ one, two, three }) => [
+      ...(one ? [{ at: "one", must: "must not be true" }] : []),
+      ...(two === 5 ? [{ at: "two", must: "must not be 5" }] : []),
+      ...(three ? [{ at: "three", must: "must not be true" }] : []),
+    ]);
+    const wrong = shape({
+      pair: optional(pair),
+      needy: optional(shape({ it: text() }, () => [{ at: "it", must: "!" }])),
+    });
+    const complaint = (json: unknown): string => {
+      try {
+        return JSON.stringify(parseConfig(wrong, json));
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    expect(complaint({ pair: { one: true, two: "x", three: true } })).toBe(
+      'invalid configuration: pair.two is "x", must be a whole number from 0 to 9; ' +
+        "pair.one is true, must not be true; pair.three is true, must not be true",
+    );
+    expect(complaint({ needy: { it: 7 } })).toBe("invalid configuration: needy.it is 7, must be text");
+  });
+
   it("matches keys in any case at every depth", () => {
     const json = { BRIDGE: "b", IsGateWay: true, IPAM: { Type: "host-local", RANGES: [[{ Subnet: "x" }]] } };
     expect(parseConfig(schema, json)).toEqual({
