@@ -7,6 +7,12 @@ SOURCES := $(shell find src -name '*.ts')
 ENGINE_CHANGES := src/engine/cc src/engine/frozen.h
 ENGINE_SOURCES := $(wildcard src/engine/*.rs) $(ENGINE_CHANGES) src/engine/Cargo.toml src/engine/Cargo.lock
 
+# What npm and cargo download stays in this folder, not in HOME, unless you say where they keep it.
+ifndef NPM_CONFIG_CACHE
+export npm_config_cache ?= $(CURDIR)/.cache/npm
+endif
+export CARGO_HOME ?= $(CURDIR)/.cache/cargo
+
 # The engine is linked static, at fixed addresses, with musl: its heap is made at build time and stays where it is.
 ENGINE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 ENGINE_CC ?= musl-gcc

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -108,6 +109,27 @@ describe.each(documents)("%s", (path) => {
     const targets = new Set([...text("Makefile").matchAll(/^([a-z0-9]+):/gm)].map(([, target]) => target!));
     const named = [...text(path).matchAll(/(?:`|^ {4})make ([a-z0-9]+)/gm)].map(([, target]) => target!);
     expect(named.filter((target) => !targets.has(target))).toEqual([]);
+  });
+});
+
+describe("what make downloads", () => {
+  const caches = (given: Record<string, string> = {}): string[] => {
+    const shown = ["--eval", "shown: ; @env | grep -iE '^(npm_config_cache|cargo_home)='", "shown"];
+    const env = { PATH: process.env.PATH, HOME: "/home/somebody", ...given };
+    return execFileSync("make", ["-s", ...shown], { cwd: root, env, encoding: "utf8" })
+      .trim()
+      .split("\n")
+      .toSorted();
+  };
+
+  test("stays in this folder, not in HOME", () => {
+    expect(caches()).toEqual([`CARGO_HOME=${root}/.cache/cargo`, `npm_config_cache=${root}/.cache/npm`]);
+  });
+
+  test("goes where the user has it otherwise", () => {
+    const given = { CARGO_HOME: "/srv/cargo", NPM_CONFIG_CACHE: "/srv/npm" };
+    expect(caches(given)).toEqual(["CARGO_HOME=/srv/cargo", "NPM_CONFIG_CACHE=/srv/npm"]);
+    expect(caches({ npm_config_cache: "/srv/npm" })).toContain("npm_config_cache=/srv/npm");
   });
 });
 
