@@ -1,3 +1,4 @@
+import type { Device } from "../netlink/rtnetlink/device.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { RouteSpec } from "../netlink/rtnetlink/route.ts";
 import type { Family, Ip, Prefix } from "../net/ip.ts";
@@ -74,6 +75,22 @@ export interface VethPart {
   plug?: BridgePort & { bridge: string };
 }
 
+/** A link others are made of: by its name, else that of the first default route; the pod's own or one of the host. */
+export interface Master {
+  name?: string;
+  inPod: boolean;
+}
+
+/** The attachment's own link where it has no end on the host: made in the pod, of a master or of nothing. */
+export interface PodLinkPart {
+  kind: "podLink";
+  /** without a MAC it is the kernel's choice, or the master's */
+  link: { name: string; mac?: string };
+  device: Device;
+  master?: Master;
+  mtu?: number;
+}
+
 /** What the host has for the pod: addresses and routes of the host's end of its link, and forwarding. */
 export interface HostPart {
   kind: "host";
@@ -146,7 +163,7 @@ export interface PortsPart {
 }
 
 export type Part =
-  BridgePart | VethPart | HostPart | PodPart | GatewaysPart | MasqueradePart | SpoofCheckPart | PortsPart;
+  BridgePart | VethPart | PodLinkPart | HostPart | PodPart | GatewaysPart | MasqueradePart | SpoofCheckPart | PortsPart;
 export type PartName = Part["kind"];
 export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 
@@ -165,11 +182,21 @@ export interface Attachment {
 export const findPart = <K extends PartName>(parts: readonly Part[], kind: K): PartOf<K> | undefined =>
   parts.find((part): part is PartOf<K> => part.kind === kind);
 
+/** The pod's end of the attachment's link; one that is made of a master that is down has no carrier yet. */
+export interface PodEnd {
+  index: number;
+  name: string;
+  mac: string;
+  hasCarrier: boolean;
+}
+
 /** What only the kernel knows about links that were made or found: what ADD reports beyond its plan. */
 export interface Made {
   bridge?: Link;
   /** the host's end of the pair */
   veth?: Link;
+  /** the pod's end of the link, whatever its sort */
+  pod?: PodEnd;
   /** `<bridge>.<vlan>` where the gateway addresses live there */
   vlanInterface?: Link;
 }

@@ -59,10 +59,19 @@ export interface Traces {
   pod?: PodNamespace;
   /** addresses its record, lease or prevResult names */
   addresses: Ip[];
+  /** SO_NETNS_COOKIE of the namespace it was made in, by its record */
+  cookie?: bigint | undefined;
   /** MAC of the container's interface in prevResult */
   mac?: string;
   /** what the network was called when the attachment was made, where its link says so: noted by who removes it */
   former?: string;
+}
+
+/** An attachment's namespace: its path, and the cookie it had. */
+export interface LostPod {
+  owner: Owner;
+  netns: string;
+  cookie: bigint;
 }
 
 /** Which attachments GC keeps. */
@@ -71,6 +80,8 @@ export interface Selection {
   valid: readonly { containerId: string; ifname: string }[];
   /** links of the host that are those of attachments of the network which are not valid */
   lostLinks: readonly string[];
+  /** where, by their records, such attachments have links which have no end on the host */
+  lostPods: readonly LostPod[];
   site: Site;
   log: Log;
 }

@@ -1,5 +1,5 @@
 import type { PartName } from "../attachment/attachment.ts";
-import { hostVethName, ownerOf } from "../attachment/owner.ts";
+import { ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import type { Undo } from "../attachment/undo.ts";
 import { CniError, Code, messageOf } from "../cni/error.ts";
@@ -35,10 +35,11 @@ export interface Ipam {
   inSubnet(ip: ResultIp): ResultIp;
 }
 
-/** `parts` is absent where nothing tells; `foreign` is true where the attachment is surely not podwire's. */
+/** `foreign` is true where the attachment is surely not podwire's. */
 export interface Known {
   addresses: Ip[];
-  parts?: PartName[];
+  /** what its record tells; undefined where there is none, or one that says nothing of the pod */
+  knowledge?: Knowledge | undefined;
   foreign: boolean;
 }
 
@@ -49,11 +50,11 @@ export function chooseIpam(call: Invocation, type: string): Ipam {
 }
 
 /** What is remembered of the attachment that is being made. */
-function knowledgeOf({ args }: Invocation, { owner, pod }: Site, parts: PartName[]): Knowledge {
+function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: PartName[]): Knowledge {
   const { cookie } = pod;
   const name = podNameOf(args);
   return {
-    hostVeth: hostVethName(owner),
+    ...(hostLink !== undefined && { hostVeth: hostLink }),
     netns: pod.path,
     ...(cookie !== undefined && { cookie }),
     parts,
@@ -83,10 +84,10 @@ function hostLocalIpam(call: Invocation): Ipam {
     isKept: () => hasRecord(folder, owner),
     traces() {
       const record = findRecord(folder, owner);
-      const parts = record?.knowledge?.parts;
+      const knowledge = record?.knowledge;
       const addresses = findLease(folder, owner, record);
       isSearched = true;
-      return { addresses, ...(parts && { parts }), foreign: addresses.length > 0 && !parts };
+      return { addresses, knowledge, foreign: addresses.length > 0 && !knowledge?.parts };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
     gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
@@ -119,8 +120,7 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
     },
     traces() {
       const record = findRecord(folder, owner);
-      const parts = record?.knowledge?.parts;
-      return { addresses: record?.ips ?? [], ...(parts && { parts }), foreign: false };
+      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: false };
     },
     del: () => void removeRecord(folder, owner),
     gc() {

@@ -29,10 +29,15 @@ export interface Liveness {
 /** "gone": provably; "unknown": no proof of either. */
 export type Life = "live" | "gone" | "unknown";
 
-/** Whether the pod a record is of still exists; a live host link always protects it. */
+/**
+ * Whether the pod a record is of still exists; a live host link always protects it, and so does, where the pod's link
+ * has no end on the host, the namespace it is in.
+ */
 export function lifeOf(record: AttachmentRecord, liveness: Liveness): Life {
-  if (liveness.linkExists(record.knowledge!.hostVeth)) return "live";
-  return hasLeft(record, liveness) ? "gone" : "unknown";
+  const { hostVeth, cookie } = record.knowledge!;
+  if (hostVeth !== undefined && liveness.linkExists(hostVeth)) return "live";
+  if (hasLeft(record, liveness)) return "gone";
+  return hostVeth === undefined && cookie !== undefined ? "live" : "unknown";
 }
 
 /**

@@ -11,8 +11,8 @@ import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.
 
 /** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
 export interface Knowledge {
-  /** name of the host end of the veth pair */
-  hostVeth: string;
+  /** name of the host end of the veth pair; absent where the pod's link has no end on the host */
+  hostVeth?: string;
   /** path of the pod's network namespace */
   netns: string;
   /** SO_NETNS_COOKIE of that namespace; absent where the kernel has none */
@@ -73,7 +73,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
     ips: ips.map(formatIp),
     marker,
     ...(knowledge && {
-      hostVeth: knowledge.hostVeth,
+      ...(knowledge.hostVeth !== undefined && { hostVeth: knowledge.hostVeth }),
       netns: knowledge.netns,
       ...cookie,
       ...(knowledge.parts && { parts: knowledge.parts }),
@@ -130,8 +130,9 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
   const named = isObject(json["pod"]) ? json["pod"] : {};
   const pod = toPodName(named["namespace"], named["name"], named["uid"]);
-  const knowledge = string("hostVeth")
-    ? { knowledge: { hostVeth: string("hostVeth"), netns: string("netns"), ...cookie, ...parts, ...(pod && { pod }) } }
+  const hostVeth = string("hostVeth") ? { hostVeth: string("hostVeth") } : {};
+  const knowledge = string("netns")
+    ? { knowledge: { ...hostVeth, netns: string("netns"), ...cookie, ...parts, ...(pod && { pod }) } }
     : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },

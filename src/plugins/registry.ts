@@ -2,6 +2,7 @@ import type { Plugin } from "../cni/invocation.ts";
 import { bridge } from "./interface/bridge.ts";
 import { hostLocal } from "./ipam/host-local.ts";
 import { loopback } from "./interface/loopback.ts";
+import { macvlan } from "./interface/macvlan.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
 import { chainedPlugin, interfacePlugin, type PartsPlugin } from "../verbs/plugin.ts";
@@ -9,6 +10,7 @@ import { chainedPlugin, interfacePlugin, type PartsPlugin } from "../verbs/plugi
 const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(bridge),
   interfacePlugin(ptp),
+  interfacePlugin(macvlan),
   hostLocal,
   loopback,
   chainedPlugin(portmap),

@@ -11,14 +11,16 @@ import type { Surveyed } from "./surveyed.ts";
 /** What the node says of an attachment. */
 export function gatherEvidence(attached: Surveyed, host: NetlinkSocket, liveness: Liveness): Evidence {
   const { link, record, cached, leases, addresses, netns } = attached;
-  const known = record?.knowledge ? [record.knowledge.hostVeth] : hostLinksOf(cached);
-  const noted = record?.knowledge?.cookie;
+  const { knowledge } = record ?? {};
+  const known = knowledge ? [knowledge.hostVeth].filter((name) => name !== undefined) : hostLinksOf(cached);
+  const noted = knowledge?.cookie;
   const inUse = addresses.find((ip) => liveness.addressInUse(ip));
   const oldest = leases.map(({ modified }) => modified);
   return {
-    recorded: record?.knowledge !== undefined,
+    recorded: knowledge !== undefined,
+    inPodAlone: knowledge !== undefined && knowledge.hostVeth === undefined,
     link: link?.name ?? known.find((name) => findLink(host, name) !== undefined),
-    linkKnown: known.length > 0,
+    linkKnown: knowledge !== undefined || known.length > 0,
     netns: netns === "" ? undefined : noted !== undefined ? namespaceState(netns, noted, liveness) : atPath(netns),
     restarted: record && record.marker !== "" && liveness.marker() !== "" && record.marker !== liveness.marker(),
     addressInUse: inUse && formatIp(inUse),

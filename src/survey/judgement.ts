@@ -12,7 +12,9 @@ export interface Evidence {
   addressInUse?: string | undefined;
   /** its lease is older than the boot */
   olderThanBoot?: boolean | undefined;
-  /** the pod's link on the host is known by name, so that its absence says something */
+  /** its link has no end on the host (macvlan), and lives as long as the namespace */
+  inPodAlone?: boolean | undefined;
+  /** whether the host has a link of it is known, so that its absence says something */
   linkKnown: boolean;
 }
 
@@ -36,8 +38,10 @@ export function judge({
   addressInUse,
   olderThanBoot,
   linkKnown,
+  inPodAlone,
 }: Evidence): Judgement {
   if (link !== undefined) return { state: "live", proof: `its link ${link} is there` };
+  if (inPodAlone && netns === "own") return { state: "live", proof: "its namespace is there" };
   const isLeft = netns === "missing" || netns === "other";
   if (linkKnown && isLeft && (recorded || addressInUse === undefined)) return { state: "gone", proof: left[netns] };
   if (linkKnown && restarted) return { state: "gone", proof: "its link is gone, and the node was restarted since" };

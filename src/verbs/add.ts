@@ -51,12 +51,13 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
  * A GC that runs meanwhile has a list from before this ADD, and takes what it made for a leftover: better an error than
  * a pod whose address the next one gets too.
  */
-function assertKept({ veth }: Made, { host }: Site, ipam: Ipam): void {
-  const isThere = !veth || hasLink(host, veth);
+function assertKept({ veth, pod }: Made, site: Site, ipam: Ipam): void {
+  const link = veth ?? pod; // an end on the host has the other with it
+  const isThere = !link || hasLink(veth ? site.host : site.pod.socket, link);
   if (isThere && ipam.isKept()) return;
   throw new CniError(
     Code.TryAgainLater,
-    `${isThere ? "the lease" : `link ${veth.name}`} was removed while the attachment was being made, as by a GC`,
+    `${isThere ? "the lease" : `link ${link.name}`} was removed while the attachment was being made, as by a GC`,
   );
 }
 

@@ -22,7 +22,8 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const pod = spec.isChained ? undefined : site.findPod();
     const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
     const asked = spec.asked(config);
-    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), ...tracesOf(call, known) };
+    const { cookie } = known.knowledge ?? {};
+    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), cookie, ...tracesOf(call, known) };
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
     const { former } = traces;
@@ -39,7 +40,8 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
 }
 
 /** What its record names, or all there may be where there is none; and what the configuration asks for now. */
-function kindsOf<C>({ kinds, optional }: Spec<C>, { parts }: Known, asked: readonly Part[]): PartName[] {
+function kindsOf<C>({ kinds, optional }: Spec<C>, { knowledge }: Known, asked: readonly Part[]): PartName[] {
+  const parts = knowledge?.parts;
   const had = optional.filter((kind) => !parts || parts.includes(kind) || findPart(asked, kind));
   return [...kinds, ...had].filter((kind) => kindOf(kind).remove);
 }

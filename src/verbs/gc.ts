@@ -1,10 +1,12 @@
 import { findPart } from "../attachment/attachment.ts";
-import type { Selection } from "../attachment/kind.ts";
+import type { LostPod, Selection } from "../attachment/kind.ts";
 import { kindOf } from "../attachment/kinds.ts";
 import { hostVethName, isOfNetwork } from "../attachment/owner.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
+import { parseLeaseFolder } from "../ipam/config.ts";
 import { listLinked } from "../node/inventory.ts";
+import { listRecords } from "../node/record.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
 
@@ -23,7 +25,8 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   failures.throwIfAny();
 }
 
-function select({ network, validAttachments: valid, log }: Invocation, site: Site): Selection {
+function select(call: Invocation, site: Site): Selection {
+  const { network, validAttachments: valid, log } = call;
   const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
   return {
     network,
@@ -35,6 +38,13 @@ function select({ network, validAttachments: valid, log }: Invocation, site: Sit
       return listLinked(site.host)
         .filter(({ owner, link }) => isOfNetwork(owner, network) && !kept.has(link.name))
         .map(({ link }) => link.name);
+    },
+    get lostPods() {
+      return listRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): LostPod[] => {
+        const { hostVeth, netns, cookie } = knowledge ?? {};
+        if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
+        return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];
+      });
     },
   };
 }

@@ -34,7 +34,10 @@ interface Planning<C> {
   /** the kinds only some configurations ask for */
   optional: readonly PartName[];
   read(call: Invocation): C;
-  /** The parts of optional kinds a configuration asks for, before any address is known and after all are forgotten. */
+  /**
+   * The parts a configuration asks for before any address is known and after all are forgotten: those of optional
+   * kinds, and others that `status` or `remove` want to see.
+   */
   asked(config: C): Part[];
   /** All parts, in the order in which they are made. */
   plan(config: C, subject: Subject, addressing: Addressing): Plan;

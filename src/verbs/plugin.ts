@@ -1,11 +1,12 @@
 import { findLink } from "../attachment/link/links.ts";
-import { hostVethName } from "../attachment/owner.ts";
+import { hostVethName, linkAlias } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { overridingDns } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { parseLeniently, readTogether } from "../cni/reading.ts";
 import { optional, orElse, shape, text } from "../cni/schema.ts";
+import type { ResultInterface } from "../cni/result.ts";
 import { chooseIpam, type Ipam } from "../ipam/ipam.ts";
 import { randomMac } from "../kernel/random.ts";
 import { parseMac } from "../net/mac.ts";
@@ -35,8 +36,9 @@ const pluginOf = <C>(spec: Spec<C>): PartsPlugin => ({
 });
 
 /** A plugin from what it plans. */
-export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlugin<C>): PartsPlugin =>
-  pluginOf<C>({
+export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlugin<C>): PartsPlugin {
+  const hasHostEnd = plugin.kinds.includes("veth");
+  return pluginOf<C>({
     ...plugin,
     isChained: false,
     read: (call) => readInterface(plugin, call),
@@ -47,8 +49,8 @@ export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlug
       vlanMac: randomMac(),
       podMac: plugin.mac?.(config) ?? randomMac(),
     }),
-    recall: recallVeth,
-    hostLink: ({ owner }) => hostVethName(owner),
+    recall: hasHostEnd ? recallVeth : recallPodLink,
+    hostLink: hasHostEnd ? ({ owner }) => hostVethName(owner) : () => undefined,
     result: (_call, plan, made, { config, addressing }) => ({
       interfaces: plugin.interfaces(plan, made),
       ips: plan.ips,
@@ -56,6 +58,7 @@ export const interfacePlugin = <C extends InterfaceConfig>(plugin: InterfacePlug
       dns: overridingDns(config.dns) ?? addressing.dns,
     }),
   });
+}
 
 /** A chained plugin from what it plans: its result is the one it was given. */
 export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
@@ -87,17 +90,32 @@ function readInterface<C extends InterfaceConfig>(plugin: InterfacePlugin<C>, ca
   );
 }
 
+/** The pod's end of the link, as prevResult has it. */
+function reportedPodEnd(call: Invocation): ResultInterface {
+  const { interfaces } = getPrevious(call, "CHECK");
+  const pod = interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox === call.netns);
+  if (pod) return pod;
+  throw new CniError(
+    Code.InvalidConfig,
+    `prevResult.interfaces: none is named ${JSON.stringify(call.ifname)} in sandbox ${JSON.stringify(call.netns)}`,
+  );
+}
+
+/** The MAC as prevResult has it; a link without podwire's alias was made by the reference. */
+function recallPodLink(call: Invocation, site: Site): { subject: Subject; foreign: boolean } {
+  const { mac = "", mtu } = reportedPodEnd(call);
+  const link = site.seenPodLink(call.ifname);
+  return {
+    subject: { ...blankSubject(call), podMac: mac, ...(mtu && { mtu }) },
+    foreign: link !== undefined && link.alias !== linkAlias(site.owner),
+  };
+}
+
 /** Names and MACs as prevResult has them; an attachment whose host veth is not podwire's was made by the reference. */
 function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: boolean } {
   const { interfaces } = getPrevious(call, "CHECK");
   const blank = blankSubject(call);
-  const pod = interfaces.find(({ name, sandbox }) => name === call.ifname && sandbox === call.netns);
-  if (!pod) {
-    throw new CniError(
-      Code.InvalidConfig,
-      `prevResult.interfaces: none is named ${JSON.stringify(call.ifname)} in sandbox ${JSON.stringify(call.netns)}`,
-    );
-  }
+  const pod = reportedPodEnd(call);
   const onHost = interfaces
     .filter(({ sandbox }) => !sandbox)
     .map((entry) => ({ entry, kind: site.seenLink(entry.name)?.kind }));

@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { pluginNames } from "../../src/plugins/registry.ts";
 import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb } from "./harness.ts";
 
 const files = readdirSync(confFolder)
@@ -24,13 +25,14 @@ const addresses = (answer: Answer): string[] =>
 describe("conf/", () => {
   test("holds a configuration for every plugin", () => {
     const types = new Set(files.flatMap((file) => loadConf(file).plugins.map(({ type }) => type)));
-    expect([...types].sort()).toEqual(["bridge", "host-local", "loopback", "portmap", "ptp"]);
+    expect([...types].sort()).toEqual(pluginNames.toSorted());
   });
 
   test.each(files)("%s works as it stands", async (file) => {
     const list = loadConf(file);
     const node = await Node.create();
     const outside = await node.outside();
+    await node.ip(`route add default via ${outside.address4}`);
     if (file === "bridge-vlan.json" && !(await filtersVlans(node))) {
       const pod = await node.pod();
       const answer = await node.podwire("ADD", {

@@ -43,6 +43,16 @@ export const ptp = (node: Node, more: object = {}): Config => ({
   ...more,
 });
 
+/** A network "net" of links made of the node's `uplink`, with one IPv4 subnet. */
+export const macvlan = (node: Node, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type: "macvlan",
+  master: "uplink",
+  ipam: hostLocal(node),
+  ...more,
+});
+
 /** A bridge network with addresses of both families, and all the firewall a pod can have but port mappings. */
 export const everything = (node: Node, more: object = {}): Config =>
   bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });

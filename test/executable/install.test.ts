@@ -12,9 +12,10 @@ import {
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeEach, describe, expect, test } from "vitest";
+import { pluginNames } from "../../src/plugins/registry.ts";
 import { executable, Node, reference, temporaryFolder } from "./harness.ts";
 
-const names = ["bridge", "host-local", "loopback", "portmap", "ptp"];
+const names = pluginNames.toSorted();
 let folder: string;
 beforeEach(() => {
   folder = temporaryFolder("opt-cni-bin");

@@ -2,10 +2,11 @@ import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
+import { pluginNames } from "../../src/plugins/registry.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { executable, Node, podwireFolder, temporaryFolder } from "./harness.ts";
 
-const plugins = ["bridge", "ptp", "host-local", "loopback", "portmap"];
+const plugins = pluginNames;
 const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
 interface Run {

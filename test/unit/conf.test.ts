@@ -6,6 +6,7 @@ import type { Invocation, JsonObject, Verb } from "../../src/cni/invocation.ts";
 import { quietLog } from "../../src/cni/log.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
 import { bridge } from "../../src/plugins/interface/bridge.ts";
+import { macvlan } from "../../src/plugins/interface/macvlan.ts";
 import { findPlugin, pluginNames } from "../../src/plugins/registry.ts";
 import { ptp } from "../../src/plugins/interface/ptp.ts";
 import { files, text, withoutComments } from "./source.ts";
@@ -94,6 +95,7 @@ const ipam = pathsRead((config) => parseIpamConfig(call(config)));
 const plugins: Record<string, string[]> = {
   bridge: pathsRead((config) => bridge.read(call(config))),
   ptp: pathsRead((config) => ptp.read(call(config))),
+  macvlan: pathsRead((config) => macvlan.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
@@ -125,6 +127,7 @@ function keysIn(title: string): string[] {
 const about: Record<string, string[]> = {
   bridge: ["Keys of bridge and ptp", "Keys of bridge", "Keys of portmap"],
   ptp: ["Keys of bridge and ptp", "Keys of ptp", "Keys of portmap"],
+  macvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of macvlan"],
   "host-local": ["Keys of host-local"],
   portmap: ["Keys of portmap"],
   loopback: [],
@@ -165,6 +168,7 @@ test("the readers of a configuration are those asked here", () => {
     "ipam/delegate.ts", // what another plugin printed
     "plugins/chained/portmap.ts",
     "plugins/interface/bridge.ts",
+    "plugins/interface/macvlan.ts",
     "plugins/interface/ptp.ts",
     "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",

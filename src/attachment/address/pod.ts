@@ -15,10 +15,10 @@ import { missingAddresses, missingRoutes } from "./missing.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
 export const pod: Kind<PodPart> = {
-  apply: (part, site, { made }) => configure(part, site, { index: made.veth!.peer!, name: part.link.name }),
+  apply: (part, site, { made }) => configure(part, site, made.pod!),
 
   settle(part, site, made) {
-    if (!part.up) return;
+    if (!part.up || !made.pod!.hasCarrier) return;
     const ips = part.addresses.map(({ prefix }) => prefix.ip);
     if (ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
     waitForDelivery(podSide(site), ips);
@@ -98,5 +98,5 @@ function announce({ link, addresses }: PodPart, { host, pod }: Site, made: Made)
   // With arp_notify and ndisc_notify set, writing the MAC (the same one) makes the kernel announce every address of the
   // link. At link up it would be too early: the bridge port does not forward yet, and a packet socket of our own would
   // cost an RCU grace period when it is closed.
-  pod.socket.request([setLink({ index: made.veth!.peer!, name: link.name }, { mac: link.mac })]);
+  pod.socket.request([setLink(made.pod!, { mac: link.mac })]);
 }

@@ -1,13 +1,13 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
-import { isNewLinkName } from "../../net/link-name.ts";
 import { createVeth, decodeLink, getLink, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
-import type { VethEnd, VethPart } from "../attachment.ts";
+import type { VethPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { applySysctls, compareSysctls } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
+import { assertNewName, attachedAlready, compareLink, nameTaken } from "./own-link.ts";
 import { findLink } from "./links.ts";
 import { comparePort, plugMessages } from "./port.ts";
 import { hostSide, waitForLink } from "./readiness.ts";
@@ -18,6 +18,7 @@ export const veth: Kind<VethPart> = {
   apply(part, site, { undo, made }) {
     const link = createPair(part, site, undo, part.plug && made.bridge!.index);
     made.veth = link;
+    made.pod = { index: link.peer!, ...part.pod, hasCarrier: true };
     applySysctls(part.host.sysctls, site.log);
     site.host.request([...(part.plug ? plugMessages(link, part.plug) : []), setLink(link, { up: true })]);
   },
@@ -31,8 +32,8 @@ export const veth: Kind<VethPart> = {
     const pod = site.seenPodLink(part.pod.name);
     const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
     return [
-      ...compareEnd(host, { ...part.host, mtu: part.mtu }, "on the host"),
-      ...compareEnd(pod, { ...part.pod, mtu: part.mtu }, "in the container"),
+      ...compareLink(host, { ...part.host, kind: "veth", mtu: part.mtu }, "on the host"),
+      ...compareLink(pod, { ...part.pod, kind: "veth", mtu: part.mtu }, "in the container"),
       ...(host && part.plug ? comparePort(host, part.plug, site.seenLink(part.plug.bridge)) : []),
       ...(foreign ? [] : compareSysctls(part.host.sysctls)),
       ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),
@@ -43,21 +44,6 @@ export const veth: Kind<VethPart> = {
   remove: removeVeth,
   collect: collectVeths,
 };
-
-function compareEnd(link: Link | undefined, wanted: VethEnd & { mtu: number | undefined }, where: string): string[] {
-  if (!link) return [`link ${wanted.name} does not exist ${where}`];
-  if (link.kind !== "veth") {
-    return [`link ${wanted.name} ${where} is not a veth but ${link.kind ? `a ${link.kind}` : "a device"}`];
-  }
-  return [
-    ...(wanted.mac && link.mac !== wanted.mac
-      ? [`link ${wanted.name} ${where} has MAC ${link.mac}, not ${wanted.mac}`]
-      : []),
-    ...(wanted.mtu && link.mtu !== wanted.mtu
-      ? [`link ${wanted.name} ${where} has MTU ${link.mtu}, not ${wanted.mtu}`]
-      : []),
-  ];
-}
 
 /** BR_MAX_PORTS of the kernel's net/bridge/br_private.h, less port 0, which none has */
 const MOST_PORTS = 1023;
@@ -70,12 +56,7 @@ const bridgeFull = (bridge: string, { message }: Error): CniError =>
   );
 
 function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {
-  if (!isNewLinkName(veth.pod.name)) {
-    throw new CniError(
-      Code.InvalidEnvironment,
-      `cannot create CNI_IFNAME ${JSON.stringify(veth.pod.name)}: no link can be made whose name has a % in it`,
-    );
-  }
+  assertNewName(veth.pod.name);
   const make = createVeth({
     host: veth.host,
     pod: veth.pod,
@@ -97,15 +78,7 @@ function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, mast
     if (isErrno(error, "EXFULL")) throw bridgeFull(veth.plug?.bridge ?? "", error);
     if (!isErrno(error, "EEXIST")) throw error;
     throw findLink(host, veth.host.name)
-      ? new CniError(
-          Code.InvalidConfig,
-          `cannot attach ${owner.ifname}: container ${owner.containerId} is attached to network ${owner.network} ` +
-            `by it already (host link ${veth.host.name}); DEL comes first`,
-        )
-      : new CniError(
-          Code.InvalidEnvironment,
-          `cannot create CNI_IFNAME "${owner.ifname}" in ${pod.path}: an interface of that name already exists there`,
-          error.message,
-        );
+      ? attachedAlready(owner, `host link ${veth.host.name}`)
+      : nameTaken(owner, pod.path, error);
   }
 }

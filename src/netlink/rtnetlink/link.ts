@@ -2,30 +2,9 @@ import { viewOf } from "../../net/bytes.ts";
 import { macBytes, macFromBytes } from "../../net/mac.ts";
 import { attribute, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
 import type { Message, Reply } from "../message.ts";
+import { decodeDevice, type Device } from "./device.ts";
+import { header, IFLA, IFLA_INFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK } from "./ifinfo.ts";
 
-/** linux/rtnetlink.h */
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
-/** linux/if_link.h */
-const IFLA = {
-  ADDRESS: 1,
-  IFNAME: 3,
-  MTU: 4,
-  LINK: 5,
-  MASTER: 10,
-  PROTINFO: 12,
-  TXQLEN: 13,
-  OPERSTATE: 16,
-  LINKINFO: 18,
-  IFALIAS: 20,
-  AF_SPEC: 26,
-  NET_NS_FD: 28,
-  EXT_MASK: 29,
-  PROMISCUITY: 30,
-} as const;
-const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BRPORT = { MODE: 4, ISOLATED: 33 } as const;
@@ -56,20 +35,11 @@ export interface Link {
   master?: number;
   /** bridges only */
   vlanFiltering?: boolean;
+  /** those `createDevice` makes */
+  device?: Partial<Device>;
   /** bridge ports only */
   hairpin?: boolean;
   isolated?: boolean;
-}
-
-/** struct ifinfomsg */
-function header(options: { family?: number; index?: number; flags?: number; change?: number } = {}): Uint8Array {
-  const bytes = new Uint8Array(16);
-  const view = viewOf(bytes);
-  bytes[0] = options.family ?? 0;
-  view.setInt32(4, options.index ?? 0, true);
-  view.setUint32(8, options.flags ?? 0, true);
-  view.setUint32(12, options.change ?? 0, true);
-  return bytes;
 }
 
 /** The index of the link such a reply tells of, without decoding the rest. */
@@ -97,7 +67,9 @@ export function decodeLink(reply: Reply): Link | undefined {
     kind,
     ...(peer !== undefined && { peer }),
     ...(master !== undefined && { master }),
-    ...(kind === "bridge" && { vlanFiltering: info.nested(IFLA_INFO.DATA).u8(IFLA_BR_VLAN_FILTERING) === 1 }),
+    ...(kind === "bridge"
+      ? { vlanFiltering: info.nested(IFLA_INFO.DATA).u8(IFLA_BR_VLAN_FILTERING) === 1 }
+      : kind !== "veth" && kind !== "" && decodeDevice(kind, info.nested(IFLA_INFO.DATA))),
     ...(port.has(IFLA_BRPORT.MODE) && {
       hairpin: port.u8(IFLA_BRPORT.MODE) === 1,
       isolated: port.u8(IFLA_BRPORT.ISOLATED) === 1,

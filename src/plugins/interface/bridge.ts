@@ -1,7 +1,4 @@
 import { findPart, type GatewaysPart, type Made, type Part, type PortVlans } from "../../attachment/attachment.ts";
-import { readArguments } from "../../cni/arguments.ts";
-import { show } from "../../cni/complaint.ts";
-import { CniError, Code } from "../../cni/error.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
@@ -9,7 +6,6 @@ import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net/ip.ts";
 import { isLinkName, isNewLinkName } from "../../net/link-name.ts";
-import { OWN_MAC, parseOwnMac } from "../../net/mac.ts";
 import {
   assertCarried,
   containerComplaints,
@@ -22,6 +18,7 @@ import {
   planRoutes,
   planVeth,
 } from "./container-plan.ts";
+import { type ArgumentMac, readArgumentMac } from "./argument-mac.ts";
 import type { InterfacePlugin, Plan, Subject } from "../../verbs/plan.ts";
 import { portMappingList } from "../port-mappings.ts";
 
@@ -80,21 +77,10 @@ const bridgeConfig = shape(
   ],
 );
 
-type BridgeConfig = Infer<typeof bridgeConfig> & { argumentMac?: string };
+type BridgeConfig = Infer<typeof bridgeConfig> & ArgumentMac;
 
 function read(call: Invocation): BridgeConfig {
-  const config = readConfig(bridgeConfig, call);
-  return { ...config, ...argumentMac(call) };
-}
-
-function argumentMac(call: Invocation): { argumentMac?: string } {
-  const { MAC = "" } = readArguments(call, ["MAC"]);
-  if (MAC === "") return {};
-  const parsed = parseOwnMac(MAC);
-  if (!parsed && call.verb !== "DEL" && call.verb !== "GC") {
-    throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: MAC is ${show(MAC)}, must be ${OWN_MAC}`);
-  }
-  return parsed ? { argumentMac: parsed } : {};
+  return { ...readConfig(bridgeConfig, call), ...readArgumentMac(call) };
 }
 
 /** runtimeConfig beats args.cni beats CNI_ARGS. */

@@ -43,7 +43,7 @@ const acceptNoRouter = (link: string): Sysctl => ({
 
 /** The pod's end of the link; without addresses it has nothing but the link itself. */
 export const planPod = (
-  { owner, podMac }: Subject,
+  { owner, podMac }: Pick<Subject, "owner" | "podMac">,
   more: Pick<PodPart, "addresses" | "routes"> & Partial<Omit<PodPart, "kind">>,
 ): PodPart => ({
   kind: "pod",
@@ -117,10 +117,15 @@ export function planPodSysctls(ifname: string, ips: ResultIp[], dad: boolean): S
     acceptNoRouter(ifname),
     ...(dad ? [{ path: `${v6}/enhanced_dad`, value: "1", optional: true }] : []),
     { path: `${v6}/accept_dad`, value: dad ? "1" : "0", optional: true },
-    { path: `${v6}/ndisc_notify`, value: "1", optional: true },
-    { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
+    ...announcing(ifname),
   ];
 }
+
+/** The kernel tells neighbours of the addresses when the link comes up. */
+export const announcing = (ifname: string): Sysctl[] => [
+  { path: `net/ipv6/conf/${ifname}/ndisc_notify`, value: "1", optional: true },
+  { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
+];
 
 /** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
 export const containerFields = {
@@ -154,14 +159,18 @@ export function assertCarried(ips: readonly ResultIp[], { mtu }: Pick<ContainerC
 
 const backends = ["nftables", "iptables"] as const;
 
+/** An MTU no link has. */
+export const mtuComplaints = ({ mtu }: { mtu: number }): Complaint[] =>
+  mtu > 0 && mtu < ETH_MIN_MTU
+    ? [{ at: "mtu", must: `must be from ${ETH_MIN_MTU} to 65535, or 0 for the kernel's choice` }]
+    : [];
+
 /** What does not go together, for `shape`'s rules: a backend nobody masquerades by is nobody's business. */
 export function containerComplaints({ ipMasq, ipMasqBackend, mtu, ...config }: ContainerConfig): Complaint[] {
   const isKnown = ipMasqBackend === undefined || backends.some((name) => name === ipMasqBackend);
   return [
     ...portMappingComplaints(config),
-    ...(mtu > 0 && mtu < ETH_MIN_MTU
-      ? [{ at: "mtu", must: `must be from ${ETH_MIN_MTU} to 65535, or 0 for the kernel's choice` }]
-      : []),
+    ...mtuComplaints({ mtu }),
     ...(ipMasq && !isKnown ? [{ at: "ipMasqBackend", must: 'must be "nftables" or "iptables"' }] : []),
   ];
 }

@@ -16,6 +16,8 @@ describe("whether a pod is gone", () => {
     [{ linkKnown: false, recorded: false, olderThanBoot: true, addressInUse: "fd00::2" }, "live", /fd00::2/],
     [{ linkKnown: false, recorded: false, olderThanBoot: false }, "unknown", /younger than the boot/],
     [{ netns: "own" }, "unknown", /its namespace is there, its link is gone/],
+    [{ netns: "own", inPodAlone: true }, "live", /its namespace is there/],
+    [{ netns: "other", inPodAlone: true }, "gone", /another namespace/],
   ])("%j: %s", (evidence, state, proof) => {
     expect(judged(evidence)).toEqual({ state, proof: expect.stringMatching(proof) as unknown });
   });

@@ -1,0 +1,124 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { isErrno } from "../../kernel/linux.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { createDevice, type Device } from "../../netlink/rtnetlink/device.ts";
+import { decodeLink, getLink, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
+import type { PodLinkPart } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { linkAlias } from "../owner.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
+import { findLink } from "./links.ts";
+import { getMaster } from "./master.ts";
+import { assertNewName, attachedAlready, compareLink, nameTaken } from "./own-link.ts";
+import { collectPodLinks, removePodLink, undoPodLink } from "./pod-link-removal.ts";
+
+/** The attachment's own link that has no end on the host: its alias, in the pod, says whose it is. */
+export const podLink: Kind<PodLinkPart> = {
+  apply(part, site, { undo, made }) {
+    const master = part.master && getMaster(part.master, site);
+    if (master) assertMtu(part, master.link);
+    const { index, name, mac } = create(part, master, site, undo);
+    made.pod = { index, name, mac, hasCarrier: !master || hasCarrier(master.link) };
+  },
+
+  compare(part, site) {
+    const { link, device, mtu } = part;
+    const found = site.seenPodLink(link.name);
+    const differences = compareLink(found, { ...link, kind: device.type, mtu }, "in the container");
+    if (found?.kind !== device.type) return differences;
+    return [...differences, ...compareDevice(found, device), ...compareMaster(found, part, site)];
+  },
+
+  remove: removePodLink,
+  collect: collectPodLinks,
+};
+
+/** A master that is down passes nothing on yet: what is made of it comes up with it. */
+const hasCarrier = ({ up, operState }: Link): boolean => up && (operState === "up" || operState === "unknown");
+
+/** Larger frames than the master's would be lost without a word. */
+function assertMtu({ mtu = 0, device }: PodLinkPart, master: Link): void {
+  if (mtu <= master.mtu) return;
+  throw new CniError(
+    Code.InvalidConfig,
+    `invalid configuration: mtu is ${mtu}, must be at most ${master.mtu}, the MTU of master ${master.name}, ` +
+      `for a ${device.type}`,
+  );
+}
+
+interface Maker {
+  link: Link;
+  socket: NetlinkSocket;
+}
+
+function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: Undo): Link {
+  const { owner, pod } = site;
+  const { link, device, mtu } = part;
+  assertNewName(link.name);
+  // the master's index counts in the namespace that is asked; what is made of it goes into the pod at once
+  const socket = master?.socket ?? pod.socket;
+  const make = createDevice({
+    ...link,
+    device,
+    ...(mtu && { mtu }),
+    ...(master && { master: master.link.index }),
+    ...(socket !== pod.socket && { netns: pod.fd }),
+  });
+  const forget = undoPodLink(link.name, device.type, site, undo);
+  try {
+    socket.request([make]);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) {
+      const there = findLink(pod.socket, link.name);
+      if (there) {
+        throw there.alias === linkAlias(owner)
+          ? attachedAlready(owner, `link ${link.name} of ${pod.path}`)
+          : nameTaken(owner, pod.path, error);
+      }
+    }
+    throw refused(error, part, master?.link) ?? error;
+  }
+  const [reply] = pod.socket.request([setAlias(link.name, linkAlias(owner)), getLink(link.name)]);
+  const made = decodeLink(reply!)!;
+  forget.index = made.index;
+  return made;
+}
+
+/** What the kernel's refusal means to the person who wrote the configuration. */
+function refused(error: unknown, { device }: PodLinkPart, master: Link | undefined): CniError | undefined {
+  const because = (text: string): CniError =>
+    new CniError(Code.InvalidConfig, text, (error as Error).message, { cause: error });
+  const { type } = device;
+  if (isErrno(error, "EOPNOTSUPP")) return because(`this kernel has no ${type} (CONFIG_${type.toUpperCase()})`);
+  if (!master) return undefined;
+  if (isErrno(error, "EBUSY")) {
+    return because(
+      `master: link "${master.name}" cannot carry a ${type}: it is a port of a bridge or bond, ` +
+        `or carries links of another kind (a link has either macvlan or ipvlan)`,
+    );
+  }
+  if (isErrno(error, "EINVAL") && type === "macvlan") {
+    return because(
+      `master: link "${master.name}" cannot carry a macvlan in mode ${device.mode}: ` +
+        `one in mode passthru has its master for itself, or the master is no Ethernet link`,
+    );
+  }
+  return undefined;
+}
+
+function compareDevice({ name, device = {} }: Link, wanted: Device): string[] {
+  const has = device as Record<string, unknown>;
+  return Object.entries(wanted)
+    .filter(([key, value]) => has[key] !== value)
+    .map(([key, value]) => `${key} of link ${name} in the container is ${String(has[key])}, not ${value}`);
+}
+
+/** The master a default route led to is not looked for again: routes change. A macvlan's own is its master's master. */
+function compareMaster({ name, peer }: Link, { master }: PodLinkPart, site: Site): string[] {
+  if (master?.name === undefined) return [];
+  const { link } = getMaster(master, site);
+  return link.kind === "macvlan" || link.index === peer
+    ? []
+    : [`link ${name} in the container is not one of master ${link.name}`];
+}

@@ -1,0 +1,66 @@
+import { macBytes } from "../../net/mac.ts";
+import { attribute, type Attributes, type Bytes, nested, NLM_F, text, u32 } from "../codec.ts";
+import type { Message } from "../message.ts";
+import { header, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
+
+/** linux/if_link.h */
+const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
+export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export type MacvlanMode = keyof typeof macvlanModes;
+
+/** What sort of link is made of another one or of nothing, with what is its own, named as in configurations. */
+export type Device = { type: "macvlan"; mode: MacvlanMode; bcqueuelen?: number };
+export type DeviceType = Device["type"];
+
+export interface NewDevice {
+  name: string;
+  device: Device;
+  /** absent: the kernel's choice, or the master's */
+  mac?: string;
+  /** absent: the master's, or the kernel's choice */
+  mtu?: number;
+  /** index of the link it is made of, in the socket's namespace */
+  master?: number;
+  /** open file of the namespace it is made in; absent: the socket's */
+  netns?: number;
+}
+
+function encodeDevice(device: Device): Bytes {
+  switch (device.type) {
+    case "macvlan":
+      return [
+        ...u32(IFLA_MACVLAN.MODE, macvlanModes[device.mode]),
+        ...(device.bcqueuelen ? u32(IFLA_MACVLAN.BC_QUEUE_LEN, device.bcqueuelen) : []),
+      ];
+  }
+}
+
+/** What a link's IFLA_INFO_DATA says of it; nothing where it is of no kind that is made here. */
+export function decodeDevice(kind: string, data: Attributes): { device?: Partial<Device> } {
+  switch (kind) {
+    case "macvlan": {
+      const found = data.u32(IFLA_MACVLAN.MODE);
+      const mode = (Object.keys(macvlanModes) as MacvlanMode[]).find((name) => macvlanModes[name] === found);
+      const bcqueuelen = data.u32(IFLA_MACVLAN.BC_QUEUE_LEN);
+      return { device: { type: kind, ...(mode && { mode }), ...(bcqueuelen && { bcqueuelen }) } };
+    }
+    default:
+      return {};
+  }
+}
+
+/** Makes the link, down, under its final name in its namespace; EEXIST when that name is taken there. */
+export const createDevice = ({ name, device, mac, mtu, master, netns }: NewDevice): Message => ({
+  type: RTM_NEWLINK,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  data: [
+    header(),
+    ...text(IFLA.IFNAME, name),
+    ...(mac ? attribute(IFLA.ADDRESS, macBytes(mac)) : []),
+    ...(mtu ? u32(IFLA.MTU, mtu) : []),
+    ...(master === undefined ? [] : u32(IFLA.LINK, master)),
+    ...(netns === undefined ? [] : u32(IFLA.NET_NS_FD, netns)),
+    ...nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, device.type), nested(IFLA_INFO.DATA, encodeDevice(device))),
+  ],
+  what: `create ${device.type} ${name}`,
+});

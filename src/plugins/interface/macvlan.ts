@@ -1,0 +1,58 @@
+import type { PodLinkPart } from "../../attachment/attachment.ts";
+import { mac } from "../../cni/fields.ts";
+import type { Invocation } from "../../cni/invocation.ts";
+import { readConfig } from "../../cni/reading.ts";
+import { choice, type Infer, integer, optional, optionalOrEmpty, orElse, shape } from "../../cni/schema.ts";
+import type { InterfacePlugin } from "../../verbs/plan.ts";
+import { type ArgumentMac, readArgumentMac } from "./argument-mac.ts";
+import {
+  masterFields,
+  planInPod,
+  planMaster,
+  planPodLink,
+  podInterface,
+  podLinkComplaints,
+  podLinkFields,
+} from "./pod-link-plan.ts";
+
+const macvlanConfig = shape(
+  {
+    ...podLinkFields,
+    ...masterFields,
+    mode: orElse(choice("bridge", "private", "vepa", "passthru"), "bridge"),
+    mac: optionalOrEmpty(mac),
+    bcqueuelen: orElse(integer(0, 0xffff_ffff), 0),
+    runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
+  },
+  podLinkComplaints,
+);
+
+type MacvlanConfig = Infer<typeof macvlanConfig> & ArgumentMac;
+
+const read = (call: Invocation): MacvlanConfig => {
+  const config = { ...readConfig(macvlanConfig, call), ...readArgumentMac(call) };
+  const unheeded = call.verb === "ADD" && config.mode === "passthru" ? wantedMac(config) : undefined;
+  if (unheeded) call.log.warn(`mac ${unheeded} has no effect: in mode passthru the link has its master's`);
+  return config;
+};
+
+/** runtimeConfig beats CNI_ARGS beats the configuration. */
+const wantedMac = (config: MacvlanConfig): string | undefined =>
+  config.runtimeConfig?.mac ?? config.argumentMac ?? config.mac;
+
+const planMacvlan = (config: MacvlanConfig): Omit<PodLinkPart, "link"> => {
+  const { mode, bcqueuelen } = config;
+  return planPodLink(config, { type: "macvlan", mode, ...(bcqueuelen > 0 && { bcqueuelen }) }, planMaster(config));
+};
+
+export const macvlan: InterfacePlugin<MacvlanConfig> = {
+  name: "macvlan",
+  kinds: ["podLink", "pod"],
+  optional: [],
+  needsIpam: false,
+  read,
+  mac: (config) => (config.mode === "passthru" ? "" : wantedMac(config)),
+  asked: (config) => [{ ...planMacvlan(config), link: { name: "" } }],
+  plan: (config, subject, lease) => planInPod(config, subject, lease, planMacvlan(config)),
+  interfaces: podInterface,
+};

@@ -1,0 +1,392 @@
+import { describe, expect, test } from "vitest";
+import {
+  attach,
+  type Attached,
+  callFor,
+  complaint,
+  type Config,
+  dualStack,
+  failure,
+  hostLocal,
+  macvlan,
+  refusal,
+} from "./configs.ts";
+import { type IpLink, type Namespace, Node, type Outside } from "./harness.ts";
+
+/** A node whose link `uplink` is on a network with a machine outside. */
+async function network(): Promise<{ node: Node; outside: Outside }> {
+  const node = await Node.create();
+  const outside = await node.outside();
+  await outside.ip("address add 10.9.0.254/24 dev eth0");
+  await outside.ip("address add fd00:9::fe/64 dev eth0 nodad");
+  return { node, outside };
+}
+
+const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
+const dataOf = async (attached: Pick<Attached, "pod">): Promise<Record<string, unknown>> =>
+  (await linkOf(attached)).linkinfo!.info_data!;
+
+describe("macvlan", () => {
+  test("makes a link that is a machine on the master's network, with addresses of both families, at once", async () => {
+    const { node, outside } = await network();
+    const routes = [
+      { dst: "0.0.0.0/0", gw: "10.9.0.254" },
+      { dst: "2001:db8:7::/48", gw: "fd00:9::fe" },
+    ];
+    const attached = await attach(node, macvlan(node, { ipam: dualStack(node, { routes }) }));
+    const { pod, mac, ip4, ip6, result } = attached;
+    expect(result.interfaces).toEqual([{ name: "eth0", mac, sandbox: pod.path }]);
+    expect(result.ips).toEqual([
+      { address: "10.9.0.2/24", gateway: "10.9.0.1", interface: 0 },
+      { address: "fd00:9::2/64", gateway: "fd00:9::1", interface: 0 },
+    ]);
+    expect(await linkOf(attached)).toMatchObject({
+      address: mac,
+      mtu: 1500,
+      ifalias: expect.stringMatching(/^podwire net container-\d+ eth0$/) as unknown,
+    });
+    expect(await pod.routes(4)).toContainEqual(expect.objectContaining({ dst: "default", gateway: "10.9.0.254" }));
+    for (const address of [ip4, ip6]) expect([address, await outside.ping(address)]).toEqual([address, true]);
+    await outside.listen(80);
+    expect(await pod.connect("10.9.0.254", 80)).toMatchObject({ from: ip4 });
+    const neighbours = await outside.ipJson<{ dst: string; lladdr: string }[]>("neigh show");
+    expect(neighbours.find(({ dst }) => dst === ip4)).toMatchObject({ lladdr: mac });
+    expect(await complaint(node, attached)).toBe("");
+  });
+
+  test("tells neighbours who has an address now", async () => {
+    const { node, outside } = await network();
+    const first = await attach(node, macvlan(node, { runtimeConfig: { ips: ["10.9.0.9"] } }));
+    expect(await outside.ping("10.9.0.9")).toBe(true);
+    await node.succeed("DEL", first.call);
+    const second = await attach(node, macvlan(node, { runtimeConfig: { ips: ["10.9.0.9"] } }));
+    const known = await outside.ipJson<{ dst: string; lladdr: string }[]>("neigh show");
+    expect(known.find(({ dst }) => dst === "10.9.0.9")).toMatchObject({ lladdr: second.mac });
+  });
+
+  test.each([
+    ["bridge", true],
+    ["private", false],
+    ["vepa", false],
+  ])("mode %s: the pods of a master reach each other: %s; all reach what is outside", async (mode, reach) => {
+    const { node } = await network();
+    const [one, two] = [await attach(node, macvlan(node, { mode })), await attach(node, macvlan(node, { mode }))];
+    expect(await dataOf(one)).toMatchObject({ mode });
+    expect(await one.pod.ping(two.ip4, { timeoutS: 1 })).toBe(reach);
+    expect(await one.pod.ping("10.9.0.254")).toBe(true);
+    expect(await complaint(node, one)).toBe("");
+  });
+
+  test("mode passthru: one pod alone has the master and its MAC; a second one is refused", async () => {
+    const { node, outside } = await network();
+    const config = macvlan(node, { mode: "passthru", mac: "02:00:00:00:00:07" });
+    const call = await callFor(node, config);
+    const { result, stderr } = await node.succeed("ADD", call);
+    expect(stderr).toContain("02:00:00:00:00:07");
+    const { address: uplink } = (await node.link("uplink"))!;
+    expect(result!.interfaces).toMatchObject([{ mac: uplink }]);
+    expect(await outside.ping("10.9.0.2")).toBe(true);
+    expect(await refusal(node, await callFor(node, macvlan(node)))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("passthru") as unknown,
+    });
+    expect(await complaint(node, { call, result } as Attached)).toBe("");
+  });
+
+  test("mtu and bcqueuelen", async () => {
+    const { node } = await network();
+    const attached = await attach(node, macvlan(node, { mtu: 1400, bcqueuelen: 2000 }));
+    expect(await linkOf(attached)).toMatchObject({ mtu: 1400 });
+    expect(await dataOf(attached)).toMatchObject({ bcqueuelen: 2000 });
+    expect(await complaint(node, attached)).toBe("");
+  });
+
+  test("the MAC: the configuration's, then CNI_ARGS', then the runtime's", async () => {
+    const { node } = await network();
+    const mac = (n: number) => `02:00:00:00:00:0${n}`;
+    const own = { mac: mac(1) };
+    expect((await attach(node, macvlan(node, own))).mac).toBe(mac(1));
+    expect((await attach(node, macvlan(node, own), { args: `MAC=${mac(2)}` })).mac).toBe(mac(2));
+    const all = macvlan(node, { ...own, runtimeConfig: { mac: mac(3) } });
+    const attached = await attach(node, all, { args: `MAC=${mac(2)}` });
+    expect([attached.mac, (await linkOf(attached)).address]).toEqual([mac(3), mac(3)]);
+  });
+
+  test.each([4, 6] as const)("without master it is the link of the default route, IPv%i", async (family) => {
+    const { node } = await network();
+    const { outside4, outside6 } = { outside4: "192.0.2.2", outside6: "2001:db8::2" };
+    const config = macvlan(node, { master: undefined });
+    expect(await refusal(node, await callFor(node, config))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/^master is not set.*default route/) as unknown,
+    });
+    await node.ip(`-${family} route add default via ${family === 4 ? outside4 : outside6}`);
+    const attached = await attach(node, config);
+    const { ifindex } = (await node.link("uplink"))!;
+    expect(await linkOf(attached)).toMatchObject({ link_index: ifindex });
+    await node.ip(`-${family} route delete default`);
+    expect(await complaint(node, attached)).toBe("");
+    await node.succeed("DEL", attached.call);
+  });
+
+  test("linkInContainer: the master is the pod's own, by name or by the pod's default route", async () => {
+    const { node } = await network();
+    for (const master of ["inner", undefined]) {
+      const pod = await node.pod({ up: true });
+      await pod.ip("link add inner type veth peer name other");
+      for (const line of [
+        "link set inner up",
+        "link set other up",
+        "address add 10.9.1.1/24 dev inner",
+        "route add default via 10.9.1.2",
+      ]) {
+        await pod.ip(line);
+      }
+      const config = macvlan(node, { master, linkInContainer: true });
+      const attached = await attach(node, config, { netns: pod });
+      expect(await linkOf(attached)).toMatchObject({ link: "inner" });
+      expect(await complaint(node, attached)).toBe("");
+      await node.succeed("DEL", attached.call);
+      expect(await pod.link("eth0")).toBeUndefined();
+    }
+    expect(await refusal(node, await callFor(node, macvlan(node, { linkInContainer: true })))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/"uplink" does not exist in the container/) as unknown,
+    });
+  });
+
+  test("without IPAM: the link alone, up; the kernel's sysctls stay", async () => {
+    const { node } = await network();
+    const attached = await attach(node, macvlan(node, { ipam: undefined }));
+    expect(attached.result).toEqual({
+      cniVersion: "1.1.0",
+      interfaces: [{ name: "eth0", mac: attached.mac, sandbox: attached.pod.path }],
+    });
+    expect((await linkOf(attached)).flags).toContain("UP");
+    expect(await attached.pod.addresses("eth0")).toEqual([]);
+    expect(await attached.pod.sysctl("net/ipv6/conf/eth0/accept_ra")).toBe("1");
+    expect(await complaint(node, attached)).toBe("");
+    await node.succeed("DEL", attached.call);
+    expect(await attached.pod.link("eth0")).toBeUndefined();
+  });
+
+  test("a master that is down: the pod has its addresses, and they work when it comes up", async () => {
+    const { node, outside } = await network();
+    await node.ip("link set uplink down");
+    const attached = await attach(node, macvlan(node, { ipam: dualStack(node) }));
+    await node.ip("link set uplink up");
+    for (const address of [attached.ip4, attached.ip6]) {
+      expect([address, await outside.ping(address, { timeoutS: 5 })]).toEqual([address, true]);
+    }
+    expect(await complaint(node, attached)).toBe("");
+  });
+
+  test("a master that is a macvlan itself", async () => {
+    const { node } = await network();
+    await node.ip("link add link uplink name upper type macvlan mode bridge");
+    await node.ip("link set upper up");
+    const attached = await attach(node, macvlan(node, { master: "upper" }));
+    expect(await attached.pod.ping("10.9.0.254")).toBe(true);
+    expect(await complaint(node, attached)).toBe("");
+  });
+});
+
+describe("a wrong configuration of macvlan is refused, naming the key, and nothing is changed", () => {
+  test.each<[string, object, RegExp]>([
+    ["mode", { mode: "source" }, /mode is "source", must be "bridge" or "private" or "vepa" or "passthru"/],
+    ["master", { master: "no such" }, /master is "no such", must be a link name/],
+    ["master that is not there", { master: "eth7" }, /master: link "eth7" does not exist on the host/],
+    ["mtu above the master's", { mtu: 1501 }, /mtu is 1501, must be at most 1500, the MTU of master uplink/],
+    ["mtu below any", { mtu: 60 }, /mtu is 60, must be from 68/],
+    ["mtu below IPv6's", { mtu: 1000, ipam: { type: "host-local", subnet: "fd00:9::/64" } }, /mtu is 1000.*1280/],
+    ["mac of a group", { mac: "01:00:00:00:00:01" }, /mac is "01:00:00:00:00:01", must be a MAC address of one link/],
+    ["runtimeConfig.mac", { runtimeConfig: { mac: "zz" } }, /runtimeConfig\.mac is "zz"/],
+    ["bcqueuelen", { bcqueuelen: -1 }, /bcqueuelen is -1, must be a whole number from 0 to 4294967295/],
+    ["linkInContainer", { linkInContainer: "yes" }, /linkInContainer is "yes", must be true or false/],
+  ])("%s", async (_what, more, message) => {
+    const { node } = await network();
+    const before = await node.snapshot();
+    const call = await callFor(node, macvlan(node, more));
+    expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringMatching(message) as unknown });
+    expect(await node.snapshot()).toEqual(before);
+    expect((await (call.netns as Namespace).links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+    await node.succeed("DEL", call);
+  });
+
+  test("a master that is a port of a bridge", async () => {
+    const { node } = await network();
+    await node.ip("link add br7 type bridge");
+    await node.ip("link set uplink master br7");
+    expect(await refusal(node, await callFor(node, macvlan(node)))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(/"uplink" cannot carry a macvlan: it is a port of a bridge/) as unknown,
+    });
+  });
+
+  test("MAC of CNI_ARGS", async () => {
+    const { node } = await network();
+    const call = await callFor(node, macvlan(node), { args: "MAC=zz" });
+    expect(await refusal(node, call)).toMatchObject({ code: 4, msg: expect.stringContaining("zz") as unknown });
+  });
+});
+
+describe("a failed ADD of macvlan leaves nothing", () => {
+  test("where a gateway is out of reach", async () => {
+    const { node } = await network();
+    const ipam = hostLocal(node, { subnet: "10.9.0.0/24", routes: [{ dst: "10.77.0.0/16", gw: "10.88.0.1" }] });
+    const call = await callFor(node, macvlan(node, { ipam }));
+    expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringContaining("gateway") as unknown });
+    expect((await (call.netns as Namespace).links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+    expect(node.leases()).toEqual({});
+    await node.succeed("ADD", { ...call, config: macvlan(node) });
+  });
+
+  test("where the name is another link's, which stays", async () => {
+    const { node } = await network();
+    const pod = await node.pod();
+    await pod.ip("link add eth0 type veth peer name other");
+    const call = await callFor(node, macvlan(node), { netns: pod });
+    expect(await refusal(node, call)).toMatchObject({
+      code: 4,
+      msg: expect.stringContaining("already exists") as unknown,
+    });
+    expect(await pod.link("eth0")).toMatchObject({ linkinfo: { info_kind: "veth" } });
+    expect(node.leases()).toEqual({});
+    await node.succeed("DEL", call);
+    expect(await pod.link("eth0")).toMatchObject({ linkinfo: { info_kind: "veth" } });
+  });
+
+  test("a second ADD of the same interface is refused, and the first one lives", async () => {
+    const { node } = await network();
+    for (const config of [macvlan(node), macvlan(node, { ipam: undefined })]) {
+      const attached = await attach(node, config);
+      expect([4, 7]).toContain((await refusal(node, attached.call)).code);
+      expect(await complaint(node, attached)).toBe("");
+    }
+  });
+});
+
+describe("DEL of macvlan", () => {
+  const without: [string, (attached: Attached) => object][] = [
+    ["prevResult", () => ({})],
+    ["namespace", () => ({ netns: "" })],
+    ["a namespace that is there", () => ({ netns: "/run/netns/no-such" })],
+    ["master, and with a mode there is not", ({ call }) => ({ config: { ...call.config, master: "gone", mode: "x" } })],
+  ];
+  test.each(without)("works without %s, twice", async (what, more) => {
+    const { node } = await network();
+    const attached = await attach(node, macvlan(node, { ipam: dualStack(node) }));
+    for (let times = 0; times < 2; times++) await node.succeed("DEL", { ...attached.call, ...more(attached) });
+    expect(node.leases({ all: true })).not.toHaveProperty(`.podwire/net/${attached.call.containerId}:eth0`);
+    expect(node.leases()).toEqual({});
+    expect((await attached.pod.link("eth0")) === undefined).toBe(!what.includes("namespace"));
+  });
+
+  test("when the namespace is gone, or the master and the link with it", async () => {
+    const { node } = await network();
+    const attached = await attach(node, macvlan(node));
+    await attached.pod.remove();
+    await node.succeed("DEL", attached.call);
+    const other = await attach(node, macvlan(node));
+    await node.ip("link delete uplink");
+    expect(await other.pod.link("eth0")).toBeUndefined();
+    await node.succeed("DEL", other.call);
+    expect(node.leases()).toEqual({});
+  });
+
+  test("does not touch the interface of another pod, whose namespace CNI_NETNS names by mistake", async () => {
+    const { node } = await network();
+    const [mine, other] = [await attach(node, macvlan(node)), await attach(node, macvlan(node))];
+    await node.succeed("DEL", { ...mine.call, netns: other.pod });
+    expect(await complaint(node, other)).toBe("");
+    // one that says of itself nothing any more is still told by its address
+    await other.pod.run("ip", ["link", "set", "eth0", "alias", ""]);
+    const third = await attach(node, macvlan(node));
+    await node.succeed("DEL", { ...third.call, netns: other.pod });
+    expect(await other.pod.addresses("eth0")).toEqual([`${other.ip4}/24`]);
+    await node.succeed("DEL", other.call);
+    expect(await other.pod.link("eth0")).toBeUndefined();
+  });
+
+  test("GC removes the links of attachments that are not valid, in their namespaces, with their leases", async () => {
+    const { node } = await network();
+    const [kept, lost, moved] = [
+      await attach(node, macvlan(node)),
+      await attach(node, macvlan(node)),
+      await attach(node, macvlan(node)),
+    ];
+    // another namespace has its path now
+    await moved.pod.remove();
+    await node.must("ip", "netns", "add", moved.pod.name);
+    await moved.pod.ip("link add eth0 type veth peer name other");
+    const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
+    const config = { ...macvlan(node), "cni.dev/valid-attachments": valid };
+    await node.succeed("GC", { plugin: "macvlan", config });
+    expect(await lost.pod.link("eth0")).toBeUndefined();
+    expect(await moved.pod.link("eth0")).toBeDefined();
+    expect(await complaint(node, kept)).toBe("");
+    expect(Object.values(node.leases())).toEqual([`${kept.call.containerId}\r\neth0`]);
+  });
+});
+
+describe("CHECK of macvlan names what is not as ADD made it", () => {
+  test.each<[string, string, RegExp]>([
+    ["the link", "link delete eth0", /link eth0 does not exist in the container/],
+    ["its MAC", "link set eth0 address 02:00:00:00:00:77", /MAC 02:00:00:00:00:77/],
+    [
+      "its mode",
+      "link set eth0 type macvlan mode private",
+      /mode of link eth0 in the container is private, not bridge/,
+    ],
+    ["its MTU", "link set eth0 mtu 1300", /MTU 1300, not 1400/],
+    ["its state", "link set eth0 down", /is down/],
+    ["an address", "address flush dev eth0", /address 10\.9\.0\.2\/24 is missing/],
+    ["a route", "route delete default", /route 0\.0\.0\.0\/0 via 10\.9\.0\.1 through eth0 is missing/],
+  ])("%s", async (_what, line, message) => {
+    const { node } = await network();
+    const ipam = hostLocal(node, { subnet: "10.9.0.0/24", routes: [{ dst: "0.0.0.0/0" }] });
+    const attached = await attach(node, macvlan(node, { mtu: 1400, ipam }));
+    expect(await complaint(node, attached)).toBe("");
+    await attached.pod.ip(line);
+    expect(await complaint(node, attached)).toMatch(message);
+  });
+
+  test("its master, its kind, its lease", async () => {
+    const { node } = await network();
+    await node.ip("link add second type veth peer name far");
+    const attached = await attach(node, macvlan(node));
+    const elsewhere = { ...attached, call: { ...attached.call, config: macvlan(node, { master: "second" }) } };
+    expect(await complaint(node, elsewhere)).toMatch(/eth0 in the container is not one of master second/);
+    await attached.pod.ip("link delete eth0");
+    await attached.pod.ip("link add eth0 type veth peer name other");
+    expect(await complaint(node, attached)).toMatch(/eth0 in the container is not a macvlan but a veth/);
+  });
+});
+
+describe("leases of macvlan pods", () => {
+  const small = (node: Node): Config =>
+    macvlan(node, {
+      ipam: hostLocal(node, { ranges: [[{ subnet: "10.9.0.0/24", rangeStart: "10.9.0.5", rangeEnd: "10.9.0.6" }]] }),
+    });
+
+  test("stay while their namespaces do, though nothing of them is seen on the host; are taken back when those are gone", async () => {
+    const { node } = await network();
+    const [one, two] = [await attach(node, small(node)), await attach(node, small(node))];
+    expect(await refusal(node, await callFor(node, small(node)))).toMatchObject({ code: 11 });
+    await one.pod.remove();
+    const three = await attach(node, small(node));
+    expect(three.ip4).toBe(one.ip4);
+    expect(await complaint(node, two)).toBe("");
+    // a namespace of the same path is another one
+    await two.pod.remove();
+    await node.must("ip", "netns", "add", two.pod.name);
+    expect((await attach(node, small(node))).ip4).toBe(two.ip4);
+  });
+});
+
+test("macvlan: STATUS asks IPAM, and needs no master", async () => {
+  const { node } = await network();
+  await node.succeed("STATUS", { plugin: "macvlan", config: macvlan(node, { master: "gone" }) });
+  const broken = macvlan(node, { ipam: hostLocal(node, { subnet: "10.9.0.0/24", dataDir: "/dev/null/x" }) });
+  expect(failure(await node.podwire("STATUS", { plugin: "macvlan", config: broken }))).toMatchObject({ code: 50 });
+});
