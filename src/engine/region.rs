@@ -28,6 +28,8 @@ pub struct Root {
     /// printed where not even an error can be made any more
     pub last_words: *const u8,
     pub last_words_length: usize,
+    /// what the file ends with: not there when the file was cut short
+    seal: *const [u8; 8],
     /// what calls write to
     hot: Hot,
     heap: Heap<Kernel>,
@@ -42,7 +44,8 @@ struct Region {
 }
 
 #[used]
-#[unsafe(link_section = ".data.region")]
+// a section of its own, which the linker puts behind all other data: what is not used of it is not in the file
+#[unsafe(link_section = ".region")]
 static mut REGION: Region = Region {
     root: Root {
         magic: [0; 8],
@@ -51,6 +54,7 @@ static mut REGION: Region = Region {
         main: rquickjs_sys::JS_UNDEFINED,
         last_words: null(),
         last_words_length: 0,
+        seal: null(),
         hot: Hot::NONE,
         heap: Heap::new(Kernel),
     },
@@ -84,6 +88,30 @@ pub fn used() -> usize {
 /// Leaves in the region what blocks hold, and nothing else.
 pub fn wipe() {
     root().heap.wipe();
+}
+
+/// Puts those bytes behind what the build left, at the end of the last page of it.
+pub fn seal(mark: [u8; 8]) {
+    const HEADER: usize = 8;
+    let heap = &mut root().heap;
+    let end = (heap.top() + 64).next_multiple_of(4096) - HEADER;
+    // SAFETY: the region was readied; each block, header included, is as long as was asked: short ones are not rounded.
+    unsafe {
+        while end - heap.top() > 1000 {
+            heap.allocate(512 - HEADER, true);
+        }
+        let size = end - heap.top() - HEADER;
+        let last: *mut [u8; 8] = heap.allocate(size, true).add(size - size_of_val(&mark)).cast();
+        *last = mark;
+        root().seal = last;
+    }
+}
+
+/// Whether those bytes are still there.
+pub fn is_sealed(mark: [u8; 8]) -> bool {
+    let seal = root().seal;
+    // SAFETY: an address in the region, which is read as the process began with it.
+    !seal.is_null() && unsafe { *seal } == mark
 }
 
 /// What is in the region now stays: its reference counts are no longer kept, and its blocks are not used again.

@@ -27,6 +27,7 @@ pub fn make(bundle: &CStr, out: &CStr) -> Result<String, String> {
     region::begin();
     evaluate(&bytecode, &region::FUNCTIONS)?;
     region::wipe();
+    region::seal(MAGIC);
     region::watch(warm_up_again);
     write(out)?;
     Ok(format!("heap: {} kB of {} kB\n", region::used() >> 10, SIZE >> 10))
@@ -139,31 +140,67 @@ unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
     }
 }
 
-/// This process's executable with the region's bytes in their place.
+/// This process's executable with what the region holds, and without what is not used of it: the kernel gives zeros.
 fn write(out: &CStr) -> Result<(), String> {
-    let mut executable = file::read(c"/proc/self/exe")?;
-    let offset = offset_of(&executable, region::start()).ok_or("the region is in no segment of the executable")?;
-    // SAFETY: the region is SIZE bytes of this process, which nobody writes now.
-    executable[offset..offset + SIZE]
-        .copy_from_slice(unsafe { slice::from_raw_parts(region::start() as *const u8, SIZE) });
-    file::write(out, &executable)
+    let mut file = file::read(c"/proc/self/exe")?;
+    let end = region::start() + SIZE;
+    let segment =
+        headers(&file, PROGRAM).find(|&at| word(&file, at + P_VADDR, 8) + word(&file, at + P_FILESZ, 8) == end);
+    let segment = segment.ok_or("the region is not the end of a segment of the executable")?;
+    let file_end = word(&file, segment + P_OFFSET, 8) + word(&file, segment + P_FILESZ, 8);
+    let used = region::used().next_multiple_of(4096).min(SIZE);
+    // SAFETY: so many bytes of the region are this process's, and nobody writes them now.
+    let bytes = unsafe { slice::from_raw_parts(region::start() as *const u8, used) };
+    file[file_end - SIZE..][..used].copy_from_slice(bytes);
+    let less = SIZE - used;
+    subtract(&mut file, segment + P_FILESZ, less);
+    // what linkers and debuggers read lies behind it
+    let sections: Vec<usize> = headers(&file, SECTION).collect();
+    for at in sections {
+        if word(&file, at + SH_ADDR, 8) + word(&file, at + SH_SIZE, 8) == end {
+            subtract(&mut file, at + SH_SIZE, less);
+        } else if word(&file, at + SH_OFFSET, 8) >= file_end {
+            subtract(&mut file, at + SH_OFFSET, less);
+        }
+    }
+    subtract(&mut file, SECTION.0, less);
+    file.drain(file_end - less..file_end);
+    file::write(out, &file)
 }
 
-/// Where in an ELF file (elf.h, Elf64_Ehdr and Elf64_Phdr) the byte with this address is.
-fn offset_of(file: &[u8], address: usize) -> Option<usize> {
-    const PT_LOAD: usize = 1;
-    let word = |at: usize, size: usize| {
-        file.get(at..at + size).map(|bytes| bytes.iter().rev().fold(0, |number, &byte| number << 8 | byte as usize))
-    };
-    let (table, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
-    (0..count).map(|n| table + n * size).find_map(|entry| {
-        let (offset, start, length) = (word(entry + 8, 8)?, word(entry + 16, 8)?, word(entry + 32, 8)?);
-        (word(entry, 4)? == PT_LOAD && (start..start + length).contains(&address)).then(|| address - start + offset)
-    })
+/// Where Elf64_Ehdr (elf.h) says where a table of headers is, how long one is, and how many there are.
+type Table = (usize, usize, usize);
+const PROGRAM: Table = (32, 54, 56);
+const SECTION: Table = (40, 58, 60);
+// Offsets in Elf64_Phdr and Elf64_Shdr.
+const P_OFFSET: usize = 8;
+const P_VADDR: usize = 16;
+const P_FILESZ: usize = 32;
+const SH_ADDR: usize = 16;
+const SH_OFFSET: usize = 24;
+const SH_SIZE: usize = 32;
+
+fn headers(file: &[u8], (offset, size, count): Table) -> impl Iterator<Item = usize> + use<> {
+    let (first, size) = (word(file, offset, 8), word(file, size, 2));
+    (0..word(file, count, 2)).map(move |n| first + n * size)
+}
+
+/// A number of so many bytes, the lowest first.
+fn word(file: &[u8], at: usize, size: usize) -> usize {
+    file[at..at + size].iter().rev().fold(0, |number, &byte| number << 8 | byte as usize)
+}
+
+fn subtract(file: &mut [u8], at: usize, less: usize) {
+    let number = word(file, at, 8) - less;
+    file[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }
 
 /// Calls the bundle's main in a process of the executable that `make` wrote; the exit code.
 pub fn run(argv: *const *const c_char, count: usize, environment: *const *const c_char) -> i32 {
+    if !region::is_sealed(MAGIC) {
+        file::print(2, b"podwire: this executable was cut short: copy it again\n");
+        return 1;
+    }
     // SAFETY: the environment is a list that ends with null.
     let variables = (0..).take_while(|&at| unsafe { !(*environment.add(at)).is_null() }).count();
     // a call that is over before it would pay
