@@ -5,7 +5,7 @@ const kind = (name: string, timeout: number, more: { maxWorkers: number; setupFi
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 60_000, ...more },
 });
 
-// The kinds of test; all but `unit`, `engine` and `fuzz` need test/runner/isolated, all but `unit` and `kernel` what
+// The kinds of test; all but `unit`, `engine` and `fuzz` need test/runner/isolated, `uml` test/runner/uml, too, all but `unit` and `kernel` what
 // `make build` makes. A file has a process of its own ("forks", isolated), and its tests run on that process's main
 // thread: a network namespace belongs to a thread.
 export default defineConfig({
@@ -23,6 +23,7 @@ export default defineConfig({
       kind("runtime", 120_000, { maxWorkers: 1 }),
       kind("fault", 120_000, { maxWorkers: 1 }),
       kind("fuzz", 120_000, { maxWorkers: 1 }),
+      kind("uml", 120_000, { maxWorkers: 1 }),
     ],
   },
 });

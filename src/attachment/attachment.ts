@@ -35,7 +35,8 @@ export interface PortVlans {
   /** remove what the port has by default (VLAN 1) first */
   dropDefault: boolean;
   /** the untagged one (PVID) */
-  untagged?: number;
+  untagged: number;
+  /** ascending; the untagged one is not meant where it is among them */
   tagged: number[];
 }
 
@@ -118,8 +119,11 @@ export interface GatewaysPart {
   bridge: string;
   addresses: Prefix[];
   force: boolean;
-  /** the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge */
-  vlanInterface?: VethEnd & { vlans: PortVlans };
+  /**
+   * the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge; at CHECK with the MTU
+   * that ADD reported
+   */
+  vlanInterface?: VethEnd & { vlans: PortVlans; mtu?: number };
 }
 
 export type Backend = "iptables" | "nftables";

@@ -161,6 +161,11 @@ export class Attributes {
     return at < 0 ? undefined : this.payload[at];
   }
 
+  u16(type: number): number | undefined {
+    const at = this.find(type, 2);
+    return at < 0 ? undefined : this.payload[at]! | (this.payload[at + 1]! << 8);
+  }
+
   u32(type: number): number | undefined {
     const { payload } = this;
     const at = this.find(type, 4);

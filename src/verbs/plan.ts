@@ -1,6 +1,6 @@
 import type { Attachment, Made, Owner, Part, PartName } from "../attachment/attachment.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import type { Addressing, Dns, Result, ResultIp, ResultRoute } from "../cni/result.ts";
+import type { Addressing, Dns, Result, ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
 
 /**
  * What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. Where nothing
@@ -17,6 +17,8 @@ export interface Subject {
   vlanMac: string;
   /** at CHECK: of both ends of the link, as ADD reported it */
   mtu?: number;
+  /** at CHECK: every interface ADD reported */
+  listed: readonly ResultInterface[];
 }
 
 /** The description of an attachment, and the addresses and routes as they are reported for it. */

@@ -130,6 +130,7 @@ function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: 
       podMac: pod.mac ?? "",
       ...(pod.mtu && { mtu: pod.mtu }),
       bridgeMac: bridge?.mac ?? "",
+      listed: interfaces,
     },
     foreign: hostVeth !== blank.hostVeth,
   };

@@ -30,5 +30,5 @@ export interface Spec<C = unknown> {
 export function blankSubject(call: Invocation): Subject {
   const owner = ownerOf(call);
   const macs = { hostMac: "", podMac: "", bridgeMac: "", vlanMac: "" };
-  return { owner, netns: call.netns, hostVeth: hostVethName(owner), ...macs };
+  return { owner, netns: call.netns, hostVeth: hostVethName(owner), ...macs, listed: [] };
 }

@@ -7,8 +7,8 @@ const root = join(import.meta.dirname, "../..");
 const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
-/** The kinds of test each run of vitest covers. */
-const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"], ["fuzz"]];
+/** The kinds of test each run of vitest covers; those of user-mode Linux run there. */
+const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"], ["fuzz"], ["uml"]];
 
 interface Report {
   numPassedTests: number;
@@ -26,25 +26,28 @@ const needed = {
   "test/engine/arm64.test.ts": join(root, ".cache/arm64/podwire"),
 };
 const leftOut = Object.entries(needed).flatMap(([test, file]) => (existsSync(file) ? [] : [test]));
+const umlIsHere = existsSync("/usr/bin/linux.uml");
+if (!umlIsHere) leftOut.push("test/uml");
 if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (see above why)`);
 
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const kinds of runs) {
+  const isUml = kinds.includes("uml");
+  if (isUml && !umlIsHere) continue;
   const paths = only.filter((path) => kinds.some((kind) => path.startsWith(`test/${kind}`)));
   if (only.length > 0 && paths.length === 0) continue;
   const file = join(results, `${kinds[0]}.json`);
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
+  if (isUml) vitest.push("--configLoader", "runner"); // its files are read-only
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
   const projects = kinds.flatMap((kind) => ["--project", kind]);
   const excluded = leftOut.flatMap((path) => ["--exclude", path]);
   const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
   console.log(`\n== ${kinds.join(", ")}`);
-  const { status } = spawnSync(join(root, "test/runner/isolated"), command, {
-    cwd: root,
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  const [runner, ...args] = [...(isUml ? ["test/runner/uml"] : []), "test/runner/isolated", ...command];
+  const { status } = spawnSync(join(root, runner!), args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   add(file, status ?? 1);
 }
 

@@ -19,7 +19,7 @@ export const bridge: Kind<BridgePart> = {
   },
 
   compare(part, site) {
-    const { name, mac, promisc } = part;
+    const { name, mac, promisc, vlanFiltering } = part;
     const found = site.seenLink(name);
     if (!found) return [`bridge ${name} does not exist`];
     if (found.kind !== "bridge") return [`link ${name} is not a bridge`];
@@ -27,6 +27,7 @@ export const bridge: Kind<BridgePart> = {
       ...(mac && found.mac !== mac ? [`bridge ${name} has MAC ${found.mac}, not ${mac}`] : []),
       ...(found.up ? [] : [`bridge ${name} is down`]),
       ...(found.promiscuity > 0 === promisc ? [] : [`bridge ${name} is ${promisc ? "not " : ""}promiscuous`]),
+      ...(vlanFiltering && !found.vlanFiltering ? [`bridge ${name} does not filter VLANs`] : []),
     ];
   },
 };

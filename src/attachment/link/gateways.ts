@@ -1,19 +1,16 @@
 import { CniError, Code } from "../../cni/error.ts";
-import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { randomMac } from "../../kernel/random.ts";
 import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
-import { createVeth, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
 import type { Site } from "../site.ts";
-import { acceptNoRouter, trySysctl } from "../sysctls.ts";
-import { findLink, listAddresses } from "./links.ts";
-import { plugMessages } from "./port.ts";
+import { listAddresses } from "./links.ts";
 import { hostSide, waitForDelivery } from "./readiness.ts";
+import { compareVlanInterface, ensureVlanInterface } from "./vlan-interface.ts";
 
 /** The addresses of the host that pods of a bridge have as their gateways. */
 export const gateways: Kind<GatewaysPart> = {
@@ -32,15 +29,19 @@ export const gateways: Kind<GatewaysPart> = {
   compare({ bridge, addresses, vlanInterface }, site, foreign) {
     if (foreign) return [];
     const holder = site.seenLink(vlanInterface?.name ?? bridge);
-    if (holder) return missingAddresses(site.host, holder, addresses);
-    return vlanInterface ? [`VLAN interface ${vlanInterface.name} does not exist`] : [];
+    if (!holder) return vlanInterface ? [`VLAN interface ${vlanInterface.name} does not exist`] : [];
+    return [
+      ...(vlanInterface ? compareVlanInterface(holder, vlanInterface, bridge, site) : []),
+      ...missingAddresses(site.host, holder, addresses),
+    ];
   },
 };
 
 /** Makes sure the gateway addresses are on the bridge, or on its VLAN interface, which is returned. */
-function ensureGateways({ host, log }: Site, part: GatewaysPart, { undo, made }: Progress): Link {
+function ensureGateways(site: Site, part: GatewaysPart, { undo, made }: Progress): Link {
+  const { host, log } = site;
   const bridge = made.bridge!;
-  const holder = part.vlanInterface ? ensureVlanInterface(host, part.vlanInterface, { bridge, log }) : bridge;
+  const holder = part.vlanInterface ? ensureVlanInterface(site, part.vlanInterface, bridge) : bridge;
   const present = listAddresses(host, holder);
   const missing = part.addresses.filter((wanted) => !present.some((prefix) => samePrefix(prefix, wanted)));
   const others = strangers(present, part.addresses, missing);
@@ -67,38 +68,6 @@ function ensureGateways({ host, log }: Site, part: GatewaysPart, { undo, made }:
     if (!left.some((prefix) => samePrefix(prefix, wanted))) addMissing(host, holder, wanted);
   }
   return holder;
-}
-
-/**
- * The interface `<bridge>.<vlan>`: one end of a veth pair in the host whose other end is a port of the bridge in that
- * VLAN.
- */
-function ensureVlanInterface(
-  host: NetlinkSocket,
-  { name, mac, vlans }: NonNullable<GatewaysPart["vlanInterface"]>,
-  { bridge, log }: { bridge: Link; log: Log },
-): Link {
-  const found = findLink(host, name);
-  if (found) {
-    trySysctl(acceptNoRouter(name), log);
-    return found;
-  }
-  const port = `veth${randomMac().replaceAll(":", "").slice(-11)}`;
-  try {
-    host.request([
-      createVeth({ host: { name: port, mac: randomMac() }, pod: { name, mac }, mtu: bridge.mtu, master: bridge.index }),
-      setAlias(port, `podwire: VLAN port of ${name}`),
-    ]);
-    const end = findLink(host, port)!;
-    host.request([...plugMessages(end, { hairpin: false, isolated: false, vlans }), setLink(end, { up: true })]);
-  } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
-  }
-  const made = findLink(host, name);
-  if (!made) throw new CniError(Code.TryAgainLater, `VLAN interface "${name}" vanished while it was being made`);
-  trySysctl(acceptNoRouter(name), log);
-  host.request([setLink(made, { up: true })]);
-  return made;
 }
 
 /**

@@ -9,7 +9,8 @@ import { applySysctls, compareSysctls } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
 import { assertNewName, attachedAlready, compareLink, nameTaken } from "./own-link.ts";
 import { findLink } from "./links.ts";
-import { comparePort, plugMessages } from "./port.ts";
+import { comparePort } from "./compare-port.ts";
+import { plugMessages } from "./port.ts";
 import { hostSide, waitForLink } from "./readiness.ts";
 import { collectVeths, removeLink, removeVeth } from "./removal.ts";
 
@@ -34,7 +35,7 @@ export const veth: Kind<VethPart> = {
     return [
       ...compareLink(host, { ...part.host, kind: "veth", mtu: part.mtu }, "on the host"),
       ...compareLink(pod, { ...part.pod, kind: "veth", mtu: part.mtu }, "in the container"),
-      ...(host && part.plug ? comparePort(host, part.plug, site.seenLink(part.plug.bridge)) : []),
+      ...(host && part.plug ? comparePort(host, part.plug, site, foreign) : []),
       ...(foreign ? [] : compareSysctls(part.host.sysctls)),
       ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),
       ...(host && !host.up ? [`link ${part.host.name} on the host is down`] : []),

@@ -1,18 +1,16 @@
 import { viewOf } from "../../net/bytes.ts";
 import { macBytes, macFromBytes } from "../../net/mac.ts";
-import { attribute, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
+import { attribute, type Attributes, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
 import type { Message, Reply } from "../message.ts";
 import { decodeDevice, type Device } from "./device.ts";
 import { header, IFLA, IFLA_INFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK } from "./ifinfo.ts";
 
 const VETH_INFO_PEER = 1;
-const IFLA_BR_VLAN_FILTERING = 7;
+const IFLA_BR = { VLAN_FILTERING: 7, VLAN_DEFAULT_PVID: 39 } as const;
 const IFLA_BRPORT = { MODE: 4, ISOLATED: 33 } as const;
 const RTEXT_FILTER_SKIP_STATS = 8;
 export const RTNLGRP_LINK = 1;
 /** linux/if_bridge.h */
-const IFLA_BRIDGE_VLAN_INFO = 2;
-const BRIDGE_VLAN_INFO = { PVID: 2, UNTAGGED: 4, RANGE_BEGIN: 8, RANGE_END: 16 } as const;
 const AF_BRIDGE = 7;
 /** linux/if.h */
 const IFF_UP = 0x1;
@@ -35,6 +33,8 @@ export interface Link {
   master?: number;
   /** bridges only */
   vlanFiltering?: boolean;
+  /** bridges only: the VLAN every new port is in, 0 for none */
+  defaultVlan?: number;
   /** those `createDevice` makes */
   device?: Partial<Device>;
   /** bridge ports only */
@@ -68,7 +68,7 @@ export function decodeLink(reply: Reply): Link | undefined {
     ...(peer !== undefined && { peer }),
     ...(master !== undefined && { master }),
     ...(kind === "bridge"
-      ? { vlanFiltering: info.nested(IFLA_INFO.DATA).u8(IFLA_BR_VLAN_FILTERING) === 1 }
+      ? decodeBridge(info.nested(IFLA_INFO.DATA))
       : kind !== "veth" && kind !== "" && decodeDevice(kind, info.nested(IFLA_INFO.DATA))),
     ...(port.has(IFLA_BRPORT.MODE) && {
       hairpin: port.u8(IFLA_BRPORT.MODE) === 1,
@@ -76,6 +76,11 @@ export function decodeLink(reply: Reply): Link | undefined {
     }),
   };
 }
+
+const decodeBridge = (data: Attributes): Pick<Link, "vlanFiltering" | "defaultVlan"> => ({
+  vlanFiltering: data.u8(IFLA_BR.VLAN_FILTERING) === 1,
+  defaultVlan: data.u16(IFLA_BR.VLAN_DEFAULT_PVID) ?? 0,
+});
 
 /** Asks for one link by its name. */
 export const getLink = (name: string): Message => ({
@@ -113,7 +118,7 @@ export const createBridge = (bridge: { name: string; mac: string; mtu?: number; 
     ...nested(
       IFLA.LINKINFO,
       text(IFLA_INFO.KIND, "bridge"),
-      bridge.vlanFiltering ? nested(IFLA_INFO.DATA, u8(IFLA_BR_VLAN_FILTERING, 1)) : [],
+      bridge.vlanFiltering ? nested(IFLA_INFO.DATA, u8(IFLA_BR.VLAN_FILTERING, 1)) : [],
     ),
   ],
   what: `create bridge ${bridge.name}`,
@@ -161,6 +166,8 @@ export interface LinkChange {
   promisc?: boolean;
   mac?: string;
   mtu?: number;
+  /** index of what it becomes a port of */
+  master?: number;
 }
 
 /** Changes a link; `name` is for the error message. */
@@ -180,6 +187,7 @@ export function setLink({ index, name }: { index: number; name: string }, change
       header({ index, flags, change: mask }),
       ...(change.mac ? attribute(IFLA.ADDRESS, macBytes(change.mac)) : []),
       ...(change.mtu ? u32(IFLA.MTU, change.mtu) : []),
+      ...(change.master === undefined ? [] : u32(IFLA.MASTER, change.master)),
     ],
     what: `set link ${name} ${what.filter(Boolean).join(" ")}`,
   };
@@ -219,30 +227,4 @@ export const setBridgePort = (
     ...nested(IFLA.PROTINFO, u8(IFLA_BRPORT.MODE, Number(hairpin)), u8(IFLA_BRPORT.ISOLATED, Number(isolated))),
   ],
   what: `set hairpin and isolation of bridge port ${port.name}`,
-});
-
-/** struct bridge_vlan_info { u16 flags; u16 vid; } */
-const vlanInfo = (vid: number, flags: number): Bytes =>
-  attribute(IFLA_BRIDGE_VLAN_INFO, Uint8Array.of(flags, flags >> 8, vid, vid >> 8));
-
-/** Adds one VLAN to a bridge port: tagged, or the untagged one (`bridge vlan add dev X vid N pvid untagged`). */
-export const addPortVlan = (port: { index: number; name: string }, vid: number, untagged: boolean): Message => ({
-  type: RTM_SETLINK,
-  flags: 0,
-  data: [
-    header({ family: AF_BRIDGE, index: port.index }),
-    ...nested(IFLA.AF_SPEC, vlanInfo(vid, untagged ? BRIDGE_VLAN_INFO.PVID | BRIDGE_VLAN_INFO.UNTAGGED : 0)),
-  ],
-  what: `add VLAN ${vid} to bridge port ${port.name}`,
-});
-
-/** Removes every VLAN from a bridge port (`bridge vlan del dev X vid 1-4094`); those it does not have are no error. */
-export const clearPortVlans = (port: { index: number; name: string }): Message => ({
-  type: RTM_DELLINK,
-  flags: 0,
-  data: [
-    header({ family: AF_BRIDGE, index: port.index }),
-    ...nested(IFLA.AF_SPEC, vlanInfo(1, BRIDGE_VLAN_INFO.RANGE_BEGIN), vlanInfo(4094, BRIDGE_VLAN_INFO.RANGE_END)),
-  ],
-  what: `remove the default VLANs of bridge port ${port.name}`,
 });

@@ -124,22 +124,26 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
       addresses: planAddresses(ips, { dad: config.enabledad }),
       routes: planRoutes(routes, ips),
     }),
-    ...(isGateway ? [planGateways(config, ips, subject.vlanMac)] : []),
+    ...(isGateway ? [planGateways(config, ips, subject)] : []),
     ...firewall(config, ips, subject.podMac),
   ];
   return { ips, routes, attachment: { owner, netns, parts } };
 }
 
 /** What the bridge, or its interface in the attachment's VLAN, has of its own. */
-const planGateways = (config: BridgeConfig, ips: ResultIp[], vlanMac: string): GatewaysPart => ({
-  kind: "gateways",
-  bridge: config.bridge,
-  addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
-  force: config.forceAddress,
-  ...(config.vlan !== 0 && {
-    vlanInterface: { name: `${config.bridge}.${config.vlan}`, mac: vlanMac, vlans: planVlans(config)! },
-  }),
-});
+function planGateways(config: BridgeConfig, ips: ResultIp[], { vlanMac, listed }: Subject): GatewaysPart {
+  const name = `${config.bridge}.${config.vlan}`;
+  const mtu = listed.find((each) => each.name === name && !each.sandbox)?.mtu;
+  return {
+    kind: "gateways",
+    bridge: config.bridge,
+    addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
+    force: config.forceAddress,
+    ...(config.vlan !== 0 && {
+      vlanInterface: { name, mac: vlanMac, vlans: planVlans(config)!, ...(mtu && { mtu }) },
+    }),
+  };
+}
 
 const firewall = (config: BridgeConfig, ips: ResultIp[], mac: string): Part[] =>
   planFirewall(config, ips, config.macspoofchk ? [{ kind: "spoofCheck", mac }] : []);

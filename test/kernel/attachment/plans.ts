@@ -47,6 +47,7 @@ export const subject: Subject = {
   podMac: "02:00:00:00:00:02",
   bridgeMac: "02:00:00:00:00:03",
   vlanMac: "02:00:00:00:00:04",
+  listed: [],
 };
 
 /** The part of that kind. */
