@@ -59,17 +59,16 @@ export interface Traces {
   pod?: PodNamespace;
   /** addresses its record, lease or prevResult names */
   addresses: Ip[];
-  /** SO_NETNS_COOKIE of the namespace it was made in, by its record */
-  cookie?: bigint | undefined;
+  /** by its record */
+  madeIn?: MadeIn | undefined;
   /** MAC of the container's interface in prevResult */
   mac?: string;
   /** what the network was called when the attachment was made, where its link says so: noted by who removes it */
   former?: string;
 }
 
-/** An attachment's namespace: its path, and the cookie it had. */
-export interface LostPod {
-  owner: Owner;
+/** An attachment's namespace: its path when it was made, and its SO_NETNS_COOKIE. */
+export interface MadeIn {
   netns: string;
   cookie: bigint;
 }
@@ -81,7 +80,7 @@ export interface Selection {
   /** links of the host that are those of attachments of the network which are not valid */
   lostLinks: readonly string[];
   /** where, by their records, such attachments have links which have no end on the host */
-  lostPods: readonly LostPod[];
+  lostPods: readonly (MadeIn & { owner: Owner })[];
   site: Site;
   log: Log;
 }

@@ -2,7 +2,7 @@ import { Code, CniError } from "./error.ts";
 import type { Invocation } from "./invocation.ts";
 
 /** Keys some plugin of a delegation reads; the others see the same string and pass over them. */
-const knownToOthers = ["IP", "MAC"];
+const knownToOthers = ["IP", "GATEWAY", "MAC"];
 const booleans: Record<string, boolean> = { 1: true, true: true, 0: false, false: false };
 
 /** `CNI_ARGS` taken apart: values of the keys the caller knows, and everything that is wrong with the rest. */

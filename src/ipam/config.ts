@@ -77,7 +77,7 @@ function setsOf({ ipam, runtimeConfig }: Pick<Keys, "ipam" | "runtimeConfig">): 
 }
 
 /** Versions 0.1.0 and 0.2.0, and their default "", have one place for an address of each family in their results. */
-const oneAddressVersions = ["", "0.1.0", "0.2.0"];
+export const oneAddressVersions = ["", "0.1.0", "0.2.0"];
 
 function wholeComplaints(
   { ipam, runtimeConfig, cniVersion }: Pick<Keys, "ipam" | "runtimeConfig" | "cniVersion">,

@@ -9,12 +9,14 @@ import { type Addressing, noAddressing, type ResultIp } from "../cni/result.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
 import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
-import { formatIp, type Ip } from "../net/ip.ts";
+import { formatIp, type Ip, sameIp } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
 import { findRange } from "./range.ts";
+import { checkStatic } from "./static.ts";
+import { parseStatic } from "./static-config.ts";
 import { statusOfLeases } from "./status.ts";
 
 /** Where an attachment's addresses come from, whoever gives them; it also keeps the attachment's record. */
@@ -43,11 +45,14 @@ export interface Known {
   foreign: boolean;
 }
 
-/** host-local is part of this process; any other type is executed from CNI_PATH; "" gives no addresses. */
+/** host-local and static are part of this process; others are executed from CNI_PATH; "" gives no addresses. */
 export function chooseIpam(call: Invocation, type: string): Ipam {
   if (isHostLocal(type)) return hostLocalIpam(call);
+  if (type === "static") return staticIpam(call);
   return type === "" ? noIpam(call) : delegatedIpam(call, type);
 }
+
+const removes = ({ verb }: Invocation): boolean => verb === "DEL" || verb === "GC";
 
 /** What is remembered of the attachment that is being made. */
 function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: PartName[]): Knowledge {
@@ -63,10 +68,9 @@ function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: PartN
 }
 
 function hostLocalIpam(call: Invocation): Ipam {
-  const removes = call.verb === "DEL" || call.verb === "GC";
   const owner = ownerOf(call);
   // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
-  const config: HostLocalConfig | undefined = removes ? undefined : parseIpamConfig(call);
+  const config: HostLocalConfig | undefined = removes(call) ? undefined : parseIpamConfig(call);
   const folder = config?.folder ?? parseLeaseFolder(call);
   let isSearched = false;
   return {
@@ -104,7 +108,7 @@ function hostLocalIpam(call: Invocation): Ipam {
  * prevResult.
  */
 function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
-  keep(ips: Ip[], site: Site, parts: PartName[], undo: Undo): void;
+  keep(ips: readonly ResultIp[], site: Site, parts: PartName[], undo: Undo): void;
 } {
   const folder = parseLeaseFolder(call);
   const owner = ownerOf(call);
@@ -112,7 +116,8 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
     keep(ips, site, parts, undo) {
       undo.push("forget the record", () => removeRecord(folder, owner));
       try {
-        ensureRecord(folder, { owner, ips, marker: runMarker(), knowledge: knowledgeOf(call, site, parts) });
+        const addresses = ips.map(({ address }) => address.ip);
+        ensureRecord(folder, { owner, ips: addresses, marker: runMarker(), knowledge: knowledgeOf(call, site, parts) });
       } catch (error) {
         if (!(error instanceof SystemError)) throw error; // a node where it cannot be kept has pods all the same
         call.log.warn(`cannot keep a record of the attachment: ${messageOf(error)}`);
@@ -146,6 +151,34 @@ function noIpam(call: Invocation): Ipam {
   };
 }
 
+function staticIpam(call: Invocation): Ipam {
+  const given = removes(call) ? noAddressing() : parseStatic(call);
+  const { keep, ...record } = recordOf(call);
+  return {
+    ...record,
+    gives: true,
+    add(site, parts, undo) {
+      const { ips } = given;
+      if (ips.length === 0) {
+        throw new CniError(
+          Code.InvalidConfig,
+          "ipam.addresses is empty, and neither runtimeConfig.ips, args.cni.ips nor IP of CNI_ARGS has an address",
+        );
+      }
+      keep(ips, site, parts, undo);
+      return given;
+    },
+    // that the addresses are there is seen on the link; gateways are the main plugin's affair
+    check: () => checkStatic(call, { ...given, ips: given.ips.map(({ address }) => ({ address })) }),
+    isKept: () => true,
+    status: () => undefined,
+    inSubnet(ip) {
+      const found = given.ips.find(({ address }) => sameIp(address.ip, ip.address.ip));
+      return found ? { ...ip, address: found.address } : ip;
+    },
+  };
+}
+
 function delegatedIpam(call: Invocation, type: string): Ipam {
   if (call.verb === "ADD") getPluginFile(call, type); // a missing executable is found out before anything is touched
   const { keep, ...record } = recordOf(call);
@@ -157,12 +190,7 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         undo.push(`DEL of IPAM plugin ${type}`, () => delegateVerb(call, type, "DEL"));
         const { ips, routes, dns } = delegateAdd(call, type);
         if (ips.length === 0) throw new CniError(Code.Internal, `IPAM plugin ${type} returned no IP addresses`);
-        keep(
-          ips.map(({ address }) => address.ip),
-          site,
-          parts,
-          undo,
-        );
+        keep(ips, site, parts, undo);
         return { ips, routes, dns };
       }),
     check: () => delegateVerb(call, type, "CHECK"),

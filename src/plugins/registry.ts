@@ -1,6 +1,7 @@
 import type { Plugin } from "../cni/invocation.ts";
 import { bridge } from "./interface/bridge.ts";
 import { hostLocal } from "./ipam/host-local.ts";
+import { staticIpam } from "./ipam/static.ts";
 import { loopback } from "./interface/loopback.ts";
 import { macvlan } from "./interface/macvlan.ts";
 import { portmap } from "./chained/portmap.ts";
@@ -12,6 +13,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(ptp),
   interfacePlugin(macvlan),
   hostLocal,
+  staticIpam,
   loopback,
   chainedPlugin(portmap),
 ];

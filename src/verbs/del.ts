@@ -22,8 +22,9 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const pod = spec.isChained ? undefined : site.findPod();
     const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
     const asked = spec.asked(config);
-    const { cookie } = known.knowledge ?? {};
-    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), cookie, ...tracesOf(call, known) };
+    const { knowledge } = known;
+    const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
+    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(call, known) };
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
     const { former } = traces;

@@ -1,5 +1,5 @@
 import { findPart } from "../attachment/attachment.ts";
-import type { LostPod, Selection } from "../attachment/kind.ts";
+import type { Selection } from "../attachment/kind.ts";
 import { kindOf } from "../attachment/kinds.ts";
 import { hostVethName, isOfNetwork } from "../attachment/owner.ts";
 import { Site } from "../attachment/site.ts";
@@ -40,7 +40,7 @@ function select(call: Invocation, site: Site): Selection {
         .map(({ link }) => link.name);
     },
     get lostPods() {
-      return listRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): LostPod[] => {
+      return listRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): Selection["lostPods"] => {
         const { hostVeth, netns, cookie } = knowledge ?? {};
         if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
         return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];

@@ -1,4 +1,5 @@
 import type { Call, Verb } from "../harness/invoke.ts";
+import type { Node } from "../harness/node.ts";
 import type { Side } from "./sides.ts";
 
 /** A cycle of ADD, CHECK and DEL to be timed on both sides. */
@@ -6,6 +7,8 @@ export interface Case {
   name: string;
   /** the plugins of the chain in order; DEL runs them backwards */
   plugins(side: Side): Record<string, unknown>[];
+  /** what the node must have */
+  prepare?(node: Node): Promise<unknown>;
   /** 1.0.0 when absent */
   version?: string;
   rounds?: number;
@@ -41,6 +44,17 @@ const threeMappings = [8080, 8443, 5353].map((port) => ({
   protocol: port === 5353 ? "udp" : "tcp",
 }));
 
+const master = async (node: Node): Promise<void> => {
+  await node.ip("link add uplink type veth peer name far");
+  await node.ip("link set uplink up");
+  await node.ip("link set far up");
+};
+const fixed = {
+  type: "static",
+  addresses: [{ address: "10.60.0.5/16", gateway: "10.60.0.1" }],
+  routes: [route4],
+};
+
 export const cases: Case[] = [
   { name: "bridge", plugins: (side) => [bridge(side)], targets: { ADD: 0.5, CHECK: 0.45, DEL: 1.05 } },
   {
@@ -56,6 +70,19 @@ export const cases: Case[] = [
     rounds: 7,
     targets: { ADD: 0.005 },
   },
+  {
+    name: "macvlan",
+    prepare: master,
+    plugins: (side) => [{ type: "macvlan", master: "uplink", ipam: hostLocal(side, { ...v4, routes: [route4] }) }],
+    targets: { ADD: 0.7 },
+  },
+  {
+    name: "macvlan, static",
+    prepare: master,
+    plugins: () => [{ type: "macvlan", master: "uplink", ipam: fixed }],
+    targets: { ADD: 0.7 },
+  },
+  { name: "static", plugins: () => [{ type: "static", ipam: fixed }], targets: { ADD: 0.7 } },
   {
     name: "kindnet chain, no mapping",
     plugins: (side) => kindnet(side, []),

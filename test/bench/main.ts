@@ -39,6 +39,7 @@ function cycle(side: Side, each: Case, container: { id: string; netns: string },
 
 async function measureCase(each: Case): Promise<Row[]> {
   const sides = await bothSides();
+  for (const side of sides) await each.prepare?.(side.node);
   const pods = new Map<Side, string>();
   for (const side of sides) pods.set(side, (await side.node.pod()).path);
   const times: Times = {};

@@ -8,7 +8,7 @@ const files = readdirSync(confFolder)
   .sort();
 /** Those that need what this kernel may lack: test/uml/conf.test.ts. */
 const elsewhere = new Set(["bridge-vlan.json"]);
-const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json"]);
+const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json", "static.json"]);
 const isolated = new Set(["bridge-isolated.json"]);
 const mapping = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
 

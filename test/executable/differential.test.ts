@@ -29,7 +29,9 @@ describe("podwire and the reference", () => {
     expect(mine).toEqual(other);
   });
 
-  const switches = scenarios.filter(({ name }) => /bridge with everything|ptp dual stack/.test(name));
+  const switches = scenarios.filter(({ name }) =>
+    /bridge with everything|ptp dual stack|macvlan(?! with static)/.test(name),
+  );
   test.each(switches)("a pod made by the reference is removed by podwire: $name", async (scenario) => {
     const { before, after } = await crossing(theirs, podwire, scenario);
     expect(after).toEqual(before);
@@ -102,6 +104,7 @@ const canCheck = (version: string): boolean => reference.newest && !/^0\.[123]\.
 /** The node before a pod was made by one implementation and after it was removed by another; another pod stays throughout. */
 async function crossing(make: Run, remove: Run, scenario: Scenario) {
   const node = await Node.create();
+  await scenario.prepare?.(node);
   const pods: Namespace[] = [await node.pod(), await node.pod()];
   const config = scenario.config(node, "1.0.0");
   const call = (pod: number): Call => ({

@@ -89,7 +89,7 @@ async function failEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
 }
 
 // The link-local mode makes the same calls as ptp
-const named = [scenarios.bridge, scenarios.ptp, scenarios.hostLocal, scenarios.portmap].map(
+const named = [scenarios.bridge, scenarios.ptp, scenarios.macvlan, scenarios.hostLocal, scenarios.portmap].map(
   (scenario) => [scenario.name, scenario] as const,
 );
 

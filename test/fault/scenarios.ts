@@ -1,4 +1,4 @@
-import { bridge, dualStack, hostLocal, ptp, type Config } from "../executable/configs.ts";
+import { bridge, dualStack, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
 import { expect } from "vitest";
 import { Node, type Answer, type Call, type Namespace, type Verb } from "../executable/harness.ts";
 import type { HostState } from "../harness/state.ts";
@@ -15,6 +15,8 @@ export interface Stage {
 export interface Scenario {
   name: string;
   config(node: Node): Config;
+  /** what the node must have */
+  prepare?(node: Node): Promise<void>;
   /** plugins that come before in a chain: what the call's prevResult is made by */
   before?(node: Node): Config;
 }
@@ -27,7 +29,10 @@ const everything = { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ha
 const fullBridge = (node: Node): Config =>
   bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
 
-export const scenarios: Record<"bridge" | "iptables" | "ptp" | "linkLocal" | "hostLocal" | "portmap", Scenario> = {
+export const scenarios: Record<
+  "bridge" | "iptables" | "ptp" | "linkLocal" | "macvlan" | "hostLocal" | "portmap",
+  Scenario
+> = {
   bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
   iptables: {
     name: "bridge, iptables",
@@ -38,6 +43,11 @@ export const scenarios: Record<"bridge" | "iptables" | "ptp" | "linkLocal" | "ho
   linkLocal: {
     name: "ptp, link-local",
     config: (node) => ptp(node, { gatewayMode: "link-local", ipam: dualStack(node) }),
+  },
+  macvlan: {
+    name: "macvlan, dual stack",
+    prepare: async (node) => void (await node.outside()),
+    config: (node) => macvlan(node, { ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }] }) }),
   },
   hostLocal: {
     name: "host-local by itself",
@@ -53,6 +63,7 @@ export const scenarios: Record<"bridge" | "iptables" | "ptp" | "linkLocal" | "ho
 /** Puts a scenario on a node of its own, with all that is shared there already and one pod that lives. */
 export async function setUp(scenario: Scenario, { live = true } = {}): Promise<Stage> {
   const node = await Node.create();
+  await scenario.prepare?.(node);
   const pod = await node.pod();
   const valid: Stage["valid"] = [];
   if (live) {

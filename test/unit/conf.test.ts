@@ -97,6 +97,7 @@ const plugins: Record<string, string[]> = {
   ptp: pathsRead((config) => ptp.read(call(config))),
   macvlan: pathsRead((config) => macvlan.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
+  static: pathsRead((config) => findPlugin("static")!.status(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
 };
@@ -129,6 +130,7 @@ const about: Record<string, string[]> = {
   ptp: ["Keys of bridge and ptp", "Keys of ptp", "Keys of portmap"],
   macvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of macvlan"],
   "host-local": ["Keys of host-local"],
+  static: ["Keys of static"],
   portmap: ["Keys of portmap"],
   loopback: [],
 };
@@ -166,6 +168,7 @@ test("the readers of a configuration are those asked here", () => {
     "cni/reading.ts",
     "ipam/config.ts",
     "ipam/delegate.ts", // what another plugin printed
+    "ipam/static-config.ts",
     "plugins/chained/portmap.ts",
     "plugins/interface/bridge.ts",
     "plugins/interface/macvlan.ts",

@@ -26,6 +26,8 @@ const plans = [
   "ipam/range.ts",
   "ipam/requests.ts",
   "ipam/resolv-conf.ts",
+  "ipam/static-config.ts",
+  "ipam/static.ts",
   "node/record-folder.ts",
   "plugins/port-mappings.ts",
   "survey/choose.ts",

@@ -53,7 +53,7 @@ function configure(wanted: PodPart, { pod, log }: Site, link: { index: number; n
     try {
       addOnce(pod.socket, before, routes);
     } catch (error) {
-      throw unreachable(error) ?? error;
+      throw explained(error, link) ?? error;
     }
   };
   if (!wanted.addresses.some(({ dad }) => dad)) return add([...addresses, ...neighbours]);
@@ -62,11 +62,14 @@ function configure(wanted: PodPart, { pod, log }: Site, link: { index: number; n
   add(neighbours);
 }
 
-/** What a gateway that nothing leads to is to the person who wrote it: the kernel knows routes and no keys. */
-function unreachable(error: unknown): CniError | undefined {
-  if (!isErrno(error, "ENETUNREACH", "EHOSTUNREACH")) return undefined;
-  const { message } = error as Error;
-  return new CniError(Code.InvalidConfig, `ipam.routes: nothing leads to the gateway: ${message}`);
+/** What the kernel's refusal is to the person who wrote the configuration: the kernel knows routes and no keys. */
+function explained(error: unknown, link: { name: string }): CniError | undefined {
+  const isUnreachable = isErrno(error, "ENETUNREACH", "EHOSTUNREACH");
+  if (!isUnreachable && !isErrno(error, "EADDRINUSE")) return undefined;
+  const why = isUnreachable
+    ? "ipam.routes: nothing leads to the gateway"
+    : `mac: link ${link.name} has the MAC of another link of its master`;
+  return new CniError(Code.InvalidConfig, `${why}: ${(error as Error).message}`);
 }
 
 /** A route that is there is one the kernel, or this very list, has made: of equal ones there is one. */

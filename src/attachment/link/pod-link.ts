@@ -65,7 +65,7 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
     ...(master && { master: master.link.index }),
     ...(socket !== pod.socket && { netns: pod.fd }),
   });
-  const forget = undoPodLink(link.name, device.type, site, undo);
+  const made = undoPodLink(link.name, device.type, site, undo);
   try {
     socket.request([make]);
   } catch (error) {
@@ -79,10 +79,9 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
     }
     throw refused(error, part, master?.link) ?? error;
   }
+  made.isMade = true;
   const [reply] = pod.socket.request([setAlias(link.name, linkAlias(owner)), getLink(link.name)]);
-  const made = decodeLink(reply!)!;
-  forget.index = made.index;
-  return made;
+  return decodeLink(reply!)!;
 }
 
 /** What the kernel's refusal means to the person who wrote the configuration. */

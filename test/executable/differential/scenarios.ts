@@ -223,6 +223,46 @@ export const scenarios: Scenario[] = [
     versions: ["0.3.1", "1.1.0"],
   },
   {
+    name: "macvlan, dual stack",
+    plugin: "macvlan",
+    newestOnly: true,
+    prepare: async (node) => void (await node.outside()),
+    config: configured((node) => ({
+      master: "uplink",
+      ipam: hostLocal(node, { ranges: [[v4], [v6]], routes: [...defaults, { dst: "10.200.0.0/16", gw: "10.9.0.7" }] }),
+    })),
+    between: async (_node, pods) => pods[0]!.ping("10.9.0.3"),
+  },
+  {
+    name: "macvlan with every key",
+    plugin: "macvlan",
+    newestOnly: true,
+    versions: shapes,
+    prepare: async (node) => {
+      const { address4 } = await node.outside();
+      await node.ip(`route add default via ${address4}`);
+    },
+    config: configured((node) => ({
+      mode: "private",
+      mtu: 1400,
+      bcqueuelen: 500,
+      dns: { nameservers: ["10.1.0.1"], domain: "example.org" },
+      ipam: hostLocal(node, v4),
+    })),
+    between: async (_node, pods) => {
+      const { info_kind, info_data } = (await pods[0]!.link("eth0"))!.linkinfo!;
+      return { info_kind, info_data, neighbour: await pods[0]!.ping("10.9.0.3", { timeoutS: 1 }) };
+    },
+  },
+  {
+    name: "macvlan without addresses",
+    plugin: "macvlan",
+    newestOnly: true,
+    versions: ["0.4.0", "1.1.0"],
+    prepare: async (node) => void (await node.outside()),
+    config: configured(() => ({ master: "uplink", mode: "vepa" })),
+  },
+  {
     name: "host-local with ranges, routes and resolvConf",
     plugin: "host-local",
     prepare: async (node) =>
@@ -253,6 +293,29 @@ export const scenarios: Scenario[] = [
       runtimeConfig: { ipRanges: [[{ subnet: "10.7.0.0/29" }]] },
       ipam: hostLocal(node, { ranges: [[v6]] }),
     })),
+  },
+  {
+    name: "static",
+    plugin: "static",
+    newestOnly: true,
+    config: configured(() => ({
+      ipam: {
+        addresses: [{ address: "10.9.0.20/24", gateway: "10.9.0.1" }, { address: "fd00:9::20/64" }],
+        routes: [{ dst: "192.168.1.7/16", gw: "10.9.0.7", priority: 5, mtu: 1400 }, { dst: "::/0" }],
+        dns: { nameservers: ["10.1.0.1"], domain: "d", search: ["a", "b"], options: ["ndots:5"] },
+      },
+    })),
+    duplicate: false,
+  },
+  {
+    name: "macvlan with static addresses",
+    plugin: "macvlan",
+    versions: shapes,
+    newestOnly: true,
+    prepare: async (node) => void (await node.outside()),
+    config: configured(() => ({ master: "uplink", ipam: { type: "static", routes: defaults } })),
+    call: { args: "IP=10.9.0.20/24,fd00:9::20/64;GATEWAY=10.9.0.1;IgnoreUnknown=1", path: reference.folder },
+    duplicate: false,
   },
   {
     name: "loopback",
