@@ -40,6 +40,8 @@ export interface Kind<P extends Part = Part> {
 export interface Rule {
   comment: string;
   what: string;
+  /** the host's end of the pod's link, where the rule names it */
+  link?: string;
 }
 
 /** What an ADD has come to. */

@@ -5,11 +5,12 @@ import { recordedNetworks } from "../node/inventory.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { LeaseState } from "../ipam/judgement.ts";
 import { type Capacity, capacitiesOf, countStates, findOverlaps, type Overlap, percentOf } from "../survey/capacity.ts";
+import type { SurveyPlaces } from "../survey/places.ts";
 import { podTitle } from "../survey/choose.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
 import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 import { command, type Said } from "./command.ts";
-import { leaseOptions } from "./lease-options.ts";
+import { leaseOptions, placesOf } from "./lease-options.ts";
 import { nearest } from "./nearest.ts";
 import { release } from "./release.ts";
 import { count, formatTable, thousands } from "./terminal.ts";
@@ -35,21 +36,10 @@ export const leases = command({
     "--state": { value: "STATE", about: "only leases of this state", among: stateNames, repeated: true },
   },
   commands: [release],
-  say: (given) =>
-    report({
-      dataDir: given.find("--data-dir"),
-      network: given.find("--network"),
-      confDir: given.find("--conf-dir"),
-      states: given.all("--state"),
-    }),
+  say: (given) => report({ ...placesOf(given), states: given.all("--state") }),
 });
 
-interface Question {
-  dataDir: string | undefined;
-  network: string | undefined;
-  confDir: string | undefined;
-  states: readonly string[];
-}
+type Question = SurveyPlaces & { states: readonly string[] };
 
 function report(question: Question): Said {
   const { dataDir, network, states } = question;

@@ -1,12 +1,10 @@
-import { isHolder, readLease } from "../ipam/folder.ts";
+import { readLease } from "../ipam/folder.ts";
 import { judgeLease, type Lease } from "../ipam/judgement.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
-import { removeLease } from "../ipam/leases.ts";
-import { type LeaseFolder, leasePath } from "../ipam/lease-folder.ts";
-import { withStore } from "../ipam/store.ts";
-import { removeFile } from "../kernel/file.ts";
+import type { LeaseFolder } from "../ipam/lease-folder.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { hostLiveness } from "../node/liveness.ts";
+import { freeLease } from "../survey/removal.ts";
 import { findDataDirs } from "../survey/data-dirs.ts";
 import { UsageError } from "./arguments.ts";
 import { command, type Said } from "./command.ts";
@@ -67,13 +65,7 @@ function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
     );
   }
   const { holder } = lease;
-  if (holder?.ifname !== undefined) {
-    removeLease(folder, { containerId: holder.containerId, ifname: holder.ifname });
-  } else {
-    // a file that names no interface, or nobody, has no record and nothing else
-    const isSame = (): boolean => isHolder(readLease(folder, ip)) === (holder !== undefined);
-    withStore(folder, () => isSame() && removeFile(leasePath(folder, ip)));
-  }
+  freeLease({ ...lease, folder });
   return {
     text: `released ${formatIp(ip)} of ${who}, network ${folder.network}\n`,
     facts: { released: formatIp(ip), network: folder.network, container: holder?.containerId, ifname: holder?.ifname },

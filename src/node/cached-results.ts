@@ -7,11 +7,8 @@ import {
   decodeConfiguration,
 } from "../protocol/cached-result.ts";
 
-/** Where libcni keeps what it added (containerd, CRI-O, cnitool), unless it is told otherwise. */
-export const RESULTS_FOLDER = "/var/lib/cni/results";
-
 /** The attachments a runtime remembers, and the files there that say nothing of one, in words. */
-export function listCached(folder = RESULTS_FOLDER): { cached: CachedAttachment[]; problems: string[] } {
+export function listCached(folder: string): { cached: CachedAttachment[]; problems: string[] } {
   const cached: CachedAttachment[] = [];
   const problems: string[] = [];
   const lists = new Map<string, Configuration | undefined>(); // most pods have the same one

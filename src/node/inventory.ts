@@ -23,6 +23,8 @@ export interface Attached {
   leased: Ip[];
   /** what the firewall has for it, in words */
   rules: string[];
+  /** the links of the host those are about */
+  ruleLinks: string[];
   state: Life;
 }
 
@@ -48,7 +50,7 @@ export interface Places {
 export function takeInventory({ records, leases, host, liveness }: Places): Attached[] {
   const found = new Map<string, Attached>();
   const of = (owner: Owner, key = aliasKey(owner)): Attached => {
-    const attached = found.get(key) ?? { owner, addresses: [], leased: [], rules: [], state: "unknown" };
+    const attached = found.get(key) ?? { owner, addresses: [], leased: [], rules: [], ruleLinks: [], state: "unknown" };
     found.set(key, attached);
     return attached;
   };
@@ -67,9 +69,12 @@ export function takeInventory({ records, leases, host, liveness }: Places): Atta
     attached.leased.push(ip);
     if (!attached.addresses.some((known) => sameIp(known, ip))) attached.addresses.push(ip);
   }
-  for (const { comment, what } of allKinds.flatMap((kind) => kind.list?.() ?? [])) {
+  for (const { comment, what, link } of allKinds.flatMap((kind) => kind.list?.() ?? [])) {
     const owner = ownerOfLabel(comment);
-    if (owner) of(owner).rules.push(what);
+    if (!owner) continue;
+    const attached = of(owner);
+    attached.rules.push(what);
+    if (link !== undefined) attached.ruleLinks.push(link);
   }
   for (const { owner, link } of listLinked(host)) {
     Object.assign(of(owner, link.alias.slice("podwire ".length)), { link, state: "live" });

@@ -6,7 +6,7 @@ import { S_IFDIR } from "../kernel/linux.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { listCached } from "../node/cached-results.ts";
 import { type NetworkFile, readNetworkFiles } from "./networks.ts";
-import { CONF_DIRS, DATA_DIRS } from "./places.ts";
+import { CONF_DIRS, DATA_DIRS, RESULTS_FOLDER } from "./places.ts";
 
 /** Every folder of leases this node is known to have: the usual ones, and those that configurations name. */
 export function knownDataDirs(
@@ -25,5 +25,5 @@ const dataDirOf = (config: JsonObject): string => parseLeaseFolder({ config, net
 export const findDataDirs = (confDir?: string): string[] =>
   knownDataDirs(
     (confDir === undefined ? CONF_DIRS : [confDir]).flatMap((folder) => readNetworkFiles(folder).files),
-    listCached().cached,
+    listCached(RESULTS_FOLDER).cached,
   );

@@ -10,9 +10,10 @@ import type { Surveyed } from "./surveyed.ts";
 
 /** What the node says of an attachment. */
 export function gatherEvidence(attached: Surveyed, host: NetlinkSocket, liveness: Liveness): Evidence {
-  const { link, record, cached, leases, addresses, netns } = attached;
+  const { link, record, cached, leases, addresses, netns, ruleLinks } = attached;
   const { knowledge } = record ?? {};
-  const known = knowledge ? [knowledge.hostVeth].filter((name) => name !== undefined) : hostLinksOf(cached);
+  const named = knowledge && [knowledge.hostVeth].filter((name) => name !== undefined);
+  const known = named ?? (cached ? hostLinksOf(cached) : ruleLinks);
   const noted = knowledge?.cookie;
   const inUse = addresses.find((ip) => liveness.addressInUse(ip));
   const oldest = leases.map(({ modified }) => modified);
@@ -20,6 +21,7 @@ export function gatherEvidence(attached: Surveyed, host: NetlinkSocket, liveness
     recorded: knowledge !== undefined,
     inPodAlone: knowledge !== undefined && knowledge.hostVeth === undefined,
     link: link?.name ?? known.find((name) => findLink(host, name) !== undefined),
+    onlyRules: !record && !cached && leases.length === 0,
     linkKnown: knowledge !== undefined || known.length > 0,
     netns: netns === "" ? undefined : noted !== undefined ? namespaceState(netns, noted, liveness) : atPath(netns),
     restarted: record && record.marker !== "" && liveness.marker() !== "" && record.marker !== liveness.marker(),

@@ -14,6 +14,8 @@ export interface Evidence {
   olderThanBoot?: boolean | undefined;
   /** its link has no end on the host (macvlan), and lives as long as the namespace */
   inPodAlone?: boolean | undefined;
+  /** there are rules of it and nothing else: no record, lease or memory of the runtime's */
+  onlyRules: boolean;
   /** whether the host has a link of it is known, so that its absence says something */
   linkKnown: boolean;
 }
@@ -37,6 +39,7 @@ export function judge({
   restarted,
   addressInUse,
   olderThanBoot,
+  onlyRules,
   linkKnown,
   inPodAlone,
 }: Evidence): Judgement {
@@ -46,6 +49,7 @@ export function judge({
   if (linkKnown && isLeft && (recorded || addressInUse === undefined)) return { state: "gone", proof: left[netns] };
   if (linkKnown && restarted) return { state: "gone", proof: "its link is gone, and the node was restarted since" };
   if (addressInUse !== undefined) return { state: "live", proof: `a link or route of the node has ${addressInUse}` };
+  if (linkKnown && onlyRules) return { state: "gone", proof: "its link is gone, and nothing is left of it but rules" };
   if (olderThanBoot) {
     return { state: "gone", proof: "its lease is older than the boot, and nothing carries its address" };
   }

@@ -8,3 +8,15 @@ export const DATA_DIRS: readonly string[] = [DEFAULT_DATA_DIR, "/run/cni-ipam-st
 
 /** The folder of plugins where nobody says another one. */
 export const DEFAULT_BIN_DIR = "/opt/cni/bin";
+
+/** Where libcni keeps what it added (containerd, CRI-O, cnitool), unless it is told otherwise. */
+export const RESULTS_FOLDER = "/var/lib/cni/results";
+
+/** Where to look; what is absent is every place that is known. */
+export interface SurveyPlaces {
+  dataDir?: string | undefined;
+  confDir?: string | undefined;
+  resultsFolder?: string | undefined;
+  /** only this network */
+  network?: string | undefined;
+}

@@ -6,7 +6,7 @@ import { listLeases } from "../ipam/reclaim.ts";
 import { messageOf } from "../cni/error.ts";
 import { isErrno } from "../kernel/system-error.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
-import { listCached, RESULTS_FOLDER } from "../node/cached-results.ts";
+import { listCached } from "../node/cached-results.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
@@ -15,7 +15,7 @@ import type { FoundLease, Surveyed } from "./surveyed.ts";
 import { gatherEvidence } from "./evidence.ts";
 import { judge } from "./judgement.ts";
 import { leasingNetworks, type Network, type NetworkFile, readNetworkFiles } from "./networks.ts";
-import { CONF_DIRS } from "./places.ts";
+import { CONF_DIRS, RESULTS_FOLDER, type SurveyPlaces } from "./places.ts";
 
 /** All there is of pods' networks on this node, over every folder of leases at once. */
 export interface Survey {
@@ -31,15 +31,6 @@ export interface Survey {
   /** what this process may not look at, in words: it takes root */
   denied: string[];
   liveness: Liveness;
-}
-
-/** Where to look; what is absent is every place that is known. */
-export interface SurveyPlaces {
-  dataDir?: string | undefined;
-  confDir?: string | undefined;
-  resultsFolder?: string | undefined;
-  /** only this network */
-  network?: string | undefined;
 }
 
 /** Reads all of it; what an ordinary user may not read is among `denied`, and the rest there. */
@@ -143,6 +134,7 @@ const blank = (owner: Owner): Surveyed => ({
   addresses: [],
   leased: [],
   rules: [],
+  ruleLinks: [],
   state: "unknown",
   netns: "",
   leases: [],

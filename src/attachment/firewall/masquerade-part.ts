@@ -4,7 +4,7 @@ import { formatIp, ipFromBytes } from "../../net/ip.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { MasqueradePart, Owner } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import type { Kind, Rule } from "../kind.ts";
 import { findLink } from "../link/links.ts";
 import { describeOwner, hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
@@ -60,7 +60,7 @@ export const masquerade: Kind<MasqueradePart> = {
 
   list: () =>
     masqueradeSets.flatMap(({ table, set }) =>
-      listElements(table, set, (key) => `${formatIp(ipFromBytes(key))} in map ${set}`),
+      listElements(table, set, (key) => `${formatIp(ipFromBytes(key))} in map ${set}`).map(ofOwnLink),
     ),
 
   status: ({ backend }) => statusOfBackend(backend),
@@ -76,4 +76,10 @@ function assertTakeable(found: FoundElement, what: string, owner: Owner, host: N
     `${what.replace(/ in map .*/, "")} is masqueraded for another attachment: ` +
       (holder ? describeOwner(holder) : JSON.stringify(found.comment)),
   );
+}
+
+/** Only podwire's own links have pods that are masqueraded. */
+function ofOwnLink(rule: Rule): Rule {
+  const owner = ownerOfLabel(rule.comment);
+  return owner ? { ...rule, link: hostVethName(owner) } : rule;
 }

@@ -12,7 +12,7 @@ import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
 import { listElements } from "../firewall/elements.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
-import type { Claim, TakeOver } from "./holder.ts";
+import { type Claim, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
 import {
   assertAvailable,
   isLostPort,
@@ -94,8 +94,11 @@ export const ports: Kind<PortsPart> = {
   list: () =>
     decidingSets
       .flatMap((set) => listElements(INET_TABLE, set, (key) => `host port ${portOfKey(key)} in map ${set}`))
-      // a fourth word is the link
-      .map(({ comment, what }) => ({ comment: comment.split(" ").slice(0, 3).join(" "), what })),
+      .map(({ comment, what }) => {
+        const [link] = comment.split(" ").slice(3);
+        const words = comment.split(" ").slice(0, 3).join(" ");
+        return { comment: words, what, ...(link !== undefined && link !== UNKNOWN_LINK && { link }) };
+      }),
 
   status: ({ backend }) => statusOfBackend(backend),
 };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Evidence, judge } from "../../../src/survey/judgement.ts";
 
-const judged = (more: Partial<Evidence>) => judge({ linkKnown: true, recorded: true, ...more });
+const judged = (more: Partial<Evidence>) => judge({ linkKnown: true, recorded: true, onlyRules: false, ...more });
 
 describe("whether a pod is gone", () => {
   test.each<[Partial<Evidence>, string, RegExp]>([
@@ -15,6 +15,9 @@ describe("whether a pod is gone", () => {
     [{ linkKnown: false, recorded: false, olderThanBoot: true }, "gone", /older than the boot/],
     [{ linkKnown: false, recorded: false, olderThanBoot: true, addressInUse: "fd00::2" }, "live", /fd00::2/],
     [{ linkKnown: false, recorded: false, olderThanBoot: false }, "unknown", /younger than the boot/],
+    [{ recorded: false, onlyRules: true }, "gone", /nothing is left of it but rules/],
+    [{ recorded: false, onlyRules: true, addressInUse: "10.1.0.2" }, "live", /10\.1\.0\.2/],
+    [{ recorded: false, onlyRules: true, linkKnown: false }, "unknown", /its link is not known/],
     [{ netns: "own" }, "unknown", /its namespace is there, its link is gone/],
     [{ netns: "own", inPodAlone: true }, "live", /its namespace is there/],
     [{ netns: "other", inPodAlone: true }, "gone", /another namespace/],
