@@ -6,7 +6,7 @@ import { parseVersion } from "../cni/versions.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { findPartsPlugin } from "../plugins/registry.ts";
 import { decodePrevResult } from "../protocol/result-shapes.ts";
-import { DEFAULT_BIN_DIR } from "./places.ts";
+import { BIN_DIRS } from "./places.ts";
 import type { Expected } from "../verbs/check.ts";
 
 /** One plugin of an attachment's list, and the CHECK a runtime would make of it. */
@@ -19,7 +19,7 @@ export interface PluginCall {
  * The calls of CHECK for an attachment that a runtime remembers, in the order of its list, whatever verbs its version
  * has; CniError where the result cannot be read.
  */
-export function checkCalls(cached: CachedAttachment, binDir = DEFAULT_BIN_DIR): PluginCall[] {
+export function checkCalls(cached: CachedAttachment, binDirs: readonly string[] = BIN_DIRS): PluginCall[] {
   const { owner, netns, args, plugins, capabilityArgs, result } = cached;
   const cniVersion = parseVersion(cached.cniVersion);
   const prevResult = decodePrevResult(result, cniVersion);
@@ -34,8 +34,8 @@ export function checkCalls(cached: CachedAttachment, binDir = DEFAULT_BIN_DIR): 
         verb: "CHECK",
         ...owner,
         netns,
-        args,
-        path: binDir,
+        args: [args, "IgnoreUnknown=1"].filter(Boolean).join(";"), // what they ask for is in the result
+        path: binDirs.join(":"),
         netnsOverride: false,
         stdin: new Uint8Array(0),
         config: {
@@ -69,9 +69,9 @@ export interface Visited {
 export function visitExpected(
   cached: CachedAttachment,
   visit: (expected: Expected, type: string) => void,
-  binDir = DEFAULT_BIN_DIR,
+  binDirs: readonly string[] = BIN_DIRS,
 ): Visited[] {
-  return explaining(() => checkCalls(cached, binDir)).flatMap((each) => {
+  return explaining(() => checkCalls(cached, binDirs)).flatMap((each) => {
     if ("problem" in each) return [each];
     const { type, call } = each;
     const plugin = findPartsPlugin(type);

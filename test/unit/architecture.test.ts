@@ -7,6 +7,7 @@ const ladder = [
   ["main"],
   ["warm-up"],
   ["cli"],
+  ["doctor"],
   ["survey"],
   ["plugins"],
   ["verbs"],

@@ -47,6 +47,32 @@ export function decodeChain(reply: Reply): Chain {
   };
 }
 
+/** A chain that packets enter by themselves, of whatever table. */
+export interface BaseChain {
+  table: { family: number; name: string };
+  name: string;
+  type: string;
+  hook: number;
+  priority: number;
+  /** NF_ACCEPT (1) or NF_DROP (0) for what reaches its end */
+  policy: number;
+}
+
+/** The base chain of a reply to NFT_MSG_GETCHAIN; undefined for any other chain. */
+export function decodeBaseChain(reply: Reply): BaseChain | undefined {
+  const chain = attributesOf(reply);
+  if (!chain.has(4 /* NFTA_CHAIN_HOOK */)) return undefined;
+  const place = chain.nested(4);
+  return {
+    table: { family: reply.data[0]!, name: chain.text(1 /* NFTA_CHAIN_TABLE */) },
+    name: chain.text(3 /* NFTA_CHAIN_NAME */),
+    type: chain.text(7 /* NFTA_CHAIN_TYPE */),
+    hook: signed(place, 1 /* NFTA_HOOK_HOOKNUM */),
+    priority: signed(place, 2 /* NFTA_HOOK_PRIORITY */),
+    policy: chain.be32(5 /* NFTA_CHAIN_POLICY */) ?? 1,
+  };
+}
+
 export interface Rule {
   table: string;
   chain: string;

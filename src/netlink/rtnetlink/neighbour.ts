@@ -1,15 +1,21 @@
 import { viewOf } from "../../net/bytes.ts";
-import { formatIp, type Ip, ipBytes } from "../../net/ip.ts";
-import { macBytes } from "../../net/mac.ts";
-import { attribute, NLM_F } from "../codec.ts";
-import type { Message } from "../message.ts";
+import { type Family, formatIp, type Ip, ipBytes, ipFromBytes } from "../../net/ip.ts";
+import { macBytes, macFromBytes } from "../../net/mac.ts";
+import { attribute, decodeAttributes, NLM_F } from "../codec.ts";
+import type { Message, Reply } from "../message.ts";
 import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h, linux/neighbour.h */
 const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
+const RTM_GETNEIGH = 30;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_PERMANENT = 0x80;
+/** what is known is good, is being asked for, or was asked for in vain */
+export const NUD = { INCOMPLETE: 0x01, REACHABLE: 0x02, STALE: 0x04, DELAY: 0x08, PROBE: 0x10, FAILED: 0x20 } as const;
+/** asks for it as a packet would */
+const NTF_USE = 0x01;
+export const RTNLGRP_NEIGH = 3;
 
 /** struct ndmsg */
 function header(ip: Ip, index: number, state: number): Uint8Array {
@@ -40,3 +46,48 @@ export const deleteNeighbour = (link: { index: number; name: string }, ip: Ip): 
   data: [header(ip, link.index, 0), ...attribute(NDA.DST, ipBytes(ip))],
   what: `forget neighbour ${formatIp(ip)} on link ${link.name}`,
 });
+
+/** An entry of a neighbour table. */
+export interface Neighbour {
+  index: number;
+  ip: Ip;
+  /** NUD_* */
+  state: number;
+  /** "" while it is asked for */
+  mac: string;
+}
+
+/** Asks for all neighbours of a family (use with NetlinkSocket.dump). */
+export function getNeighbours(family: Family): Message {
+  const everything = new Uint8Array(12);
+  everything[0] = AF[family];
+  return { type: RTM_GETNEIGH, flags: 0, data: [everything], what: "list neighbours" };
+}
+
+/** The neighbour of a reply to RTM_GETNEIGH; undefined for another message. */
+export function decodeNeighbour({ type, data }: Reply): Neighbour | undefined {
+  if (type !== RTM_NEWNEIGH) return undefined;
+  const attributes = decodeAttributes(data.subarray(12));
+  const dst = attributes.get(NDA.DST);
+  if (!dst || (dst.length !== 4 && dst.length !== 16)) return undefined;
+  const view = viewOf(data);
+  const mac = attributes.get(NDA.LLADDR);
+  return {
+    index: view.getInt32(4, true),
+    state: view.getUint16(8, true),
+    ip: ipFromBytes(dst),
+    mac: mac ? macFromBytes(mac) : "",
+  };
+}
+
+/** Makes the kernel ask who has an address on a link, once, as the first packet to it would. */
+export function askNeighbour(link: { index: number; name: string }, ip: Ip): Message {
+  const bytes = header(ip, link.index, 0);
+  bytes[10] = NTF_USE;
+  return {
+    type: RTM_NEWNEIGH,
+    flags: NLM_F.CREATE,
+    data: [bytes, ...attribute(NDA.DST, ipBytes(ip))],
+    what: `ask for neighbour ${formatIp(ip)} on link ${link.name}`,
+  };
+}

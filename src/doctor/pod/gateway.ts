@@ -1,0 +1,48 @@
+import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
+import { NUD } from "../../netlink/rtnetlink/neighbour.ts";
+import { fault, orFine, skip } from "../finding.ts";
+import { linkAt, linkNamed } from "../look.ts";
+import { gatewaysOf, partOf, podLink, type PodView } from "../pod-view.ts";
+import { differencesOf, type Layer, mendOf } from "./layer.ts";
+
+/** Whom the pod sends through: that the node has those addresses, and that the pod knows, or learns, their MAC. */
+export const gateway: Layer = (view, look) => {
+  const found = differencesOf(view, "gateway");
+  const gateways = gatewaysOf(view);
+  if (gateways.length === 0) return found;
+  const link = podLink(view);
+  if (!link?.up) return [...found, skip("gateway", "nobody can be asked while the link is down")];
+  const known = gateways.map((ip) =>
+    view.inside!.neighbours.find((each) => each.index === link.index && sameIp(each.ip, ip)),
+  );
+  const host = linkNamed(look, view.hostLink?.name);
+  const router = linkAt(look, host?.master) ?? host;
+  const isOurs = (ip: Ip): boolean =>
+    partOf(view, "veth")?.plug === undefined || look.addresses.some(({ prefix }) => sameIp(prefix.ip, ip));
+  gateways.forEach((ip, at) => {
+    const neighbour = known[at];
+    const text = formatIp(ip);
+    const isSilent = look.isThorough
+      ? !neighbour?.mac
+      : neighbour !== undefined && (neighbour.state & NUD.FAILED) !== 0;
+    if (isSilent && found.length === 0) {
+      found.push(fault("gateway", `${text} does not answer the pod`, { is: "asked in vain", mend: mendOf(view) }));
+    } else if (neighbour?.mac && router && isOurs(ip) && !isVlan(view) && neighbour.mac !== router.mac) {
+      found.push(
+        fault("gateway", `the pod takes ${neighbour.mac} for ${text}`, {
+          expected: `${router.mac}, ${router.name}`,
+          is: neighbour.mac,
+          mend: mendOf(view),
+        }),
+      );
+    }
+  });
+  const answers = gateways.filter((_, at) => known[at]?.mac);
+  if (answers.length < gateways.length && found.length === 0) {
+    const silent = gateways.filter((ip) => !answers.includes(ip)).map(formatIp);
+    return [skip("gateway", `${silent.join(", ")}: not asked for yet`)];
+  }
+  return orFine(found, "gateway", `${answers.map(formatIp).join(", ")} answers`);
+};
+
+const isVlan = (view: PodView): boolean => partOf(view, "gateways")?.vlanInterface !== undefined;

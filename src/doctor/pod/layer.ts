@@ -1,0 +1,16 @@
+import { differenceFinding } from "../differences.ts";
+import type { Finding } from "../finding.ts";
+import type { Look } from "../look.ts";
+import type { PodView } from "../pod-view.ts";
+
+/** A layer of one pod: what it finds, from what is there. */
+export type Layer = (view: PodView, look: Look) => readonly Finding[];
+
+/** What makes an attachment whole again. */
+export const mendOf = ({ title }: PodView): string => `podwire repair ${title}`;
+
+/** CHECK's differences of a layer. */
+export const differencesOf = (view: PodView, layer: string): Finding[] =>
+  view.differences
+    .map(({ kind, text }) => differenceFinding(kind, text, mendOf(view)))
+    .filter((finding) => finding.layer === layer);

@@ -1,0 +1,40 @@
+import { fault, type Finding, orFine, skip } from "../finding.ts";
+import { linkNamed } from "../look.ts";
+import { partOf, podLink } from "../pod-view.ts";
+import { differencesOf, type Layer, mendOf } from "./layer.ts";
+
+/** Both ends of the pair: there, up, of one MTU, with a carrier. */
+export const link: Layer = (view, look) => {
+  const [host, pod] = [view.hostLink && linkNamed(look, view.hostLink.name), podLink(view)];
+  const { ifname } = view.attached.owner;
+  const found = differencesOf(view, "link");
+  const says = (words: string): boolean => found.some(({ what }) => what.includes(words));
+  const mend = mendOf(view);
+  const more: Finding[] = [
+    ...(view.inside && !pod && !says(`link ${ifname} does not exist`)
+      ? [fault("link", `the pod has no interface ${ifname}`, { mend })]
+      : []),
+    ...(pod && !pod.up && !says("is down") && partOf(view, "veth")?.up !== false
+      ? [fault("link", `${ifname} is down in the pod`, { mend })]
+      : []),
+    ...(host && !host.up && !says(`${host.name} on the host is down`)
+      ? [fault("link", `${host.name} is down on the host`, { mend })]
+      : []),
+    ...(host && pod && host.mtu !== pod.mtu && !says("MTU")
+      ? [
+          fault("link", `the two ends have different MTUs: what is larger than the smaller one is lost`, {
+            expected: `${host.mtu} on both`,
+            is: `${ifname} ${pod.mtu}, ${host.name} ${host.mtu}`,
+            mend,
+          }),
+        ]
+      : []),
+    ...(host && pod && host.up && pod.up && host.operState !== "up" && partOf(view, "veth")?.up !== false
+      ? [fault("link", `${host.name} is up but has no carrier`, { is: host.operState, mend })]
+      : []),
+  ];
+  if (pod && !host && pod.kind === "veth" && more.length + found.length === 0) {
+    return [skip("link", `${ifname} leads to no link of this node`)];
+  }
+  return orFine([...found, ...more], "link", `both ends up, MTU ${pod?.mtu ?? host?.mtu ?? "unknown"}`);
+};

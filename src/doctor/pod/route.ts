@@ -1,0 +1,33 @@
+import { findLinkTowards } from "../../kernel/route-lookup.ts";
+import { formatIp, sameIp } from "../../net/ip.ts";
+import { fault, isFaulty, orFine } from "../finding.ts";
+import { linkAt, linkNamed } from "../look.ts";
+import { partOf } from "../pod-view.ts";
+import { differencesOf, type Layer, mendOf } from "./layer.ts";
+
+/** Where packets for the pod leave the node by: its own link, or the bridge it is plugged into. */
+export const route: Layer = (view, look) => {
+  const found = [...differencesOf(view, "route")];
+  const host = linkNamed(look, view.hostLink?.name);
+  const way = linkAt(look, host?.master)?.name ?? host?.name;
+  const isRouted = partOf(view, "gateways") !== undefined || partOf(view, "veth")?.plug === undefined;
+  if (host && way !== undefined && isRouted && !isFaulty(found)) {
+    for (const ip of view.addresses) {
+      if (look.addresses.some(({ prefix }) => sameIp(prefix.ip, ip))) continue; // which is said of the address
+      const led = findLinkTowards(look.host, ip);
+      const expected = partOf(view, "gateways")?.vlanInterface?.name ?? way;
+      if (led === expected) continue;
+      found.push(
+        fault("route", `the node sends what is for ${formatIp(ip)} ${led === undefined ? "nowhere" : `to ${led}`}`, {
+          expected: `dev ${expected}`,
+          is: led === undefined ? "no route" : `dev ${led} (see: ip route get ${formatIp(ip)})`,
+          mend:
+            led === undefined
+              ? mendOf(view)
+              : `remove the route or rule that leads there: ip route get ${formatIp(ip)}`,
+        }),
+      );
+    }
+  }
+  return orFine(found, "route", way === undefined ? "as it was made" : `the node reaches it by ${way}`);
+};
