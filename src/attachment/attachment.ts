@@ -92,6 +92,23 @@ export interface PodLinkPart {
   mtu?: number;
 }
 
+/** A device of the host, by what a configuration has to tell it; `id` is a PCI address, or of the auxiliary bus. */
+export interface DeviceChoice {
+  by: "device" | "hwaddr" | "kernelpath" | "pciBusID" | "runtimeConfig.deviceID";
+  id: string;
+}
+
+/** A link of the host that is the pod's while it lives, under another name. */
+export interface MovedLinkPart {
+  kind: "movedLink";
+  link: { name: string; mac?: string };
+  choice: DeviceChoice;
+  /** the PCI or auxiliary device whose driver tells whether a program drives it, without any link */
+  bus?: DeviceChoice;
+  /** where no `bus` tells: a program drives it */
+  dpdk: boolean;
+}
+
 /** What the host has for the pod: addresses and routes of the host's end of its link, and forwarding. */
 export interface HostPart {
   kind: "host";
@@ -167,7 +184,16 @@ export interface PortsPart {
 }
 
 export type Part =
-  BridgePart | VethPart | PodLinkPart | HostPart | PodPart | GatewaysPart | MasqueradePart | SpoofCheckPart | PortsPart;
+  | BridgePart
+  | VethPart
+  | PodLinkPart
+  | MovedLinkPart
+  | HostPart
+  | PodPart
+  | GatewaysPart
+  | MasqueradePart
+  | SpoofCheckPart
+  | PortsPart;
 export type PartName = Part["kind"];
 export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 

@@ -6,11 +6,12 @@ import { spoofCheck } from "./firewall/spoof-check-part.ts";
 import type { Kind, Kinds } from "./kind.ts";
 import { bridge } from "./link/bridge.ts";
 import { gateways } from "./link/gateways.ts";
+import { movedLink } from "./link/moved-link.ts";
 import { podLink } from "./link/pod-link.ts";
 import { veth } from "./link/veth.ts";
 import { ports } from "./ports/ports.ts";
 
-const kinds: Kinds = { bridge, veth, podLink, host, pod, gateways, masquerade, spoofCheck, ports };
+const kinds: Kinds = { bridge, veth, podLink, movedLink, host, pod, gateways, masquerade, spoofCheck, ports };
 
 /** Every kind there is. */
 export const allKinds = Object.values(kinds) as readonly Kind<Part>[];

@@ -34,6 +34,9 @@ export const isOwnNamespace = (path: string): boolean => namespaceKind(path) ===
 /** Opens a network namespace by its path; the caller closes it. */
 export const openNamespace = (path: string): number => linux.open(path, linux.O.RDONLY);
 
+/** As `openNamespace`, the one this process is in. */
+export const openOwnNamespace = (): number => openNamespace(SELF);
+
 /**
  * Runs `use` with the thread in another network namespace and comes back, whatever happens: only to open sockets and to
  * write sysctls. If the way back fails the process must not go on: everything it does next would hit the pod.

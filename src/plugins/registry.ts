@@ -1,5 +1,6 @@
 import type { Plugin } from "../cni/invocation.ts";
 import { bridge } from "./interface/bridge.ts";
+import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
 import { staticIpam } from "./ipam/static.ts";
 import { loopback } from "./interface/loopback.ts";
@@ -12,6 +13,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(bridge),
   interfacePlugin(ptp),
   interfacePlugin(macvlan),
+  interfacePlugin(hostDevice),
   hostLocal,
   staticIpam,
   loopback,

@@ -82,6 +82,12 @@ export const cases: Case[] = [
     plugins: () => [{ type: "macvlan", master: "uplink", ipam: fixed }],
     targets: { ADD: 0.7 },
   },
+  {
+    name: "host-device",
+    prepare: master,
+    plugins: (side) => [{ type: "host-device", device: "uplink", ipam: hostLocal(side, { ...v4, routes: [route4] }) }],
+    targets: { ADD: 0.7 },
+  },
   { name: "static", plugins: () => [{ type: "static", ipam: fixed }], targets: { ADD: 0.7 } },
   {
     name: "kindnet chain, no mapping",

@@ -27,12 +27,18 @@ describe("conf/", () => {
     const node = await Node.create();
     const outside = await node.outside();
     await node.ip(`route add default via ${outside.address4}`);
+    // host-device's: each pod has one of the two
+    await node.ip("link add lan0 type veth peer name lan1");
+    const others = {
+      ...list,
+      plugins: list.plugins.map((plugin) => ({ ...plugin, ...("device" in plugin && { device: "lan1" }) })),
+    };
     const run = async (verb: Verb, call: Call) => node.podwire(verb, call);
     const ifname = list.plugins[0]?.type === "loopback" ? "lo" : "eth0";
     const first = { containerId: "first", netns: await node.pod(), ifname, capabilities: mapping(8080) };
     const second = { containerId: "second", netns: await node.pod(), ifname, capabilities: mapping(8081) };
 
-    const neighbour = await runList(run, "ADD", list, second);
+    const neighbour = await runList(run, "ADD", others, second);
     expect(neighbour.stdout).not.toContain('"code"');
     const before = await node.snapshot();
     const added = await runList(run, "ADD", list, first);
@@ -66,7 +72,7 @@ describe("conf/", () => {
       });
     }
     expect(await node.snapshot()).toEqual(before);
-    expect(await runList(run, "DEL", list, { ...second, result: neighbour.result! })).toMatchObject({
+    expect(await runList(run, "DEL", others, { ...second, result: neighbour.result! })).toMatchObject({
       exitCode: 0,
       stdout: "",
     });

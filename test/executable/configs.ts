@@ -53,6 +53,15 @@ export const macvlan = (node: Node, more: object = {}): Config => ({
   ...more,
 });
 
+/** A network "net" whose pods have links of the node itself. */
+export const hostDevice = (node: Node, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type: "host-device",
+  ipam: hostLocal(node),
+  ...more,
+});
+
 /** A bridge network with addresses of both families, and all the firewall a pod can have but port mappings. */
 export const everything = (node: Node, more: object = {}): Config =>
   bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });

@@ -89,9 +89,14 @@ async function failEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
 }
 
 // The link-local mode makes the same calls as ptp
-const named = [scenarios.bridge, scenarios.ptp, scenarios.macvlan, scenarios.hostLocal, scenarios.portmap].map(
-  (scenario) => [scenario.name, scenario] as const,
-);
+const named = [
+  scenarios.bridge,
+  scenarios.ptp,
+  scenarios.macvlan,
+  scenarios.hostDevice,
+  scenarios.hostLocal,
+  scenarios.portmap,
+].map((scenario) => [scenario.name, scenario] as const);
 
 describe("whatever call on a file or a netlink socket fails", () => {
   test.each(named)("an ADD that fails leaves nothing: %s", { timeout: 300_000 }, async (_name, scenario) =>

@@ -1,4 +1,4 @@
-import { bridge, dualStack, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
+import { bridge, dualStack, hostDevice, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
 import { expect } from "vitest";
 import { Node, type Answer, type Call, type Namespace, type Verb } from "../executable/harness.ts";
 import type { HostState } from "../harness/state.ts";
@@ -14,7 +14,7 @@ export interface Stage {
 
 export interface Scenario {
   name: string;
-  config(node: Node): Config;
+  config(node: Node, containerId?: string): Config;
   /** what the node must have */
   prepare?(node: Node): Promise<void>;
   /** plugins that come before in a chain: what the call's prevResult is made by */
@@ -30,7 +30,7 @@ const fullBridge = (node: Node): Config =>
   bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
 
 export const scenarios: Record<
-  "bridge" | "iptables" | "ptp" | "linkLocal" | "macvlan" | "hostLocal" | "portmap",
+  "bridge" | "iptables" | "ptp" | "linkLocal" | "macvlan" | "hostDevice" | "hostLocal" | "portmap",
   Scenario
 > = {
   bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
@@ -48,6 +48,15 @@ export const scenarios: Record<
     name: "macvlan, dual stack",
     prepare: async (node) => void (await node.outside()),
     config: (node) => macvlan(node, { ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }] }) }),
+  },
+  hostDevice: {
+    name: "host-device, dual stack",
+    async prepare(node) {
+      for (const name of ["lan0", "lan1"]) await node.ip(`link add ${name} type veth peer name far-${name}`);
+    },
+    // the pod that lives has a device of its own
+    config: (node, containerId) =>
+      hostDevice(node, { device: containerId === "lives" ? "lan1" : "lan0", ipam: dualStack(node) }),
   },
   hostLocal: {
     name: "host-local by itself",
@@ -90,7 +99,7 @@ async function attachAll(
 ): Promise<void> {
   const first = before?.(node);
   const prevResult = first && (await node.succeed("ADD", { plugin: first.type, config: first, ...to })).result;
-  const own = config(node);
+  const own = config(node, to.containerId);
   // a port of the host belongs to one pod
   const elsewhere = own.runtimeConfig
     ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } }

@@ -6,6 +6,7 @@ import type { Invocation, JsonObject, Verb } from "../../src/cni/invocation.ts";
 import { quietLog } from "../../src/cni/log.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
 import { bridge } from "../../src/plugins/interface/bridge.ts";
+import { hostDevice } from "../../src/plugins/interface/host-device.ts";
 import { macvlan } from "../../src/plugins/interface/macvlan.ts";
 import { findPlugin, pluginNames } from "../../src/plugins/registry.ts";
 import { ptp } from "../../src/plugins/interface/ptp.ts";
@@ -96,6 +97,7 @@ const plugins: Record<string, string[]> = {
   bridge: pathsRead((config) => bridge.read(call(config))),
   ptp: pathsRead((config) => ptp.read(call(config))),
   macvlan: pathsRead((config) => macvlan.read(call(config))),
+  "host-device": pathsRead((config) => hostDevice.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   static: pathsRead((config) => findPlugin("static")!.status(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
@@ -129,6 +131,7 @@ const about: Record<string, string[]> = {
   bridge: ["Keys of bridge and ptp", "Keys of bridge", "Keys of portmap"],
   ptp: ["Keys of bridge and ptp", "Keys of ptp", "Keys of portmap"],
   macvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of macvlan"],
+  "host-device": ["Keys of host-device"],
   "host-local": ["Keys of host-local"],
   static: ["Keys of static"],
   portmap: ["Keys of portmap"],
@@ -171,6 +174,7 @@ test("the readers of a configuration are those asked here", () => {
     "ipam/static-config.ts",
     "plugins/chained/portmap.ts",
     "plugins/interface/bridge.ts",
+    "plugins/interface/host-device.ts",
     "plugins/interface/macvlan.ts",
     "plugins/interface/ptp.ts",
     "protocol/cached-result.ts", // what libcni wrote

@@ -15,10 +15,10 @@ import { missingAddresses, missingRoutes } from "./missing.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
 export const pod: Kind<PodPart> = {
-  apply: (part, site, { made }) => configure(part, site, made.pod!),
+  apply: (part, site, { made }) => made.pod && configure(part, site, made.pod), // a program's device has no link
 
   settle(part, site, made) {
-    if (!part.up || !made.pod!.hasCarrier) return;
+    if (!part.up || !made.pod?.hasCarrier) return;
     const ips = part.addresses.map(({ prefix }) => prefix.ip);
     if (ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
     waitForDelivery(podSide(site), ips);

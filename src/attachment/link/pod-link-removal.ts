@@ -1,14 +1,13 @@
-import { namespaceCookie } from "../../kernel/namespace.ts";
-import { sameIp } from "../../net/ip.ts";
 import type { DeviceType } from "../../netlink/rtnetlink/device.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import type { PodLinkPart } from "../attachment.ts";
-import type { Found, MadeIn, Selection, Traces } from "../kind.ts";
+import type { Found, Selection, Traces } from "../kind.ts";
 import { linkAlias, ownerOfAlias } from "../owner.ts";
-import { PodNamespace } from "../pod-namespace.ts";
+import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
-import { findLink, listAddresses } from "./links.ts";
+import { isEvident, useLostPod } from "./evidence.ts";
+import { findLink } from "./links.ts";
 import { removeLink } from "./removal.ts";
 
 /**
@@ -32,7 +31,7 @@ export function undoPodLink(name: string, type: DeviceType, { pod }: Site, undo:
 export function removePodLink(traces: Traces, part: PodLinkPart | undefined): Found {
   if (traces.pod) return removeFrom(traces.pod, traces, part);
   const { madeIn } = traces;
-  return (madeIn && inLostPod(madeIn, (pod) => removeFrom(pod, traces, part))) ?? "unknown";
+  return (madeIn && useLostPod(madeIn, (pod) => removeFrom(pod, traces, part))) ?? "unknown";
 }
 
 function removeFrom(pod: PodNamespace, traces: Traces, part: PodLinkPart | undefined): Found {
@@ -49,7 +48,7 @@ function removeFrom(pod: PodNamespace, traces: Traces, part: PodLinkPart | undef
  * of the attachment, a link of the right kind by the name the runtime gives is what the reference made.
  */
 function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPart | undefined): Found {
-  const { owner, addresses, mac, madeIn } = traces;
+  const { owner } = traces;
   const maker = ownerOfAlias(link.alias);
   if (maker) {
     // container id and ifname are one attachment, whatever its network is called now
@@ -57,12 +56,8 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
     if (link.alias !== linkAlias(owner)) traces.former = maker.network;
     return "own";
   }
-  // one that a killed ADD could not give its alias, or that lost it
-  if (madeIn && pod.cookie === madeIn.cookie) return "own";
-  if (mac !== undefined && link.mac === mac) return "foreign";
-  if (mac === undefined && addresses.length === 0) return link.kind === part?.device.type ? "foreign" : "unknown";
-  const present = listAddresses(pod.socket, link).map(({ ip }) => ip);
-  return addresses.some((ip) => present.some((other) => sameIp(ip, other))) ? "foreign" : "unknown";
+  // one that a killed ADD could not give its alias, that lost it, or that the reference made
+  return isEvident(link, pod, traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown");
 }
 
 /** GC: deletes the links of attachments that are not valid, in namespaces that are still those they were made in. */
@@ -72,15 +67,4 @@ export function collectPodLinks({ lostPods, site, log }: Selection, part: PodLin
     return removePodLink(traces, part) !== "unknown";
   });
   log.note("links in containers", gone.length);
-}
-
-/** Does something in a namespace that is still the one an attachment was made in; undefined where it is not. */
-function inLostPod<T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace) => T): T | undefined {
-  if (namespaceCookie(netns) !== cookie) return undefined;
-  const pod = PodNamespace.open(netns, true);
-  try {
-    return use(pod);
-  } finally {
-    pod.close();
-  }
 }

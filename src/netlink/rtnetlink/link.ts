@@ -1,4 +1,4 @@
-import { viewOf } from "../../net/bytes.ts";
+import { encodeUtf8, viewOf } from "../../net/bytes.ts";
 import { macBytes, macFromBytes } from "../../net/mac.ts";
 import { attribute, type Attributes, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
 import type { Message, Reply } from "../message.ts";
@@ -202,6 +202,25 @@ export const setAlias = (name: string, alias: string): Message => ({
   flags: 0,
   data: [header(), ...text(IFLA.IFNAME, name), ...text(IFLA.IFALIAS, alias)],
   what: `set the alias of link ${name}`,
+});
+
+/**
+ * Moves a link into the namespace of an open file, where it is down and has that name and alias ("": none), all in one
+ * step. EEXIST where the name is taken there: it may have been moved all the same.
+ */
+export const moveLink = (
+  { index, name }: { index: number; name: string },
+  to: { netns: number; name: string; alias: string },
+): Message => ({
+  type: RTM_SETLINK,
+  flags: 0,
+  data: [
+    header({ index, change: IFF_UP }),
+    ...u32(IFLA.NET_NS_FD, to.netns),
+    ...text(IFLA.IFNAME, to.name),
+    ...attribute(IFLA.IFALIAS, encodeUtf8(to.alias)),
+  ],
+  what: `move link ${name} to another namespace as ${to.name}`,
 });
 
 /** Removes a link by name; a veth takes its other end with it. ENODEV when it is not there. */

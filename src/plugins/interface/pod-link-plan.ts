@@ -53,15 +53,27 @@ export const planPodLink = (
 /** An attachment whose link is in the pod alone, as data: the link, and what it carries; a MAC of "" is none. */
 export function planInPod(
   config: Pick<PodLinkConfig, "mtu" | "enabledad">,
-  { owner, netns, podMac, mtu }: Subject,
+  subject: Subject,
   lease: Addressing,
   part: Omit<PodLinkPart, "link">,
+): Plan {
+  const { owner, podMac, mtu } = subject;
+  const link = { name: owner.ifname, ...(podMac && { mac: podMac }) };
+  return planAround({ ...(mtu && { mtu }), ...part, link }, config, subject, lease);
+}
+
+/** As `planInPod`, around a link of whatever sort. */
+export function planAround(
+  link: Part,
+  config: Pick<PodLinkConfig, "mtu" | "enabledad">,
+  { owner, netns, podMac }: Subject,
+  lease: Addressing,
 ): Plan {
   assertCarried(lease.ips, config);
   const ips = lease.ips.map((ip) => ({ ...ip, interface: 0 }));
   const { routes } = lease;
   const parts: Part[] = [
-    { ...(mtu && { mtu }), ...part, link: { name: owner.ifname, ...(podMac && { mac: podMac }) } },
+    link,
     planPod(
       { owner, podMac },
       {

@@ -20,6 +20,8 @@ export interface Scenario {
   between?(node: Node, pods: Namespace[]): Promise<unknown>;
   /** false: adding twice is no error for this plugin, or its outcome is ruled otherwise */
   duplicate?: boolean;
+  /** true: one ADD, CHECK and DEL, and no more */
+  once?: boolean;
   /** true where a ruling gives another result than the reference's; the wiring is still compared */
   looseResult?(version: string): boolean;
 }
@@ -261,6 +263,20 @@ export const scenarios: Scenario[] = [
     versions: ["0.4.0", "1.1.0"],
     prepare: async (node) => void (await node.outside()),
     config: configured(() => ({ master: "uplink", mode: "vepa" })),
+  },
+  {
+    name: "host-device",
+    plugin: "host-device",
+    newestOnly: true,
+    versions: shapes,
+    prepare: async (node) => void (await node.ip("link add lan0 type veth peer name far")),
+    config: configured((node) => ({
+      device: "lan0",
+      dns: { nameservers: ["10.1.0.1"] },
+      ipam: hostLocal(node, { ranges: [[v4]], routes: [{ dst: "10.200.0.0/16", gw: "10.9.0.7" }] }),
+    })),
+    // there is one device, and the reference's second DEL fails
+    once: true,
   },
   {
     name: "host-local with ranges, routes and resolvConf",

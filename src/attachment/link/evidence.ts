@@ -1,0 +1,30 @@
+import { namespaceCookie } from "../../kernel/namespace.ts";
+import { sameIp } from "../../net/ip.ts";
+import type { Link } from "../../netlink/rtnetlink/link.ts";
+import type { Found, MadeIn, Traces } from "../kind.ts";
+import { PodNamespace } from "../pod-namespace.ts";
+import { listAddresses } from "./links.ts";
+
+/**
+ * Whose a link in a pod is that does not say so itself, by the namespace's cookie, prevResult's MAC, or an address of
+ * its lease or prevResult; undefined where nothing is known of the attachment.
+ */
+export function isEvident(link: Link, pod: PodNamespace, traces: Traces): Found | undefined {
+  const { addresses, mac, madeIn } = traces;
+  if (madeIn && pod.cookie === madeIn.cookie) return "own";
+  if (mac !== undefined && link.mac === mac) return "foreign";
+  if (mac === undefined && addresses.length === 0) return madeIn ? "unknown" : undefined;
+  const present = listAddresses(pod.socket, link).map(({ ip }) => ip);
+  return addresses.some((ip) => present.some((other) => sameIp(ip, other))) ? "foreign" : "unknown";
+}
+
+/** Does something in a namespace that is still the one an attachment was made in; undefined where it is not. */
+export function useLostPod<T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace) => T): T | undefined {
+  if (namespaceCookie(netns) !== cookie) return undefined;
+  const pod = PodNamespace.open(netns, true);
+  try {
+    return use(pod);
+  } finally {
+    pod.close();
+  }
+}

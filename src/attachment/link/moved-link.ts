@@ -1,0 +1,113 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { isErrno, close } from "../../kernel/linux.ts";
+import { openOwnNamespace } from "../../kernel/namespace.ts";
+import { isNewLinkName } from "../../net/link-name.ts";
+import { type Link, moveLink, setLink } from "../../netlink/rtnetlink/link.ts";
+import type { MovedLinkPart } from "../attachment.ts";
+import type { Found, Kind, Selection, Traces } from "../kind.ts";
+import type { PodNamespace } from "../pod-namespace.ts";
+import type { Site } from "../site.ts";
+import { getDevice, isProgramDriven } from "./device-choice.ts";
+import { findLink } from "./links.ts";
+import { isEvident, useLostPod } from "./evidence.ts";
+import { assertNewName, compareLink, nameTaken } from "./own-link.ts";
+
+/** A link of the host that is in the pod; its alias there is, as in the reference, the name it goes back to. */
+export const movedLink: Kind<MovedLinkPart> = {
+  apply(part, site, { undo, made }) {
+    if (isProgramDriven(part)) return;
+    const device = getDevice(part.choice, site.host);
+    const { name } = part.link;
+    const { pod, owner } = site;
+    assertNewName(name);
+    if (findLink(pod.socket, name)) throw nameTaken(owner, pod.path, new Error(`it would be ${device.name}'s name`));
+    undo.push(`move link ${device.name} back`, () => undoMove(device, name, site));
+    try {
+      site.host.request([moveLink(device, { netns: pod.fd, name, alias: device.name })]);
+    } catch (error) {
+      throw isErrno(error, "EINVAL", "EOPNOTSUPP") ? immovable(part, device, error) : error;
+    }
+    const { index, mac } = findLink(pod.socket, name)!;
+    // how long a device takes to come up is its own affair
+    made.pod = { index, name, mac, hasCarrier: false };
+  },
+
+  compare(part, site) {
+    if (isProgramDriven(part)) return [];
+    const found = site.seenPodLink(part.link.name);
+    return compareLink(found, { ...part.link, kind: found?.kind ?? "", mtu: undefined }, "in the container");
+  },
+
+  remove(traces, part) {
+    const { pod, madeIn } = traces;
+    if (pod) return takeBack(pod, traces, part);
+    return (madeIn && useLostPod(madeIn, (lost) => takeBack(lost, traces, part))) ?? "unknown";
+  },
+
+  collect({ lostPods, site, log }: Selection, part) {
+    const back = lostPods.filter(({ owner, ...madeIn }) => {
+      const traces: Traces = { owner, site, madeIn, addresses: [] };
+      try {
+        return useLostPod(madeIn, (pod) => takeBack(pod, traces, part)) === "own";
+      } catch (error) {
+        if (!(error instanceof CniError)) throw error;
+        log.warn(error.message); // one whose name is taken must not keep back the others
+        return false;
+      }
+    });
+    log.note("links taken back", back.length);
+  },
+};
+
+const immovable = ({ choice }: MovedLinkPart, { name }: Link, error: Error): CniError =>
+  new CniError(
+    Code.InvalidConfig,
+    `${choice.by}: link ${JSON.stringify(name)} cannot be moved to another namespace`,
+    error.message,
+    { cause: error },
+  );
+
+/** Where the kernel's answer was lost, the device may be here, there, or there under the name it had. */
+function undoMove(device: Link, name: string, { host, pod }: Site): void {
+  if (findLink(host, device.name)?.mac === device.mac) return;
+  const moved = [name, device.name].map((each) => findLink(pod.socket, each)).find((link) => link?.mac === device.mac);
+  if (!moved) return;
+  moveHome(pod, moved, { name: device.name, alias: device.alias });
+  if (device.up) host.request([setLink(findLink(host, device.name)!, { up: true })]);
+}
+
+/** Moves a link of the pod to podwire's own namespace, where it is down. */
+function moveHome({ socket }: PodNamespace, link: Link, to: { name: string; alias: string }): void {
+  const netns = openOwnNamespace();
+  try {
+    socket.request([moveLink(link, { netns, ...to })]);
+  } finally {
+    close(netns);
+  }
+}
+
+/** DEL: the attachment's device goes back under its former name. */
+function takeBack(pod: PodNamespace, traces: Traces, part: MovedLinkPart | undefined): Found {
+  const { owner, site } = traces;
+  const link = findLink(pod.socket, owner.ifname);
+  const former = link && formerName(link, part);
+  if (!link || former === undefined) return "unknown";
+  const whose = isEvident(link, pod, traces);
+  // nothing is known of the attachment: the reference's alias says that it moved the link
+  const isTheirs = whose === undefined && link.alias === former;
+  if (!isTheirs && (whose ?? "unknown") === "unknown") return "unknown";
+  if (findLink(site.host, former)) {
+    throw new CniError(
+      Code.TryAgainLater,
+      `link ${owner.ifname} of the container cannot go back to the host as ${former}: another link has that name`,
+    );
+  }
+  moveHome(pod, link, { name: former, alias: "" });
+  return whose ?? "foreign";
+}
+
+/** A container may write anything into the alias: the name the configuration has, if it has one, comes first. */
+function formerName({ alias }: Link, part: MovedLinkPart | undefined): string | undefined {
+  if (part?.choice.by === "device") return part.choice.id;
+  return isNewLinkName(alias) ? alias : undefined;
+}
