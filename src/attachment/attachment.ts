@@ -183,6 +183,21 @@ export interface PortsPart {
   conditions: { 4: string[]; 6: string[] };
 }
 
+/** An address of the link a chained plugin is called for, and the gateway it goes with. */
+export interface SourceAddress {
+  address: Prefix;
+  gateway?: Ip;
+}
+
+/** Leads what the pod sends from these addresses by the link they are on, whatever other links it has. */
+export interface SourceRoutesPart {
+  kind: "sourceRoutes";
+  ifname: string;
+  /** a table others fill; absent: one for each address, with the link's routes */
+  table?: number;
+  addresses: SourceAddress[];
+}
+
 export type Part =
   | BridgePart
   | VethPart
@@ -193,7 +208,8 @@ export type Part =
   | GatewaysPart
   | MasqueradePart
   | SpoofCheckPart
-  | PortsPart;
+  | PortsPart
+  | SourceRoutesPart;
 export type PartName = Part["kind"];
 export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 

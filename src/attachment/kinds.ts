@@ -1,5 +1,6 @@
 import { host } from "./address/host.ts";
 import { pod } from "./address/pod.ts";
+import { sourceRoutes } from "./address/source-routes.ts";
 import type { Part, PartName } from "./attachment.ts";
 import { masquerade } from "./firewall/masquerade-part.ts";
 import { spoofCheck } from "./firewall/spoof-check-part.ts";
@@ -11,7 +12,19 @@ import { podLink } from "./link/pod-link.ts";
 import { veth } from "./link/veth.ts";
 import { ports } from "./ports/ports.ts";
 
-const kinds: Kinds = { bridge, veth, podLink, movedLink, host, pod, gateways, masquerade, spoofCheck, ports };
+const kinds: Kinds = {
+  bridge,
+  veth,
+  podLink,
+  movedLink,
+  host,
+  pod,
+  gateways,
+  masquerade,
+  spoofCheck,
+  ports,
+  sourceRoutes,
+};
 
 /** Every kind there is. */
 export const allKinds = Object.values(kinds) as readonly Kind<Part>[];

@@ -7,6 +7,7 @@ import { loopback } from "./interface/loopback.ts";
 import { macvlan } from "./interface/macvlan.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
+import { sbr } from "./chained/sbr.ts";
 import { chainedPlugin, interfacePlugin, type PartsPlugin } from "../verbs/plugin.ts";
 
 const plugins: readonly (Plugin | PartsPlugin)[] = [
@@ -18,6 +19,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   staticIpam,
   loopback,
   chainedPlugin(portmap),
+  chainedPlugin(sbr),
 ];
 
 /** Names of the plugins this executable can be, which are the names of links to it and values of `type`. */

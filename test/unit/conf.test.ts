@@ -99,6 +99,7 @@ const plugins: Record<string, string[]> = {
   macvlan: pathsRead((config) => macvlan.read(call(config))),
   "host-device": pathsRead((config) => hostDevice.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
+  sbr: pathsRead((config) => findPlugin("sbr")!.add(call(config))),
   static: pathsRead((config) => findPlugin("static")!.status(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
@@ -133,6 +134,7 @@ const about: Record<string, string[]> = {
   macvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of macvlan"],
   "host-device": ["Keys of host-device"],
   "host-local": ["Keys of host-local"],
+  sbr: ["Keys of sbr"],
   static: ["Keys of static"],
   portmap: ["Keys of portmap"],
   loopback: [],
@@ -173,6 +175,7 @@ test("the readers of a configuration are those asked here", () => {
     "ipam/delegate.ts", // what another plugin printed
     "ipam/static-config.ts",
     "plugins/chained/portmap.ts",
+    "plugins/chained/sbr.ts",
     "plugins/interface/bridge.ts",
     "plugins/interface/host-device.ts",
     "plugins/interface/macvlan.ts",

@@ -5,9 +5,9 @@ import type { Message, Reply } from "../message.ts";
 import { AF } from "./address.ts";
 
 /** linux/rtnetlink.h */
-const RTM_NEWROUTE = 24;
+export const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
-const RTA = {
+export const RTA = {
   DST: 1,
   OIF: 4,
   GATEWAY: 5,
@@ -15,6 +15,7 @@ const RTA = {
   PREFSRC: 7,
   METRICS: 8,
   MULTIPATH: 9,
+  CACHEINFO: 12,
   TABLE: 15,
   VIA: 18,
 } as const;

@@ -1,0 +1,32 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { readConfig } from "../../cni/reading.ts";
+import type { ResultIp } from "../../cni/result.ts";
+import { type Infer, integer, optional, shape } from "../../cni/schema.ts";
+import type { SourceRoutesPart } from "../../attachment/attachment.ts";
+import type { ChainedPlugin } from "../../verbs/plan.ts";
+
+const sbrConfig = shape({ table: optional(integer(1, 0x7fff_ffff)) });
+
+type SbrConfig = Infer<typeof sbrConfig>;
+
+const planRules = ({ table }: SbrConfig, ifname: string, ips: readonly ResultIp[]): SourceRoutesPart => ({
+  kind: "sourceRoutes",
+  ifname,
+  ...(table !== undefined && { table }),
+  addresses: ips.map(({ address, gateway }) => ({ address, ...(gateway && { gateway }) })),
+});
+
+/** Source based routing: with several interfaces, what comes in by one is answered by it. */
+export const sbr: ChainedPlugin<SbrConfig> = {
+  name: "sbr",
+  kinds: ["sourceRoutes"],
+  optional: [],
+  read: (call) => readConfig(sbrConfig, call),
+  asked: (config) => [planRules(config, "", [])],
+  plan(config, { owner, netns }, { ips, routes }) {
+    if (ips.length === 0) {
+      throw new CniError(Code.InvalidConfig, `prevResult.ips: none is of interface ${owner.ifname}, which sbr is for`);
+    }
+    return { ips, routes, attachment: { owner, netns, parts: [planRules(config, owner.ifname, ips)] } };
+  },
+};
