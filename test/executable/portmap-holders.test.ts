@@ -261,11 +261,15 @@ describe.each([
 describe("the tools of iptables", () => {
   const result = { cniVersion: "1.0.0", ips: [{ address: "10.9.0.5/24" }, { address: "fd00:9::5/64" }] };
 
+  const allTools = ["iptables", "ip6tables"].flatMap((family) =>
+    ["", "-nft", "-legacy"].flatMap((flavour) => [`${family}${flavour}-save`, `${family}${flavour}-restore`]),
+  );
+
   test("are run by the nftables backend only where a chain has something in it, and are not needed", async () => {
     const folder = mkdtempSync("/run/podwire-test-tools-");
     const used = join(folder, "used");
     writeFileSync(used, "");
-    for (const tool of ["iptables-save", "ip6tables-save"]) {
+    for (const tool of allTools) {
       writeFileSync(join(folder, tool), `#!/bin/sh\necho ${tool} >> ${used}\nexec /usr/sbin/${tool} "$@"\n`, {
         mode: 0o755,
       });
@@ -288,7 +292,7 @@ describe("the tools of iptables", () => {
       }),
     ).toMatchObject({ exitCode: 0 });
     await add(8001, `${folder}:/usr/sbin:/usr/bin:/bin`);
-    expect(readFileSync(used, "utf8")).toBe("iptables-save\n");
+    expect(readFileSync(used, "utf8")).toBe("iptables-nft-restore\n");
     await add(9000, bareEnvironment().PATH!);
     rmSync(folder, { recursive: true });
   });

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { watchedTools } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
-import { type Mapping, tcp, udp } from "./ports.ts";
+import { type Mapping, tcp, translations, udp } from "./ports.ts";
 
 // What port mappings leave to the kernel beside their elements: flows it remembers, and chains that are shared.
 
@@ -104,23 +104,36 @@ test("GC removes the chains no mapping leads to any more, whoever's they were", 
   await node.succeed("CHECK", call("pod-1", tcp(8080, 80)));
 });
 
-test("with nothing to map no program is started, though the reference's chain of the container is there", async () => {
-  await node.outside();
-  const theirs = { cniVersion: "1.0.0", ...(reference.newest && { backend: "iptables" }) };
-  expect(
-    await node.reference(
-      "ADD",
-      call("pod-1", tcp(8080, 80), { prevResult: { ...result, cniVersion: "1.0.0" }, ...theirs }),
-    ),
-  ).toMatchObject({ exitCode: 0 });
-  const { env, started } = watchedTools();
-  for (const verb of ["ADD", "CHECK", "DEL"] as const) {
-    await node.succeed(verb, { ...call("pod-1", undefined, { prevResult: result }), env });
-  }
-  expect(started()).toEqual([]);
-  await node.succeed("DEL", { ...call("pod-1", tcp(8080, 80)), env });
-  expect(started()).toContain("iptables-restore");
-  expect(await node.must("iptables-save", "-t", "nat")).not.toMatch(/CNI-DN-|8080/);
+describe.each(reference.newest ? ["iptables", "nftables"] : ["iptables"])("beside the reference's %s", (backend) => {
+  const theirs = { cniVersion: "1.0.0", ...(reference.newest && { backend }) };
+  const made = async (containerId: string, mapping: Mapping, address = "10.9.0.5/24") => {
+    const prevResult = { ...result, cniVersion: "1.0.0", ips: [{ ...result.ips[0], address }] };
+    expect(await node.reference("ADD", call(containerId, mapping, { prevResult, ...theirs }))).toMatchObject({
+      exitCode: 0,
+    });
+  };
+  beforeEach(async () => {
+    await node.outside();
+  });
+
+  test("with nothing to map no program is started, but to remove what the reference made for the container", async () => {
+    await made("pod-1", tcp(8080, 80));
+    const { env, started } = watchedTools();
+    for (const verb of ["ADD", "CHECK"] as const) {
+      await node.succeed(verb, { ...call("pod-1", undefined, { prevResult: result }), env });
+    }
+    await node.succeed("DEL", { ...call("pod-2", undefined, { prevResult: result }), env });
+    expect(started()).toEqual([]);
+    expect(await translations(node)).toContain("8080");
+    await node.succeed("DEL", { ...call("pod-1"), env });
+    expect(await translations(node)).not.toMatch(/CNI-DN-|8080/);
+  });
+
+  test("DEL with nothing to map leaves what leads to another interface of the container", async () => {
+    await made("pod-1", tcp(8080, 80), "10.9.0.6/24");
+    await node.succeed("DEL", call("pod-1", undefined, { prevResult: result }));
+    expect(await translations(node)).toContain("8080");
+  });
 });
 
 test("a rule in the reference's table that says nobody's name stays, and stops nobody", async () => {

@@ -1,43 +1,84 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { readText } from "../../kernel/file.ts";
 import { exists } from "../../kernel/linux.ts";
+import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
 import type { Family } from "../../net/ip.ts";
+import { whereUsable } from "./explained.ts";
 import { withIptablesLock } from "./iptables-lock.ts";
+import { NatTable } from "./nat-table.ts";
 import { findTool, getTool, runTool, type ToolOutcome } from "./tool.ts";
 
-/** The tools of each family, in the order of use: read everything in one call, change everything in one call. */
-const tools = {
-  4: { save: "iptables-save", restore: "iptables-restore" },
-  6: { save: "ip6tables-save", restore: "ip6tables-restore" },
-} as const;
+/**
+ * The tools of a family and flavour, as files: what reads a whole table and what changes it. Today's iptables keeps its
+ * rules in nftables, the old one (legacy) elsewhere; which of them the plain names stand for is the node's affair.
+ */
+export interface Tools {
+  family: Family;
+  flavour: Flavour;
+  save: string;
+  restore: string;
+}
+type Flavour = "" | "-nft" | "-legacy";
 
 /** A change that meets somebody else's is planned again this often. */
 const ATTEMPTS = 5;
-
-/**
- * The rules of table nat as iptables-save prints them, by chain: those of the kernel's own chains and of CNI plugins.
- * Any other chain has an empty list: kube-proxy's are ten thousand.
- */
-export type NatTable = Map<string, string[]>;
-
 const NEEDED_BY = "the iptables backend";
 
-/** True when the family's tools are on this node. */
-export const hasIptables = (family: Family): boolean =>
-  findTool(tools[family].save) !== undefined && findTool(tools[family].restore) !== undefined;
+const named = (family: Family, flavour: Flavour, does: "save" | "restore"): string =>
+  `${family === 4 ? "iptables" : "ip6tables"}${flavour}-${does}`;
+
+function findTools(family: Family, flavour: Flavour): Tools | undefined {
+  const [save, restore] = [findTool(named(family, flavour, "save")), findTool(named(family, flavour, "restore"))];
+  return save === undefined || restore === undefined ? undefined : { family, flavour, save, restore };
+}
+
+/** The tools by their plain names, those of the iptables backend; CniError where one is missing. */
+export const getTools = (family: Family): Tools => ({
+  family,
+  flavour: "",
+  save: getTool(named(family, "", "save"), NEEDED_BY),
+  restore: getTool(named(family, "", "restore"), NEEDED_BY),
+});
 
 /** Table nat as today's iptables keeps it, where netlink sees it. */
-export const natTable = (family: Family): Table => ({ family: nfproto(family), name: "nat" });
+const natTable = (family: Family): Table => ({ family: nfproto(family), name: "nat" });
 
 /** The old iptables keeps its tables where netlink does not see them; a file names those in use. */
-export function hasLegacyNat(family: Family): boolean {
+function hasLegacyNat(family: Family): boolean {
   const path = `/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`;
   return exists(path) && readText(path).split("\n").includes("nat");
 }
 
-const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(getTool(tool, NEEDED_BY), args, input);
+/** Looks by netlink whether there is anything in table nat as today's iptables keeps it. */
+export type Look = (nft: Nftables, table: Table) => boolean;
+
+export const hasChain =
+  (...names: string[]): Look =>
+  (nft, table) =>
+    names.some((name) => nft.findChain(table, name));
+export const hasRules =
+  (chain: string): Look =>
+  (nft, table) =>
+    nft.hasRules(table, chain);
+
+/**
+ * The tools for each place that may have something: for today's iptables where the `look` says so, for the old one,
+ * unless not `old`, where its table is in use. None where there is nothing, or no tool: a node needs no iptables.
+ */
+export function filledTools(family: Family, look: Look, old = true): Tools[] {
+  const isFilled = whereUsable("look for iptables' chains", (nft) => look(nft, natTable(family)));
+  const of = (flavour: Flavour): Tools[] => [findTools(family, flavour) ?? findTools(family, "") ?? []].flat();
+  const [today, legacy] = [isFilled ? of("-nft") : [], old && hasLegacyNat(family) ? of("-legacy") : []];
+  return [...today, ...legacy.filter(({ restore }) => !today.some((other) => other.restore === restore))];
+}
+
+const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(tool, args, input);
+
+/** What the restore tool takes as a list of chains to print: one process for all of them, nothing is changed. */
+const listing = (chains: readonly string[]): string =>
+  `*nat\n${chains.map((chain) => `-S ${chain}\n`).join("")}COMMIT\n`;
 
 /**
  * Fails, naming the tool, when one of the families' tools is missing or table nat cannot be used with it. Changes
@@ -46,35 +87,49 @@ const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(g
 export function assertIptables(families: readonly Family[], code: number = Code.Internal): void {
   try {
     for (const family of families) {
-      getTool(tools[family].save, NEEDED_BY);
-      const { ok, errors } = run(tools[family].restore, ["--noflush", "--wait", "--test"], "*nat\nCOMMIT\n");
-      if (!ok) throw new CniError(code, `${tools[family].restore} cannot use table nat: ${errors}`);
+      const { restore } = getTools(family);
+      if (run(restore, ["--noflush", "--wait"], listing(["PREROUTING"])).ok) continue;
+      const { ok, errors } = run(restore, ["--noflush", "--wait", "--test"], "*nat\nCOMMIT\n");
+      if (!ok) throw new CniError(code, `${named(family, "", "restore")} cannot use table nat: ${errors}`);
     }
   } catch (error) {
     throw error instanceof CniError && error.code === Code.Internal ? new CniError(code, error.message) : error;
   }
 }
 
-/** Table nat of a family. */
-export function readNat(family: Family): NatTable {
-  const tool = tools[family].save;
-  const { ok, output, errors } = run(tool, ["-t", "nat"]);
-  if (!ok) throw new CniError(Code.Internal, `${tool} -t nat failed: ${errors}`);
-  const chains: NatTable = new Map();
-  for (const line of output.split("\n")) {
-    const start = line.startsWith("-A ") ? "-A ".length : line.startsWith(":") ? ":".length : undefined;
-    if (start === undefined) continue;
-    const end = line.indexOf(" ", start);
-    const chain = line.slice(start, end);
-    if (start === ":".length) chains.set(chain, []);
-    else if (!chain.includes("-") || chain.startsWith("CNI-")) chains.get(chain)!.push(line.slice(end + 1));
-  }
-  return chains;
+/**
+ * Table nat as the tools see it. Asked chain by chain where it is in nftables: kube-proxy's chains are ten thousand,
+ * and to print them all takes half a second.
+ */
+export const readNat = (tools: Tools): NatTable =>
+  new NatTable({
+    whole: () => {
+      const { ok, output, errors } = run(tools.save, ["-t", "nat"]);
+      if (!ok) throw new CniError(Code.Internal, `${tools.save} -t nat failed: ${errors}`);
+      return output;
+    },
+    ...(isInNftables(tools) && { some: (chains) => printed(tools, chains) }),
+  });
+
+/**
+ * Where the old table is not in use it does not matter which of both plain names stand for: a chain that is not in
+ * nftables is nowhere, and one that is there and unknown to the tool makes the listing fail.
+ */
+const isInNftables = ({ family, flavour, restore }: Tools): boolean =>
+  flavour === "-nft" ||
+  (flavour === "" && (!hasLegacyNat(family) || run(restore, ["--version"]).output.includes("nf_tables")));
+
+/** The lines of those of the chains that exist, in nftables; undefined where the tool cannot print them. */
+function printed({ family, restore }: Tools, chains: readonly string[]): string | undefined {
+  const there = Nftables.use((nft) => chains.filter((chain) => nft.findChain(natTable(family), chain)));
+  if (there.length === 0) return "";
+  const { ok, output } = run(restore, ["--noflush", "--wait"], listing(there));
+  return ok ? output : undefined;
 }
 
 /** Runs the lines on table nat, all or nothing; returns what iptables-restore complained about, "" when it did not. */
-export function tryRestoreNat(family: Family, lines: readonly string[]): string {
-  const { ok, errors } = run(tools[family].restore, ["--noflush", "--wait"], `*nat\n${lines.join("\n")}\nCOMMIT\n`);
+export function tryRestoreNat({ restore }: Tools, lines: readonly string[]): string {
+  const { ok, errors } = run(restore, ["--noflush", "--wait"], `*nat\n${lines.join("\n")}\nCOMMIT\n`);
   return ok ? "" : errors || "it failed without a word";
 }
 
@@ -82,15 +137,15 @@ export function tryRestoreNat(family: Family, lines: readonly string[]): string 
  * Plans lines from table nat as it is and runs them; planned again when somebody else changed it in between. No lines,
  * no run.
  */
-export const changeNat = (family: Family, plan: (nat: NatTable) => string[]): void =>
-  withIptablesLock(() => planAndRun(family, plan));
+export const changeNat = (tools: Tools, plan: (nat: NatTable) => string[]): void =>
+  withIptablesLock(() => planAndRun(tools, plan));
 
-function planAndRun(family: Family, plan: (nat: NatTable) => string[]): void {
+function planAndRun(tools: Tools, plan: (nat: NatTable) => string[]): void {
   for (let attempt = 1; ; attempt++) {
-    const lines = plan(readNat(family));
-    const errors = lines.length === 0 ? "" : tryRestoreNat(family, lines);
+    const lines = plan(readNat(tools));
+    const errors = lines.length === 0 ? "" : tryRestoreNat(tools, lines);
     if (errors === "") return;
-    if (attempt === ATTEMPTS) throw new CniError(Code.Internal, `${tools[family].restore} failed: ${errors}`);
+    if (attempt === ATTEMPTS) throw new CniError(Code.Internal, `${tools.restore} failed: ${errors}`);
   }
 }
 

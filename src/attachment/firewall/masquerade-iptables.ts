@@ -17,13 +17,16 @@ import {
   changeNat,
   commentMatch,
   dropChain,
-  hasIptables,
   assertIptables,
-  type NatTable,
+  filledTools,
+  getTools,
+  hasChain,
+  hasRules,
   readNat,
   replaceChain,
   tryRestoreNat,
 } from "./iptables.ts";
+import type { NatTable } from "./nat-table.ts";
 import type { Undo } from "../undo.ts";
 
 // The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a
@@ -92,8 +95,9 @@ export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix
       ];
     };
     // -N fails where the chain exists: that of another interface, or a left-over
-    if (tryRestoreNat(family, [`-N ${rules.chain}`, ...lines(chainContent(rules, own, []), [])]) === "") continue;
-    changeNat(family, (nat) => [
+    const tools = getTools(family);
+    if (tryRestoreNat(tools, [`-N ${rules.chain}`, ...lines(chainContent(rules, own, []), [])]) === "") continue;
+    changeNat(tools, (nat) => [
       ...replaceChain(rules.chain, []),
       ...lines(chainContent(rules, own, nat.get(rules.chain) ?? []), nat.get("POSTROUTING") ?? []),
     ]);
@@ -122,7 +126,8 @@ export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix
   return families.flatMap((family) => {
     const own = ofFamily(addresses, family);
     if (own.length === 0) return [];
-    const nat = readNat(family);
+    const nat = readNat(getTools(family));
+    nat.load([rules.chain, "POSTROUTING"]);
     const chain = nat.get(rules.chain);
     if (!chain) return [`iptables chain ${rules.chain} is missing in table nat (IPv${family})`];
     const wanted = [...own.map((address) => rules.accept(address)), rules.masquerade(family)];
@@ -146,19 +151,22 @@ export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix
  * leads to it any more.
  */
 export function removeIptablesMasquerade(owner: Owner, addresses: readonly Ip[]): void {
-  for (const family of families) if (hasIptables(family)) removeFamily(owner, family, addresses);
+  for (const family of families) removeFamily(owner, family, addresses);
 }
 
 function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): void {
   const rules = rulesOf(owner);
-  changeNat(family, (nat) => {
-    const chain = nat.get(rules.chain);
-    if (!chain) return [];
-    const noted = chain
-      .filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`)))
-      .flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
-    return withoutAddresses(nat, rules.chain, (ip) => [...addresses, ...noted].some((own) => sameIp(own, ip)));
-  });
+  for (const tools of filledTools(family, hasChain(rules.chain))) {
+    changeNat(tools, (nat) => {
+      nat.load([rules.chain, "POSTROUTING"]);
+      const chain = nat.get(rules.chain);
+      if (!chain) return [];
+      const noted = chain
+        .filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`)))
+        .flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
+      return withoutAddresses(nat, rules.chain, (ip) => [...addresses, ...noted].some((own) => sameIp(own, ip)));
+    });
+  }
 }
 
 /** Lines that delete the jumps of addresses that are going, and cut the chain to what the others need. */
@@ -189,13 +197,14 @@ function withoutAddresses(nat: NatTable, chain: string, isGoing: (ip: Ip) => boo
 export function collectIptablesMasquerade(network: string, valid: readonly { containerId: string }[]): void {
   const kept = new Set(valid.map(({ containerId }) => iptablesChain({ network, containerId })));
   const ofNetwork = `--comment "name: \\"${network}\\" id: `;
-  for (const family of families) {
-    if (!hasIptables(family)) continue;
-    changeNat(family, (nat) => {
-      const lost = [...nat].filter(
-        ([chain, rules]) =>
-          /^CNI-[0-9a-f]{24}$/.test(chain) && !kept.has(chain) && rules.some((rule) => rule.includes(ofNetwork)),
-      );
+  for (const tools of families.flatMap((family) => filledTools(family, hasRules("POSTROUTING")))) {
+    changeNat(tools, (nat) => {
+      const lost = nat
+        .all()
+        .filter(
+          ([chain, rules]) =>
+            /^CNI-[0-9a-f]{24}$/.test(chain) && !kept.has(chain) && rules.some((rule) => rule.includes(ofNetwork)),
+        );
       return lost.flatMap(([chain]) => withoutAddresses(nat, chain, () => true));
     });
   }

@@ -1,7 +1,8 @@
 import { sha512 } from "../../kernel/hash.ts";
 import { type Family, formatPrefix, hostPrefix, type Ip, parseIp } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
-import { commentMatch, dropChain, type NatTable } from "../firewall/iptables.ts";
+import { commentMatch, dropChain } from "../firewall/iptables.ts";
+import type { NatTable } from "../firewall/nat-table.ts";
 import { assertGone, type Claim, claimedPorts, type Holder, portText } from "./holder.ts";
 import { hostAddress } from "./keys.ts";
 
@@ -65,19 +66,30 @@ export const entriesOf = (nat: NatTable, chain: string): string[] =>
 export const removeChain = (nat: NatTable, chain: string): string[] =>
   nat.has(chain) ? [...entriesOf(nat, chain).map((rule) => `-D ${DNAT} ${rule}`), ...dropChain(chain)] : [];
 
+/** The chains that `CNI-HOSTPORT-DNAT` leads to, by its entries. */
+export const portChains = (nat: NatTable, isWanted: (entry: string) => boolean = () => true): string[] => [
+  ...new Set((nat.get(DNAT) ?? []).filter(isWanted).flatMap((entry) => / -j (CNI-DN-\w+)$/.exec(entry)?.[1] ?? [])),
+];
+
 /**
  * The chains that translate a claimed port and must give way: the claimant's own from before, and those of gone pods.
  * Throws, naming the holder, when a live pod has one.
  */
 export function takenChains(nat: NatTable, family: Family, claim: Claim): string[] {
   const mappings = claimedPorts(claim).find((claimed) => claimed.family === family)?.mappings ?? [];
-  return [...nat.keys()].filter((chain) => {
-    const held = chain.startsWith(PREFIX)
-      ? mappings.find((mapping) => nat.get(chain)!.some((rule) => holds(rule, mapping)))
-      : undefined;
+  const candidates = portChains(nat, (entry) => mappings.some((mapping) => mayHold(entry, mapping)));
+  nat.load(candidates);
+  return candidates.filter((chain) => {
+    const held = mappings.find((mapping) => nat.get(chain)?.some((rule) => holds(rule, mapping)));
     if (held && !isChainOf(nat, chain, claim.owner)) assertGone(holderOf(nat, family, chain), portText(held), claim);
     return held !== undefined;
   });
+}
+
+/** An entry lists the ports its chain translates. */
+function mayHold(entry: string, { hostPort }: PortMapping): boolean {
+  const [, listed] = /--dports (\S+)/.exec(entry) ?? [];
+  return listed === undefined || listed.split(",").includes(`${hostPort}`);
 }
 
 /** True for a rule that translates the mapping's port, at its host address, or one of them at any. */
@@ -104,11 +116,8 @@ function holderOf(nat: NatTable, family: Family, chain: string): Holder {
 }
 
 /** Where the chain's ports lead; none when one of its rules cannot be read, for then nothing is proved. */
-function targetsOf(nat: NatTable, chain: string): Ip[] {
-  const targets = nat
-    .get(chain)!
-    .filter((rule) => rule.includes(" -j DNAT "))
-    .map(targetOf);
+export function targetsOf(nat: NatTable, chain: string): Ip[] {
+  const targets = (nat.get(chain) ?? []).filter((rule) => rule.includes(" -j DNAT ")).map(targetOf);
   return targets.every((target) => target !== undefined) ? targets : [];
 }
 

@@ -30,8 +30,11 @@ export interface Holder {
   place: string;
 }
 
-/** Removes what was found to give way; called when the new mappings are there, so that a failed ADD changes nothing. */
-export type TakeOver = () => void;
+/**
+ * Removes what was found to give way, and says which pods it led to; called when the new mappings are there, so that a
+ * failed ADD changes nothing.
+ */
+export type TakeOver = () => Ip[];
 
 /** What stands for the link of a pod where nobody knows it. */
 export const UNKNOWN_LINK = "-";

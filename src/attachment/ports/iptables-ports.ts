@@ -1,67 +1,49 @@
-import { CniError, Code } from "../../cni/error.ts";
-import type { Nftables } from "../../kernel/nftables/nftables.ts";
+import { families, type Family, type Ip, parseIp } from "../../net/ip.ts";
+import type { Owner, PortsPart } from "../attachment.ts";
+import { changeNat, filledTools, getTools, hasChain, hasRules, readNat, type Tools } from "../firewall/iptables.ts";
+import type { NatTable } from "../firewall/nat-table.ts";
+import type { Undo } from "../undo.ts";
 import {
-  families,
-  type Family,
-  formatIp,
-  formatPrefix,
-  hostPrefix,
-  networkOf,
-  parseIp,
-  type Prefix,
-} from "../../net/ip.ts";
-import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
-import {
-  assertIptables,
-  changeNat,
-  commentMatch,
-  hasIptables,
-  hasLegacyNat,
-  type NatTable,
-  natTable,
-  readNat,
-  replaceChain,
-} from "../firewall/iptables.ts";
-import {
-  chainNote,
+  chainNames,
   chainOf,
   DNAT,
   entriesOf,
   isChainOf,
   isReferences,
+  portChains,
   removeChain,
   takenChains,
   targetOf,
+  targetsOf,
 } from "./chains.ts";
 import { type Claim, claimedPorts, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
-import { hostAddress, mappingsFor } from "./keys.ts";
+import {
+  chainRules,
+  entryRules,
+  LOCALHOST_RETURN,
+  looksAt,
+  type Own,
+  ownRules,
+  sharedRules,
+} from "./iptables-rules.ts";
+import { mappingsFor } from "./keys.ts";
 import type { UdpFlow } from "./stale-flows.ts";
-import type { Undo } from "../undo.ts";
 
-// The reference's own chains and rules, spelled as iptables-save prints them, so that either program finds the other's.
+// Port mappings by iptables: made, found, compared and removed. What the rules are is in iptables-rules.
 
-const SETMARK = "CNI-HOSTPORT-SETMARK";
-const MASQ = "CNI-HOSTPORT-MASQ";
-const ENTRY = "-m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT";
-const LOCALHOST_RETURN = "-d ::1/128 -j RETURN";
-/** What one entry rule can list (XT_MULTI_PORTS). */
-const PORTS_PER_ENTRY = 15;
-
-const entryComment = ({ network, containerId }: Owner): string =>
-  commentMatch(`dnat name: "${network}" id: "${containerId}"`);
-const source = (prefix: Prefix): string => (prefix.length === 0 ? "" : `-s ${formatPrefix(networkOf(prefix))} `);
-
-/** Makes the mappings: one look at table nat and one iptables-restore per family. */
-export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, undo: Undo): void {
+/** Makes the mappings, by one iptables-restore per family; gives where those that gave way led. */
+export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, undo: Undo): Ip[] {
   const { owner, ports } = claim;
-  assertIptables(ports.addresses.map(({ ip }) => ip.family));
-  for (const pod of ports.addresses) {
+  return ports.addresses.flatMap((pod) => {
     const mappings = mappingsFor(pod, ports);
-    if (mappings.length === 0) continue;
+    if (mappings.length === 0) return [];
     const family = pod.ip.family;
-    changeNat(family, (nat) => {
+    let former: Ip[] = [];
+    changeNat(getTools(family), (nat) => {
+      nat.load(looksAt(owner, ports));
       const chain = chainOf(nat, owner);
       const taken = takenChains(nat, family, claim).filter((other) => other !== chain);
+      former = taken.flatMap((other) => targetsOf(nat, other));
       return [
         ...taken.flatMap((other) => removeChain(nat, other)),
         ...sharedRules(nat, ports),
@@ -69,133 +51,76 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
       ];
     });
     undo.push("remove port mappings", () => removeFamily(owner, family));
-  }
+    return former;
+  });
 }
 
 /**
  * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what
- * removes the chains of those who have. The tool is run only where there is something to read: nothing is needed on a
- * node without iptables.
+ * removes the chains of those who have. A tool is run only where there is something to read.
  */
-export function takeFromIptables(nft: Nftables, claim: Claim): TakeOver {
-  const isFilled = (family: Family): boolean => nft.rules(natTable(family), DNAT).length > 0 || hasLegacyNat(family);
-  const taken = claimedPorts(claim).filter(
-    ({ family }) => isFilled(family) && hasIptables(family) && takenChains(readNat(family), family, claim).length > 0,
+export function takeFromIptables(claim: Claim): TakeOver {
+  const taken = claimedPorts(claim).flatMap(({ family }) =>
+    filledTools(family, hasRules(DNAT)).filter((tools) => takenChains(readNat(tools), family, claim).length > 0),
   );
-  return () => {
-    for (const { family } of taken) {
-      changeNat(family, (nat) => takenChains(nat, family, claim).flatMap((chain) => removeChain(nat, chain)));
-    }
-  };
-}
-
-/**
- * The chains all containers share, as far as they are missing. `-N` fails where somebody made one just now, and all is
- * planned again.
- */
-function sharedRules(nat: NatTable, { snat, externalSetMarkChain, markMasqBit }: PortsPart): string[] {
-  const mark = `0x${((1 << markMasqBit) >>> 0).toString(16)}`;
-  const chain = (name: string): string[] => (nat.has(name) ? [] : [`-N ${name}`]);
-  const rule = (name: string, text: string, command = "-A"): string[] =>
-    nat.get(name)?.includes(text) ? [] : [`${command} ${name} ${text}`];
-  if (snat && externalSetMarkChain !== undefined && !nat.has(externalSetMarkChain)) {
-    throw new CniError(
-      Code.InvalidConfig,
-      `externalSetMarkChain: table nat has no chain ${JSON.stringify(externalSetMarkChain)}`,
-    );
-  }
-  const marking = [
-    ...chain(SETMARK),
-    ...rule(SETMARK, `${commentMatch("CNI portfwd masquerade mark")} -j MARK --set-xmark ${mark}/${mark}`),
-    ...chain(MASQ),
-    ...rule(MASQ, `-m mark --mark ${mark}/${mark} -j MASQUERADE`),
-    ...rule("POSTROUTING", `${commentMatch("CNI portfwd requiring masquerade")} -j ${MASQ}`, "-I"),
-  ];
-  return [
-    ...(snat && externalSetMarkChain === undefined ? marking : []),
-    ...chain(DNAT),
-    ...rule("PREROUTING", ENTRY),
-    ...rule("OUTPUT", ENTRY),
-  ];
-}
-
-interface Own {
-  chain: string;
-  pod: Prefix;
-  ports: PortsPart;
-  mappings: PortMapping[];
-  hostLink: string;
-}
-
-/**
- * The container's chain and the entries that lead to it, first in their chain so that nothing left behind shadows them.
- */
-function ownRules(nat: NatTable, owner: Owner, own: Own): string[] {
-  return [
-    ...entriesOf(nat, own.chain).map((rule) => `-D ${DNAT} ${rule}`),
-    ...replaceChain(own.chain, [...chainRules(own), chainNote(owner, own.hostLink)]),
-    ...entryRules(owner, own).map((rule) => `-I ${DNAT} ${rule}`),
-  ];
-}
-
-const match = (mapping: PortMapping): string => {
-  const address = hostAddress(mapping);
-  const destination = address ? `-d ${formatPrefix(hostPrefix(address))} ` : "";
-  return `${destination}-p ${mapping.protocol} -m ${mapping.protocol} --dport ${mapping.hostPort}`;
-};
-
-function chainRules({ pod, ports, mappings }: Own): string[] {
-  const setMark = ports.externalSetMarkChain ?? SETMARK;
-  const sources = ports.masqAll ? [""] : [source(pod), ...(pod.ip.family === 4 ? ["-s 127.0.0.1/32 "] : [])];
-  const target = pod.ip.family === 4 ? formatIp(pod.ip) : `[${formatIp(pod.ip)}]`;
-  // IPv6 has no route_localnet: [::1] is left to whoever listens there, so it is refused, not lost
-  const localhost = pod.ip.family === 6 ? [LOCALHOST_RETURN] : [];
-  return [
-    ...localhost,
-    ...mappings.flatMap((mapping) => [
-      ...(ports.snat ? sources.map((from) => `${from}${match(mapping)} -j ${setMark}`) : []),
-      `${match(mapping)} -j DNAT --to-destination ${target}:${mapping.containerPort}`,
-    ]),
-  ];
-}
-
-function entryRules(owner: Owner, { chain, pod, ports, mappings }: Own): string[] {
-  const conditions = ports.conditions[pod.ip.family].map((word) => `${quoted(word)} `).join("");
-  const protocols = [...new Set(mappings.map(({ protocol }) => protocol))].toSorted();
-  return protocols.flatMap((protocol) => {
-    const numbers = [
-      ...new Set(mappings.filter((mapping) => mapping.protocol === protocol).map(({ hostPort }) => hostPort)),
-    ];
-    return Array.from({ length: Math.ceil(numbers.length / PORTS_PER_ENTRY) }, (_, group) => {
-      const listed = numbers.slice(group * PORTS_PER_ENTRY, (group + 1) * PORTS_PER_ENTRY);
-      return `-p ${protocol} ${entryComment(owner)} -m multiport --dports ${listed.join(",")} ${conditions}-j ${chain}`;
+  return () =>
+    taken.flatMap((tools) => {
+      let former: Ip[] = [];
+      changeNat(tools, (nat) => {
+        const chains = takenChains(nat, tools.family, claim);
+        former = chains.flatMap((chain) => targetsOf(nat, chain));
+        return chains.flatMap((chain) => removeChain(nat, chain));
+      });
+      return former;
     });
-  });
 }
 
-const quoted = (word: string): string => (/^[\w!.,:/-]+$/.test(word) ? word : `"${word.replaceAll(/["\\]/g, "\\$&")}"`);
-
-/** What was taken away: whether there was anything, and the UDP ports that flows may remember. */
+/** What was taken away: whether there was anything, where it led, and the UDP ports that flows may remember. */
 export interface Removed {
   found: boolean;
+  pods: Ip[];
   udp: UdpFlow[];
 }
 
-/** Takes away the interface's chains, in both families; those of the container's other interfaces stay. */
-export function removeIptablesPorts(owner: Owner): Removed {
-  const removed = families.filter((family) => hasIptables(family)).map((family) => removeFamily(owner, family));
-  return { found: removed.some(({ found }) => found), udp: removed.flatMap(({ udp }) => udp) };
-}
+export const nothingRemoved: Removed = { found: false, pods: [], udp: [] };
 
-function removeFamily(owner: Owner, family: Family): Removed {
-  let removed: Removed = { found: false, udp: [] };
-  changeNat(family, (nat) => {
-    const chain = chainOf(nat, owner);
-    const lines = removeChain(nat, chain);
-    if (lines.length > 0) {
-      removed = { found: true, udp: (nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, family) ?? []) };
-    }
-    return lines;
+const together = (removed: readonly Removed[]): Removed => ({
+  found: removed.some(({ found }) => found),
+  pods: removed.flatMap(({ pods }) => pods),
+  udp: removed.flatMap(({ udp }) => udp),
+});
+
+/** Whose a chain is that names no interface, by the pods it leads to; whether the old iptables is looked into. */
+interface Looks {
+  isIts(led: readonly Ip[]): boolean;
+  old: boolean;
+}
+const everywhere: Looks = { isIts: () => true, old: true };
+
+/** Takes away the interface's chains, in both families; those of the container's other interfaces stay. */
+export const removeIptablesPorts = (owner: Owner, looks = everywhere): Removed =>
+  together(families.flatMap((family) => removeFamily(owner, family, looks)));
+
+const removeFamily = (owner: Owner, family: Family, { isIts, old } = everywhere): Removed[] =>
+  filledTools(family, hasChain(...chainNames(owner)), old).map((tools) =>
+    removeChains(tools, (nat) => {
+      nat.load([DNAT, ...chainNames(owner)]);
+      const chain = chainOf(nat, owner);
+      return nat.has(chain) && (!isReferences(nat, chain) || isIts(targetsOf(nat, chain))) ? [chain] : [];
+    }),
+  );
+
+/** Takes away the chains that `find` finds. */
+function removeChains(tools: Tools, find: (nat: NatTable) => string[]): Removed {
+  let removed = nothingRemoved;
+  changeNat(tools, (nat) => {
+    const chains = find(nat);
+    removed = {
+      found: chains.length > 0,
+      pods: chains.flatMap((chain) => targetsOf(nat, chain)),
+      udp: chains.flatMap((chain) => nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, tools.family) ?? []),
+    };
+    return chains.flatMap((chain) => removeChain(nat, chain));
   });
   return removed;
 }
@@ -208,42 +133,66 @@ function udpFlowOf(rule: string, family: Family): UdpFlow | undefined {
 }
 
 /** GC: takes away the chains of the network's attachments that are not valid. */
-export function collectIptablesPorts(network: string, valid: readonly Omit<Owner, "network">[]): void {
+export function collectIptablesPorts(network: string, valid: readonly Omit<Owner, "network">[]): Removed {
   const ofNetwork = `--comment "dnat name: \\"${network}\\" id: `;
-  for (const family of families) {
-    if (!hasIptables(family)) continue;
-    changeNat(family, (nat) => {
-      const chains = (nat.get(DNAT) ?? [])
-        .filter((rule) => rule.includes(ofNetwork))
-        .flatMap((rule) => /-j (CNI-DN-\w+)$/.exec(rule)?.[1] ?? []);
-      const isKept = (chain: string): boolean =>
-        valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
-      return [...new Set(chains)].filter((chain) => !isKept(chain)).flatMap((chain) => removeChain(nat, chain));
-    });
-  }
+  return together(
+    families
+      .flatMap((family) => filledTools(family, hasRules(DNAT)))
+      .map((tools) =>
+        removeChains(tools, (nat) => {
+          const chains = portChains(nat, (entry) => entry.includes(ofNetwork));
+          nat.load(chains);
+          const isKept = (chain: string): boolean =>
+            valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
+          return chains.filter((chain) => !isKept(chain));
+        }),
+      ),
+  );
 }
 
-/** What CHECK finds wrong, in words. */
-export function checkIptablesPorts(owner: Owner, ports: PortsPart): string[] {
-  return ports.addresses.flatMap((pod) => {
+/** The pods that the chains of any plugin lead to. */
+export const iptablesTargets = (family: Family): Ip[] =>
+  filledTools(family, hasRules(DNAT)).flatMap((tools) => {
+    const nat = readNat(tools);
+    const chains = portChains(nat);
+    nat.load(chains);
+    return chains.flatMap((chain) => targetsOf(nat, chain));
+  });
+
+/** How mappings by iptables differ from the part, in words, and whether it was the reference that made them. */
+export interface Comparison {
+  differences: string[];
+  isForeign: boolean;
+}
+
+/** What CHECK finds wrong. */
+export function checkIptablesPorts(owner: Owner, ports: PortsPart, toolsOf = getTools): Comparison {
+  const found = ports.addresses.flatMap((pod) => {
     const mappings = mappingsFor(pod, ports);
     if (mappings.length === 0) return [];
-    const nat = readNat(pod.ip.family);
+    const nat = readNat(toolsOf(pod.ip.family));
+    nat.load(looksAt(owner, ports));
     const chain = chainOf(nat, owner);
+    const isForeign = isReferences(nat, chain);
     const own: Own = { chain, pod, ports, mappings, hostLink: "" };
     const where = `iptables table nat (IPv${pod.ip.family})`;
     // the reference does nothing about [::1]
-    const rules = chainRules(own).filter((rule) => rule !== LOCALHOST_RETURN || !isReferences(nat, chain));
+    const rules = chainRules(own).filter((rule) => rule !== LOCALHOST_RETURN || !isForeign);
     const lacks = (chain: string, wanted: readonly string[]): string[] =>
       wanted
         .filter((rule) => !nat.get(chain)?.includes(rule))
         .map((rule) => `${where}, chain ${chain}: lacks the rule ${rule}`);
-    return [
+    const differences = [
       ...sharedRules(nat, ports).map((line) => `${where}: lacks ${line.replace(/^-\w /, "")}`),
       ...lacks(chain, rules),
       ...missingEntries(nat, owner, own, where),
     ];
+    return [{ differences, isForeign }];
   });
+  return {
+    differences: found.flatMap(({ differences }) => differences),
+    isForeign: found.some(({ isForeign }) => isForeign),
+  };
 }
 
 /**

@@ -1,61 +1,97 @@
+import { compareRulesets } from "../../kernel/nftables/compare.ts";
+import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { findLinkTowards } from "../../kernel/route-lookup.ts";
+import { findLinkBeside, findLinkTowards } from "../../kernel/route-lookup.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
 import { formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
 import type { PortsPart } from "../attachment.ts";
 import { explained, whereUsable } from "../firewall/explained.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
+import { iptablesTargets } from "./iptables-ports.ts";
 import { decodeTarget, targets } from "./keys.ts";
 import { guardRuleset } from "./maps.ts";
-import { hasOtherPorts } from "./reference-ports.ts";
+import { referenceTargets } from "./reference-ports.ts";
 
 // 127.0.0.1 of the node leads to host ports as well, which needs route_localnet on the pod's link, and a guard.
 
+/** A link by which a pod is reached. */
+interface Way {
+  ip: Ip;
+  link: string;
+}
+
+/** The links 127.0.0.1 would take to the pod. */
+const waysTo = ({ addresses, snat }: PortsPart, host: NetlinkSocket): Way[] =>
+  addresses.flatMap(({ ip }) => {
+    const link = snat && ip.family === 4 ? findLinkTowards(host, ip) : undefined;
+    return link === undefined ? [] : [{ ip, link }];
+  });
+
+const isOpen = (link: string): boolean => findSysctl(localhostSysctl(link)) === "1";
+
 /**
- * A connection from 127.0.0.1 leaves by the pod's link with that source until it is masqueraded, which the kernel
- * allows only so. Without the guard, which both backends have in nftables, a pod could reach what listens on the node's
- * own 127.0.0.1.
+ * Makes mappings, and lets 127.0.0.1 of the node use them: such a connection leaves by the pod's link with that source
+ * until it is masqueraded, which the kernel allows only so. Without the guard, which both backends have in nftables, a
+ * pod could reach what listens on the node's own 127.0.0.1.
  */
-export function letLocalhostIn({ addresses, backend }: PortsPart, { host, log }: Site): void {
+export function withLocalhost(part: PortsPart, { host, log, hostLink }: Site, undo: Undo, map: () => void): void {
+  const ways = waysTo(part, host);
+  const closed = ways.filter(({ link }) => !isOpen(link));
+  // before the mappings are made: undone when they are gone
+  const pods = closed.map(({ ip }) => ip);
+  if (closed.length > 0) undo.push("keep 127.0.0.1 to the node", () => keepLocalhostOut(pods, { host, hostLink }));
+  map();
   const isGuarded =
-    backend === "nftables" ||
+    ways.length === 0 ||
+    part.backend === "nftables" ||
     whereUsable("guard 127.0.0.1", (nft) => {
       applyRulesets(nft, [guardRuleset]);
       return true;
     });
   if (!isGuarded) return log.warn("127.0.0.1 of this node leads to no host port: nftables, to guard it, is not usable");
-  for (const { ip } of addresses) {
-    const link = ip.family === 4 ? findLinkTowards(host, ip) : undefined;
-    if (link === undefined) continue;
+  for (const { ip, link } of closed) {
     explained(`let 127.0.0.1 reach ${formatIp(ip)}`, () => ensureSysctl(localhostSysctl(link), "1"));
   }
 }
 
-/** With the last mapping that leads through a link goes what let 127.0.0.1 in there. */
-export function keepLocalhostOut(pod: Ip, host: NetlinkSocket): void {
-  const link = pod.family === 4 ? findLinkTowards(host, pod) : undefined;
-  if (link === undefined || findSysctl(localhostSysctl(link)) !== "1") return;
-  const isUsed = whereUsable("look for other port mappings", (nft) => {
-    const mapped = targetSets.some((set) =>
-      nft
-        .elements(INET_TABLE, set)
-        .some(({ data }) => data && findLinkTowards(host, ipFromBytes(decodeTarget(data))) === link),
+/**
+ * With the last mapping that leads through a link goes what let 127.0.0.1 in there; `pods` are those the mappings that
+ * went led to.
+ */
+export function keepLocalhostOut(pods: readonly Ip[], { host, hostLink }: Pick<Site, "host" | "hostLink">): void {
+  const links = pods.flatMap((pod) => (pod.family === 4 ? (findLinkBeside(host, pod) ?? []) : []));
+  for (const link of new Set(links)) {
+    if (findSysctl(localhostSysctl(link)) !== "1") continue;
+    const isThrough = (ip: Ip): boolean => findLinkTowards(host, ip) === link;
+    // who is behind a link of its own has it to itself, and its elements name it
+    const mention = link === hostLink ? link : "";
+    const isUsed = whereUsable(
+      "look for other port mappings",
+      (nft) => mappedTargets(nft, mention).some(isThrough) || referenceTargets(nft, 4).some(isThrough),
     );
-    return mapped || hasOtherPorts(nft);
-  });
-  if (isUsed === false) writeSysctlIfKnown(localhostSysctl(link), "0");
+    if (!isUsed && !iptablesTargets(4).some(isThrough)) writeSysctlIfKnown(localhostSysctl(link), "0");
+  }
 }
 
-const targetSets = [true, false].map((hasAddress) => targets(4, hasAddress));
+const mappedTargets = (nft: Nftables, mention: string): Ip[] =>
+  [true, false]
+    .flatMap((hasAddress) => nft.elements(INET_TABLE, targets(4, hasAddress), mention))
+    .flatMap(({ data }) => (data ? [ipFromBytes(decodeTarget(data))] : []));
 
 const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
 
-/** What is otherwise than `letLocalhostIn` made it, in words. */
-export function compareLocalhost(host: NetlinkSocket, ip: Ip, { snat }: PortsPart): string[] {
-  const link = snat && ip.family === 4 ? findLinkTowards(host, ip) : undefined;
-  return link === undefined || findSysctl(localhostSysctl(link)) === "1"
-    ? []
-    : [`sysctl ${localhostSysctl(link)} is not 1: 127.0.0.1 does not reach ${formatIp(ip)}`];
+/** What is otherwise than `withLocalhost` made it, in words. */
+export function compareLocalhost(host: NetlinkSocket, part: PortsPart): string[] {
+  const ways = waysTo(part, host);
+  const closed = ways
+    .filter(({ link }) => !isOpen(link))
+    .map(({ ip, link }) => `sysctl ${localhostSysctl(link)} is not 1: 127.0.0.1 does not reach ${formatIp(ip)}`);
+  const isGuardDue = part.backend === "iptables" && closed.length < ways.length;
+  const guard = isGuardDue
+    ? explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, [guardRuleset])))
+    : [];
+  return [...closed, ...guard];
 }

@@ -1,6 +1,6 @@
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
-import type { Family } from "../../net/ip.ts";
+import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
 import { isLost, isOwnedBy } from "../firewall/elements.ts";
@@ -8,7 +8,16 @@ import { COMMENT_BYTES } from "../firewall/label.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Selection } from "../kind.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
-import { decidingMap, decidingSets, decodePortKey, hostAddress, portKey, protocolNumber, targetSetOf } from "./keys.ts";
+import {
+  decidingMap,
+  decidingSets,
+  decodePortKey,
+  decodeTarget,
+  hostAddress,
+  portKey,
+  protocolNumber,
+  targetSetOf,
+} from "./keys.ts";
 
 // Who holds a host port in podwire's maps: an element names its owner and, in a fourth word, the host's end of the
 // pod's link.
@@ -65,9 +74,15 @@ function take(nft: Nftables, claim: Claim, find: (claimed: Claimed) => FoundElem
     });
   });
   return () => {
-    if (taken.length === 0) return;
+    if (taken.length === 0) return [];
     const sets = decidingSets.flatMap((set) => [set, targetSetOf(set)]).map((set) => ({ table: INET_TABLE, set }));
-    nft.deleteFromSets(sets, ({ comment }) => taken.includes(comment));
+    const former: Ip[] = [];
+    nft.deleteFromSets(sets, ({ comment, data }) => {
+      const isTaken = taken.includes(comment);
+      if (isTaken && data) former.push(ipFromBytes(decodeTarget(data)));
+      return isTaken;
+    });
+    return uniqueIps(former);
   };
 }
 

@@ -3,14 +3,16 @@ import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
-import { IPPROTO_UDP } from "../../netlink/conntrack.ts";
-import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
-import { type Family, ipFromBytes, type Ip } from "../../net/ip.ts";
+import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
 import { listElements } from "../firewall/elements.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
+import { INET_TABLE } from "../firewall/masquerade.ts";
+import type { Kind } from "../kind.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
 import { type Claim, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
 import {
@@ -23,27 +25,26 @@ import {
   takeFromMaps,
   takeOverlapping,
 } from "./map-holders.ts";
-import { decidingSets, decodePortKey, decodeTarget, hostAddress, protocolNumber, targetSetOf } from "./keys.ts";
-import { compareLocalhost, keepLocalhostOut, letLocalhostIn } from "./localhost.ts";
-import { policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
 import {
   applyIptablesPorts,
   checkIptablesPorts,
   collectIptablesPorts,
+  type Comparison,
+  nothingRemoved,
   removeIptablesPorts,
   takeFromIptables,
 } from "./iptables-ports.ts";
+import { decidingSets, decodePortKey, decodeTarget, hostAddress, protocolNumber } from "./keys.ts";
+import { compareLocalhost, keepLocalhostOut, withLocalhost } from "./localhost.ts";
+import { policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
 import { hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
-import { forgetStaleFlows, type UdpFlow, type UdpPort } from "./stale-flows.ts";
-import { INET_TABLE } from "../firewall/masquerade.ts";
-import type { Kind } from "../kind.ts";
-import type { Site } from "../site.ts";
-import type { Undo } from "../undo.ts";
+import { removePorts } from "./removal.ts";
+import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
-// (text in nft's language); chains and iptables-ports (the iptables backend); holder, map-holders and reference-ports
-// (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard); stale-flows (UDP flows
-// that remember a pod).
+// (text in nft's language); chains, iptables-rules and iptables-ports (the iptables backend); holder, map-holders and
+// reference-ports (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard);
+// stale-flows (UDP flows that remember a pod); removal (mappings with what is left of them).
 
 /** Ports of the node that lead to the pod, by either backend. */
 export const ports: Kind<PortsPart> = {
@@ -54,41 +55,36 @@ export const ports: Kind<PortsPart> = {
   apply(part, site, { undo }) {
     if (isEmpty(part)) return;
     const claim: Claim = { owner: site.owner, ports: part, host: site.host };
-    if (part.backend === "iptables") applyChains(claim, site.hostLink, undo);
-    else applyPortMaps(claim, site.hostLink, undo);
-    if (part.snat) letLocalhostIn(part, site);
+    const map = part.backend === "iptables" ? applyChains : applyPortMaps;
+    withLocalhost(part, site, undo, () => keepLocalhostOut(map(claim, site.hostLink, undo), site));
     forgetOld(site.host, part);
   },
 
   compare(part, site) {
     if (isEmpty(part)) return [];
-    const differences = [
-      ...compareMappings(part, site),
-      ...part.addresses.flatMap(({ ip }) => compareLocalhost(site.host, ip, part)),
-    ];
-    return differences.length > 0 && hasReferencePorts(site.owner, part) ? [] : differences;
+    const { differences, isForeign } = compareMappings(part, site);
+    if (differences.length > 0 && hasReferencePorts(site.owner, part)) return [];
+    return isForeign ? differences : [...differences, ...compareLocalhost(site.host, part)];
   },
 
   remove({ owner, addresses, site }, part) {
-    const found = removePortMaps({ words: portLabel(owner), isMine: isPortOf(owner) }, addresses, site);
-    const byIptables = part?.backend === "iptables" ? removeIptablesPorts(owner) : { found: false, udp: [] };
-    if (byIptables.udp.length > 0) {
-      whereUsable("forget UDP flows", (nft) => forgetMapped(nft, byIptables.udp, addresses, site));
-    }
-    if (!found && !byIptables.found) return "unknown";
-    for (const ip of addresses) keepLocalhostOut(ip, site.host);
-    return "own";
+    const mine = { words: portLabel(owner), isMine: isPortOf(owner) };
+    const others = part?.backend === "iptables" ? removeIptablesPorts(owner) : nothingRemoved;
+    return removePorts(mine, others, addresses, site) ? "own" : "unknown";
   },
 
-  removeReference({ owner }, part) {
-    if (part && part.mappings.length > 0) removeReferencePorts(owner);
+  removeReference({ owner, addresses, site }, part) {
+    if (!part) return;
+    const led = removeReferencePorts(owner, addresses, part.mappings.length > 0);
+    if (led.length > 0) keepLocalhostOut(uniqueIps([...addresses, ...led]), site);
   },
 
   collect(selection, part) {
     const { network, valid, site } = selection;
-    removePortMaps({ words: portNetworkLabel(network), isMine: isLostPort(selection) }, [], site);
+    const lost = { words: portNetworkLabel(network), isMine: isLostPort(selection) };
+    const others = part?.backend === "iptables" ? collectIptablesPorts(network, valid) : nothingRemoved;
+    removePorts(lost, others, [], site);
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
-    if (part?.backend === "iptables") collectIptablesPorts(network, valid);
   },
 
   list: () =>
@@ -119,26 +115,31 @@ function forgetOld(host: NetlinkSocket, ports: PortsPart): void {
   if (udp.length > 0) Nftables.use((nft) => forgetStaleFlows(pods, udp, { host, netfilter: nft.socket }));
 }
 
-function applyChains(claim: Claim, hostLink: string | undefined, undo: Undo): void {
+/** Makes the mappings by iptables; gives the pods that those which gave way led to. */
+function applyChains(claim: Claim, hostLink: string | undefined, undo: Undo): Ip[] {
   const elsewhere = whereUsable("look for holders of host ports", (nft): TakeOver[] => [
     takeFromReference(nft, claim),
     takeFromMaps(nft, claim),
   ]);
-  applyIptablesPorts(claim, hostLink, undo);
-  explained("take over host ports", () => elsewhere?.forEach((takeOver) => takeOver()));
+  const former = applyIptablesPorts(claim, hostLink, undo);
+  return explained("take over host ports", () => [...former, ...(elsewhere ?? []).flatMap((takeOver) => takeOver())]);
 }
 
-function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo): void {
+/** As `applyChains`, in podwire's maps. */
+function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo): Ip[] {
   const { owner, ports } = claim;
   const ruleset = fullRuleset(owner, hostLink, ports);
-  const replace: Ruleset["replace"] = (found, { what }) =>
+  const former: Ip[] = [];
+  const replace: Ruleset["replace"] = (found, { what }) => {
     assertAvailable(found, what.replace(/^host port | in map .*$/g, ""), claim);
+    if (found.data) former.push(ipFromBytes(decodeTarget(found.data)));
+  };
   const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
   const registerUndo = (): void =>
     undo.push("remove port mappings", () => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
-  explained(`write the port mappings of ${portLabel(owner)}`, () =>
+  return explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
-      const elsewhere = [takeOverlapping(nft, claim), takeFromReference(nft, claim), takeFromIptables(nft, claim)];
+      const elsewhere = [takeOverlapping(nft, claim), takeFromReference(nft, claim), takeFromIptables(claim)];
       if (hasConditions(ports)) {
         applyRulesets(nft, [{ ...ruleset, elements: [] }]);
         ensureConditions(nft, ports, chainsOf(ports));
@@ -150,7 +151,7 @@ function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo): 
         throw error;
       }
       registerUndo();
-      elsewhere.forEach((takeOver) => takeOver());
+      return [...former, ...elsewhere.flatMap((takeOver) => takeOver())];
     }),
   );
 }
@@ -172,10 +173,13 @@ const portOfKey = (key: Uint8Array): string => {
   return `${hostPort}/${name}`;
 };
 
-const compareMappings = (part: PortsPart, { owner, hostLink }: Site): string[] =>
-  part.backend === "iptables"
-    ? checkIptablesPorts(owner, part)
-    : explained("read nftables", () => Nftables.use((nft) => comparePortMaps(nft, owner, hostLink, part)));
+function compareMappings(part: PortsPart, { owner, hostLink }: Site): Comparison {
+  if (part.backend === "iptables") return checkIptablesPorts(owner, part);
+  const differences = explained("read nftables", () =>
+    Nftables.use((nft) => comparePortMaps(nft, owner, hostLink, part)),
+  );
+  return { differences, isForeign: false };
+}
 
 function comparePortMaps(nft: Nftables, owner: Owner, hostLink: string | undefined, ports: PortsPart): string[] {
   const conditional = chainsOf(ports).map(({ family, name }) => conditionChain(ports.conditions[family], name));
@@ -185,47 +189,3 @@ function comparePortMaps(nft: Nftables, owner: Owner, hostLink: string | undefin
     ...compareRulesets(nft, [fullRuleset(owner, hostLink, ports)]),
   ];
 }
-
-/** Elements of some attachments: the words all their comments start with, and which of those it is about. */
-interface Labelled {
-  words: string;
-  isMine(found: FoundElement): boolean;
-}
-
-function removePortMaps({ words, isMine }: Labelled, addresses: readonly Ip[], site: Site): boolean {
-  const found = whereUsable("remove port mappings", (nft) => {
-    const mine = decidingSets.flatMap((set) =>
-      nft
-        .elements(INET_TABLE, set, words)
-        .filter(isMine)
-        .map(({ key }) => ({ set, key })),
-    );
-    if (mine.length === 0) return false;
-    const udp = mine.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map((ref) => udpFlow(nft, ref));
-    nft.deleteElements(
-      mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))),
-      isMine,
-    );
-    forgetMapped(nft, udp, addresses, site);
-    return true;
-  });
-  return found ?? false;
-}
-
-function forgetMapped(nft: Nftables, udp: readonly UdpFlow[], addresses: readonly Ip[], { host }: Site): void {
-  const pods = [...addresses, ...udp.flatMap(({ pod }) => pod ?? [])];
-  if (udp.length > 0) forgetStaleFlows(pods, udp, { host, netfilter: nft.socket });
-}
-
-function udpFlow(nft: Nftables, { set, key }: { set: string; key: Uint8Array }): UdpFlow {
-  const { hostPort, address } = decodePortKey(key);
-  const target = nft.findElement({ table: INET_TABLE, set: targetSetOf(set), key })?.data;
-  return {
-    family: familyOfSet(set),
-    hostPort,
-    ...(address && { address: ipFromBytes(address) }),
-    pod: target && ipFromBytes(decodeTarget(target)),
-  };
-}
-
-const familyOfSet = (set: string): Family => (set.endsWith("4") ? 4 : 6);

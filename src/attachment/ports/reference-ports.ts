@@ -3,11 +3,11 @@ import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
 import { decodeTranslation, type Translation } from "../../netlink/nftables/translation.ts";
-import { families, type Family, ipFromBytes, sameIp } from "../../net/ip.ts";
+import { families, type Family, type Ip, ipFromBytes, sameIp } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import { whereUsable } from "../firewall/explained.ts";
-import { hasIptables, hasLegacyNat, natTable } from "../firewall/iptables.ts";
-import { chainNames, DNAT } from "./chains.ts";
+import { filledTools, hasRules } from "../firewall/iptables.ts";
+import { DNAT } from "./chains.ts";
 import { assertGone, type Claim, claimedPorts, portText, type TakeOver } from "./holder.ts";
 import { checkIptablesPorts, removeIptablesPorts } from "./iptables-ports.ts";
 import { hostAddress, mappingsFor, protocolNumber } from "./keys.ts";
@@ -35,7 +35,7 @@ export function takeFromReference(nft: Nftables, claim: Claim): TakeOver {
           containerId,
         }));
   });
-  return () => taken.forEach(({ table, containerId }) => removeHostPorts(nft, table, containerId));
+  return () => taken.flatMap(({ table, containerId }) => removeHostPorts(nft, table, containerId));
 }
 
 /** The rules that say whose they are and have the reference's form, by container. */
@@ -79,23 +79,41 @@ function overlaps({ protocol, port, address }: Translation, mapping: PortMapping
 }
 
 /**
- * Removes the port mappings the reference made for a container: its nftables rules, and by the tool its iptables chain
- * where it has one.
+ * Removes the port mappings the reference made for a container, in nftables and in iptables, and says which pods they
+ * led to. They do not say of which interface they are: where none are asked for (not `isAsked`), those that lead
+ * elsewhere than to the `addresses` stay, and the old iptables, whose whole table must be read, is left alone.
  */
-export function removeReferencePorts(owner: Owner): void {
-  const hasChain = whereUsable("remove the port mappings of other plugins", (nft) => {
-    for (const family of families) removeHostPorts(nft, hostportTable(family), owner.containerId);
-    return families.some((family) => chainNames(owner).some((chain) => nft.findChain(natTable(family), chain)));
-  });
-  if (hasChain || families.some(hasLegacyNat)) removeIptablesPorts(owner);
+export function removeReferencePorts(owner: Owner, addresses: readonly Ip[], isAsked: boolean): Ip[] {
+  const isIts = (led: readonly Ip[]): boolean =>
+    isAsked || addresses.length === 0 || led.every((pod) => addresses.some((ip) => sameIp(ip, pod)));
+  const led = whereUsable("remove the port mappings of other plugins", (nft) =>
+    families.flatMap((family) => {
+      const found = targetsIn(nft.rules(hostportTable(family)), owner.containerId);
+      return (isAsked || found.length > 0) && isIts(found)
+        ? removeHostPorts(nft, hostportTable(family), owner.containerId)
+        : [];
+    }),
+  );
+  return [...(led ?? []), ...removeIptablesPorts(owner, { isIts, old: isAsked }).pods];
 }
 
-const removeHostPorts = (nft: Nftables, table: Table, containerId: string): void =>
-  nft.deleteRules(table, ({ chain, comment }) => HOSTPORT_CHAINS.includes(chain) && comment === containerId);
+/** The pods that a container's rules lead to, or everybody's. */
+const targetsIn = (rules: readonly Rule[], containerId?: string): Ip[] =>
+  rules.flatMap((rule) => {
+    const isWanted = TRANSLATING.includes(rule.chain) && (containerId === undefined || rule.comment === containerId);
+    const target = isWanted ? decodeTranslation(rule)?.target : undefined;
+    return target ? [ipFromBytes(target)] : [];
+  });
 
-/** True where the reference, or podwire by iptables, has IPv4 mappings of whomever. */
-export const hasOtherPorts = (nft: Nftables): boolean =>
-  nft.rules(hostportTable(4)).length > 0 || nft.rules(natTable(4), DNAT).length > 0 || hasLegacyNat(4);
+/** Gives the pods they led to. */
+function removeHostPorts(nft: Nftables, table: Table, containerId: string): Ip[] {
+  const led = targetsIn(nft.rules(table), containerId);
+  nft.deleteRules(table, ({ chain, comment }) => HOSTPORT_CHAINS.includes(chain) && comment === containerId);
+  return led;
+}
+
+/** The pods that the reference's nftables rules lead to. */
+export const referenceTargets = (nft: Nftables, family: Family): Ip[] => targetsIn(nft.rules(hostportTable(family)));
 
 /** True when all port mappings of a container are there as the reference makes them, in either of its backends. */
 export function hasReferencePorts(owner: Owner, ports: PortsPart): boolean {
@@ -108,7 +126,9 @@ export function hasReferencePorts(owner: Owner, ports: PortsPart): boolean {
     const { family } = pod.ip;
     return (
       (counts?.get(family) ?? 0) >= wanted ||
-      (hasIptables(family) && checkIptablesPorts(owner, { ...ports, addresses: [pod] }).length === 0)
+      filledTools(family, hasRules(DNAT)).some(
+        (tools) => checkIptablesPorts(owner, { ...ports, addresses: [pod] }, () => tools).differences.length === 0,
+      )
     );
   });
 }

@@ -95,6 +95,11 @@ export class Nftables {
     return this.dump(listRules(table, chain)).map(decodeRule);
   }
 
+  /** True where a chain exists and holds something. */
+  hasRules(table: Table, chain: string): boolean {
+    return this.dump(listRules(table, chain)).length > 0;
+  }
+
   private dump(message: Message): ReturnType<NetlinkSocket["dump"]> {
     try {
       return this.socket.dump(message);
