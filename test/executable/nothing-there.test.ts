@@ -1,13 +1,14 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
+import { root } from "../harness/paths.ts";
 import { attach, bridge, type Config, hostLocal, ptp } from "./configs.ts";
-import { type Call, Node, podwireFolder } from "./harness.ts";
+import { type Call, Node, podwireFolder, temporaryFolder, type Verb } from "./harness.ts";
 import { tcp } from "./ports.ts";
 
 // DEL succeeds where there is nothing of the attachment, however little podwire may do there; where there is something
-// it says so.
+// it says so. STATUS says where ADD cannot work.
 
 const ports = { capabilities: { portMappings: true }, runtimeConfig: { portMappings: [tcp(8080, 80)] } };
 const plugins: [string, (node: Node) => Config][] = [
@@ -18,20 +19,22 @@ const plugins: [string, (node: Node) => Config][] = [
   ["portmap", () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", ...ports })],
 ];
 
-/** DEL by a command that takes something from podwire first. */
-async function del(
-  node: Node,
-  call: Call,
+/** A verb by a command that takes something from podwire first. */
+async function by(
   [program, ...args]: string[],
+  node: Node,
+  verb: Verb,
+  call: Call,
 ): Promise<{ exitCode: number; stdout: string }> {
   const folder = podwireFolder();
   const { exitCode, stdout } = await node.run(program!, [...args, join(folder, call.plugin)], {
-    env: environment(folder, "DEL", call),
+    env: environment(folder, verb, call),
     input: JSON.stringify(call.config),
   });
   return { exitCode: exitCode ?? -1, stdout };
 }
 
+const del = async (node: Node, call: Call, command: string[]) => by(command, node, "DEL", call);
 const call = (config: Config): Call => ({ plugin: config.type, config, containerId: "never", ifname: "eth0" });
 const weak = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
 /** Everything of /var/lib and of the leases can be read and not written. */
@@ -46,7 +49,17 @@ const readOnly = (node: Node): string[] => [
   node.dataDir,
 ];
 
+/** What a kernel without netfilter's netlink has not. */
+const withoutNftables = [process.execPath, "--import", "tsx", join(root, "test/fault/without.ts")];
+
 describe.each(plugins)("DEL of nothing, %s", (_what, config) => {
+  test("where there is no nftables", async () => {
+    const node = await Node.create();
+    const pods = { ...call(config(node)), netns: await node.pod() };
+    expect(await del(node, pods, withoutNftables)).toEqual({ exitCode: 0, stdout: "" });
+    expect(await del(node, call(config(node)), withoutNftables)).toEqual({ exitCode: 0, stdout: "" });
+  });
+
   test("without CAP_NET_ADMIN", async () => {
     const node = await Node.create();
     const pods = { ...call(config(node)), netns: await node.pod() };
@@ -62,6 +75,18 @@ describe.each(plugins)("DEL of nothing, %s", (_what, config) => {
 });
 
 describe("DEL of something", () => {
+  test.each<[string, (node: Node) => Config]>([
+    ["bridge", (node) => bridge(node, { isGateway: true })],
+    ["ptp", ptp],
+  ])("where there is no nftables: %s", async (_plugin, config) => {
+    const node = await Node.create();
+    const before = (await node.links()).map(({ ifname }) => ifname);
+    const { call: attached } = await attach(node, config(node));
+    expect(await del(node, attached, withoutNftables)).toEqual({ exitCode: 0, stdout: "" });
+    const left = (await node.links()).map(({ ifname }) => ifname).filter((name) => name !== "br0");
+    expect([left, node.leases()]).toEqual([before, {}]);
+  });
+
   test("says that it may not delete the link", async () => {
     const node = await Node.create();
     const { call: attached, hostVeth } = await attach(node, bridge(node));
@@ -80,5 +105,51 @@ describe("DEL of something", () => {
     expect(readdirSync(join(node.dataDir, "net"))).toContain("10.9.0.2");
     await node.succeed("DEL", attached);
     expect(readdirSync(join(node.dataDir, "net"))).not.toContain("10.9.0.2");
+  });
+});
+
+describe("STATUS is 50, and ADD fails and leaves nothing,", () => {
+  const kinds: [string, (node: Node) => Config][] = [
+    ["ipMasq", (node) => bridge(node, { ipMasq: true })],
+    ["macspoofchk", (node) => bridge(node, { macspoofchk: true })],
+    ["port mappings", (node) => ptp(node, ports)],
+  ];
+
+  test.each(kinds)("where there is no nftables: %s", async (_what, config) => {
+    const node = await Node.create();
+    const before = await node.snapshot();
+    const asked = { ...call(config(node)), netns: await node.pod() };
+    const status = await by(withoutNftables, node, "STATUS", asked);
+    expect(JSON.parse(status.stdout)).toMatchObject({ code: 50, msg: expect.stringContaining("nftables") });
+    const added = await by(withoutNftables, node, "ADD", asked);
+    expect(JSON.parse(added.stdout)).toMatchObject({ msg: expect.stringContaining("nftables") });
+    expect(await node.snapshot()).toEqual(before);
+  });
+
+  /** Runs STATUS and, in its only transaction, asks for a family this kernel has not instead: Novell's. */
+  async function withoutFamily(node: Node, asked: Call): Promise<{ exitCode: number; stdout: string }> {
+    const NFPROTO_IPX = 4;
+    const file = join(temporaryFolder("strace"), "sent");
+    const strace = ["strace", "-qq", "-o", file, "-e", "trace=sendto"];
+    await by([...strace, "-e", "write=all"], node, "STATUS", asked);
+    const calls = readFileSync(file, "utf8")
+      .split(/^sendto/m)
+      .slice(1);
+    const bytes = [...calls.at(-1)!.matchAll(/^ \| [0-9a-f]{5}  ((?:[0-9a-f]{2} +)+)/gm)].flatMap(([, line]) =>
+      line!.trim().split(/ +/),
+    );
+    // NFNL_MSG_BATCH_BEGIN has 20 bytes, and the family follows the header of NFT_MSG_NEWTABLE
+    const poke = `@arg2=${bytes.slice(0, 36).join("")}0${NFPROTO_IPX}`;
+    return by([...strace, "-e", `inject=sendto:poke_enter=${poke}:when=${calls.length}`], node, "STATUS", asked);
+  }
+
+  test.each(kinds)("where nftables lacks the family: %s", async (_what, config) => {
+    const node = await Node.create();
+    const before = await node.snapshot();
+    const asked = call(config(node));
+    expect(await by(["env"], node, "STATUS", asked)).toEqual({ exitCode: 0, stdout: "" });
+    const { stdout } = await withoutFamily(node, asked);
+    expect(JSON.parse(stdout)).toMatchObject({ code: 50, msg: expect.stringMatching(/nftables.*EOPNOTSUPP/) });
+    expect(await node.snapshot()).toEqual(before);
   });
 });

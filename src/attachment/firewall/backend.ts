@@ -1,5 +1,5 @@
 import { CniError, Code, codeFor, messageOf } from "../../cni/error.ts";
-import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { type Frame, Nftables } from "../../kernel/nftables/nftables.ts";
 import type { Family, Prefix } from "../../net/ip.ts";
 import type { Backend } from "../attachment.ts";
 import { assertIptables } from "./iptables.ts";
@@ -18,13 +18,22 @@ export function assertBackend({ backend, addresses }: Filtering): void {
   else if (backend === "iptables" && addresses.some(({ ip }) => ip.family === 6)) assertIptables([6]);
 }
 
-/** Throws code 50 when the backend cannot work on this node; changes nothing. */
-export const statusOfBackend = (backend: Backend): void => assertUsable(backend, [4], Code.NotAvailable);
+/**
+ * Throws code 50 when the backend cannot work on this node; changes nothing. `frame` is what nftables must be able to
+ * hold.
+ */
+export const statusOfBackend = (backend: Backend, frame: Frame): void =>
+  assertUsable(backend, [4], Code.NotAvailable, (nft) => nft.probeFrame(frame));
 
-function assertUsable(backend: Backend, families: readonly Family[], code: number): void {
+function assertUsable(
+  backend: Backend,
+  families: readonly Family[],
+  code: number,
+  probe: (nft: Nftables) => void = (nft) => nft.probe(),
+): void {
   if (backend === "iptables") return assertIptables(families, code);
   try {
-    Nftables.use((nft) => nft.probe());
+    Nftables.use(probe);
   } catch (error) {
     throw new CniError(
       codeFor(error, code),

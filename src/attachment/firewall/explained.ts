@@ -17,16 +17,15 @@ export function explained<T>(what: string, act: () => T): T {
  * nftables at all, and so nothing to remove.
  */
 export function whereUsable<T>(what: string, use: (nft: Nftables) => T): T | undefined {
-  return explained(what, () =>
-    Nftables.useUntilExit((nft) => {
-      try {
-        return use(nft);
-      } catch (error) {
-        if (isUsable(nft)) throw error;
-        return undefined;
-      }
-    }),
-  );
+  return explained(what, () => {
+    const nft = Nftables.findUntilExit();
+    try {
+      return nft && use(nft);
+    } catch (error) {
+      if (isUsable(nft!)) throw error;
+      return undefined;
+    }
+  });
 }
 
 function isUsable(nft: Nftables): boolean {

@@ -10,7 +10,13 @@ import { describeOwner, hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { dropUnusedChains, whereUsable } from "./explained.ts";
-import { masqueradeChainPrefix, masqueradeElements, masqueradeRuleset, masqueradeSets } from "./masquerade.ts";
+import {
+  INET_FRAME,
+  masqueradeChainPrefix,
+  masqueradeElements,
+  masqueradeRuleset,
+  masqueradeSets,
+} from "./masquerade.ts";
 import {
   applyIptablesMasquerade,
   checkIptablesMasquerade,
@@ -63,7 +69,7 @@ export const masquerade: Kind<MasqueradePart> = {
       listElements(table, set, (key) => `${formatIp(ipFromBytes(key))} in map ${set}`).map(ofOwnLink),
     ),
 
-  status: ({ backend }) => statusOfBackend(backend),
+  status: ({ backend }) => statusOfBackend(backend, INET_FRAME),
 };
 
 /** Throws, naming the holder, unless the element is the owner's own or was left behind by a pod whose link is gone. */

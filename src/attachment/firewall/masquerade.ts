@@ -99,4 +99,7 @@ export function masqueradeRuleset(owner: Owner, addresses: readonly Prefix[]): R
 export const masqueradeElements = (addresses: readonly Ip[]): ElementRef[] =>
   addresses.map((ip) => ({ table: INET_TABLE, set: masqueradeMap(ip.family), key: ipBytes(ip) }));
 
+/** What kernels before 5.2, and those without the family inet, cannot hold. */
+export const INET_FRAME = { table: INET_TABLE, hook: postrouting.hook! };
+
 export const masqueradeSets = families.map((family) => ({ table: INET_TABLE, set: masqueradeMap(family) }));

@@ -5,7 +5,7 @@ import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { whereUsable } from "./explained.ts";
 import { removeReferenceSpoofCheck } from "./reference.ts";
-import { guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
+import { BRIDGE_FRAME, guardedElement, spoofCheckRuleset, spoofCheckSets } from "./spoof-check.ts";
 
 /** Frames of a pod pass the bridge from its own MAC only. */
 export const spoofCheck: Kind<SpoofCheckPart> = {
@@ -33,5 +33,5 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
 
   list: () => spoofCheckSets.flatMap(({ table, set }) => listElements(table, set, () => `a link in set ${set}`)),
 
-  status: () => statusOfBackend("nftables"),
+  status: () => statusOfBackend("nftables", BRIDGE_FRAME),
 };

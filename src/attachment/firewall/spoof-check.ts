@@ -76,4 +76,7 @@ export const guardedElement = (hostVeth: string): ElementRef => ({
   key: linkKey(hostVeth),
 });
 
+/** What kernels without nftables of bridges cannot hold. */
+export const BRIDGE_FRAME = { table: BRIDGE_TABLE, hook: prerouting.hook! };
+
 export const spoofCheckSets = [GUARDED, ALLOWED].map((set) => ({ table: BRIDGE_TABLE, set }));

@@ -9,7 +9,7 @@ import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
 import { listElements } from "../firewall/elements.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
-import { INET_TABLE } from "../firewall/masquerade.ts";
+import { INET_FRAME, INET_TABLE } from "../firewall/masquerade.ts";
 import type { Kind } from "../kind.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
@@ -96,7 +96,7 @@ export const ports: Kind<PortsPart> = {
         return { comment: words, what, ...(link !== undefined && link !== UNKNOWN_LINK && { link }) };
       }),
 
-  status: ({ backend }) => statusOfBackend(backend),
+  status: ({ backend }) => statusOfBackend(backend, INET_FRAME),
 };
 
 const isEmpty = ({ mappings, addresses }: PortsPart): boolean => mappings.length === 0 || addresses.length === 0;

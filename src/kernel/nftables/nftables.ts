@@ -1,5 +1,5 @@
 import { isErrno } from "../linux.ts";
-import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink.ts";
+import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from "../netlink.ts";
 import { encodeUtf8, indexOfBytes } from "../../net/bytes.ts";
 import type { Message } from "../../netlink/message.ts";
 import {
@@ -10,14 +10,18 @@ import {
   type FoundElement,
   type Rule,
 } from "../../netlink/nftables/decode.ts";
+import { deleteTable, getTable } from "../../netlink/nftables/table.ts";
 import type { ElementRef } from "../../netlink/nftables/ruleset.ts";
 import {
+  addChain,
+  addTable,
   batch,
   deleteChain,
   deleteElement,
   deleteRule,
   getChain,
   getElement,
+  type Hook,
   listChains,
   listElements,
   listRules,
@@ -28,6 +32,12 @@ import {
 
 /** A deletion that meets somebody else's is tried again this often. */
 const DELETE_ATTEMPTS = 5;
+
+/** A table, and the place of a base chain in it. */
+export interface Frame {
+  table: Table;
+  hook: Hook;
+}
 
 /** The nftables of the network namespace the thread is in. */
 export class Nftables {
@@ -44,12 +54,17 @@ export class Nftables {
   }
 
   /**
-   * As `use`, but the socket is left to the exit of the process: after a deletion the kernel lets close(2) wait until
-   * every processor has seen it (nft_rcv_nl_event flushes the deferred work, 10-20 ms), time that passes anyway while a
-   * veth goes.
+   * For what is removed: undefined where the kernel has no such sockets. It is left to the exit of the process: after a
+   * deletion the kernel lets close(2) wait until every processor has seen it (nft_rcv_nl_event flushes the deferred
+   * work, 10-20 ms), time that passes anyway while a veth goes.
    */
-  static useUntilExit<T>(use: (nft: Nftables) => T): T {
-    return use(new Nftables(NetlinkSocket.open(NETLINK_NETFILTER)));
+  static findUntilExit(): Nftables | undefined {
+    try {
+      return new Nftables(NetlinkSocket.open(NETLINK_NETFILTER));
+    } catch (error) {
+      if (isErrno(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) return undefined;
+      throw error;
+    }
   }
 
   /** Does all of it, or nothing and throws the first NetlinkError. */
@@ -60,6 +75,20 @@ export class Nftables {
   /** Asks for the generation number: throws where the kernel has no nftables or we may not use it. Changes nothing. */
   probe(): void {
     this.socket.request([nftMessage(NFT_MSG.GETGEN, 0, 0, { what: "use nftables" })]);
+  }
+
+  /**
+   * Throws where the kernel cannot hold a table of that family with such a base chain. Nothing is changed: where there
+   * is no such table it is made in a transaction that cannot succeed.
+   */
+  probeFrame({ table, hook }: Frame): void {
+    if (this.socket.find(getTable(table))) return;
+    const impossible = deleteTable({ ...table, name: `${table.name}-impossible` });
+    try {
+      this.commit([addTable(table, ""), addChain(table, "probe", hook), impossible]);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.what === impossible.what)) throw error;
+    }
   }
 
   findChain(table: Table, chain: string): Chain | undefined {
