@@ -92,6 +92,23 @@ describe("gateways of a bridge", () => {
     expect(stranger.msg).toMatch(/already has an IP address different from 10\.11\.0\.1\/24/);
   });
 
+  test.each([false, true])(
+    "may be a link-local one, beside the bridge's own (forceAddress: %s)",
+    async (forceAddress) => {
+      const node = await Node.create();
+      await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
+      await node.outside();
+      const ipam = hostLocal(node, { ...v6, gateway: "fe80::1" });
+      const config = bridge(node, { isDefaultGateway: true, ipMasq: true, forceAddress, ipam });
+      const attached = await attach(node, config);
+      await attach(node, config);
+      await node.ip("route add fd00:9::/64 dev br0"); // which no address of the bridge brings
+      const own = (await node.addresses("br0", { linkLocal: true })).filter((address) => address !== "fe80::1/64");
+      expect(own).toEqual([expect.stringMatching(/^fe80::.*\/64$/)]);
+      expect([await complaint(node, attached), await attached.pod.ping("2001:db8::2")]).toEqual(["", true]);
+    },
+  );
+
   test("forceAddress replaces a primary address with its secondaries, says so, and a failed ADD puts them back", async () => {
     const node = await Node.create();
     await node.ip("link add name br0 type bridge");

@@ -1,7 +1,7 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { contains, formatPrefix, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
+import { contains, formatPrefix, isLinkLocal, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { missingAddresses } from "../address/missing.ts";
@@ -72,11 +72,12 @@ function ensureGateways(site: Site, part: GatewaysPart, { undo, made }: Progress
 
 /**
  * What is in the way of addresses that are missing: IPv4, of which an interface has its network's gateways only; IPv6
- * of the same subnets.
+ * of the same subnets, but for link-local ones, of which every link has the kernel's own.
  */
 const strangers = (present: readonly Prefix[], wanted: readonly Prefix[], missing: readonly Prefix[]): Prefix[] =>
   present.filter(
     (prefix) =>
+      !(prefix.ip.family === 6 && isLinkLocal(prefix.ip)) &&
       !wanted.some((own) => samePrefix(own, prefix)) &&
       missing.some((own) => own.ip.family === prefix.ip.family && (own.ip.family === 4 || overlaps(own, prefix))),
   );
