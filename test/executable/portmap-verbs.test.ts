@@ -341,17 +341,17 @@ describe("portmap DEL", () => {
     expect(await mapped(node)).toBe("");
   });
 
-  test("leaves another network's and another interface's mappings of the container", async () => {
+  test("leaves the mappings of another interface and of another container", async () => {
     const node = await Node.create();
+    const of8081 = { runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } };
     await node.succeed("ADD", call());
-    await node.succeed(
-      "ADD",
-      call({ name: "net2", runtimeConfig: { portMappings: [{ ...mapping, hostPort: 8081 }] } }),
-    );
+    await node.succeed("ADD", { ...call(of8081), containerId: "pod-10" });
     await node.succeed("DEL", { ...call(), ifname: "net1" });
+    await node.succeed("DEL", { ...call(), ifname: "eth" });
+    await node.succeed("DEL", { ...call(), containerId: "pod" });
     expect(await mapped(node)).toMatch(/8080[^]*8081|8081[^]*8080/);
     await node.succeed("DEL", call());
-    expect(await mapped(node)).toBe('tcp . 8081 comment "net2 pod-1 eth0 -" : 10.9.0.5 . 80');
+    expect(await mapped(node)).toBe('tcp . 8081 comment "net pod-10 eth0 -" : 10.9.0.5 . 80');
   });
 
   test.each(["iptables", "nftables"])(

@@ -14,6 +14,7 @@ import {
   v4,
 } from "./configs.ts";
 import { Node } from "./harness.ts";
+import { tcp, translations } from "./ports.ts";
 
 // What is another's is not taken: addresses, routes and masquerading change hands only where the holder is provably gone.
 
@@ -113,6 +114,25 @@ test("a network that was renamed: DEL by the new name takes all of it away, leas
   expect(await node.snapshot()).toEqual(before);
   expect(await (call.netns as Attached["pod"]).link("eth0")).toBeUndefined();
   await node.succeed("ADD", { ...call, config: { ...config, name: "renamed" } });
+});
+
+test.each(["nftables", "iptables"])("a network that was renamed: portmap by %s knows its ports", async (backend) => {
+  const node = await Node.create();
+  const { call, pod, result } = await attach(node, bridge(node, { isGateway: true }));
+  const portmap = (name: string, port: number, ifname = "eth0") => {
+    const runtimeConfig = { portMappings: [tcp(port, 80)] };
+    const prevResult = { ...result, interfaces: [], ips: result.ips!.map(({ address }) => ({ address })) };
+    const config = { cniVersion: "1.1.0", name, type: "portmap", backend, runtimeConfig, prevResult };
+    return { plugin: "portmap", config, containerId: call.containerId!, netns: pod, ifname };
+  };
+  await node.succeed("ADD", portmap("net", 8081, "net1"));
+  await node.succeed("ADD", portmap("net", 8080));
+  await node.succeed("ADD", portmap("renamed", 8080));
+  await node.succeed("DEL", portmap("again", 8080));
+  expect(await translations(node)).not.toContain("8080");
+  expect(await translations(node)).toContain("8081");
+  await node.succeed("DEL", portmap("net", 8081, "net1"));
+  expect(await translations(node)).not.toContain("8081");
 });
 
 test("a range that was widened since: CHECK asks for what ADD reported", async () => {

@@ -71,6 +71,13 @@ export const portChains = (nat: NatTable, isWanted: (entry: string) => boolean =
   ...new Set((nat.get(DNAT) ?? []).filter(isWanted).flatMap((entry) => / -j (CNI-DN-\w+)$/.exec(entry)?.[1] ?? [])),
 ];
 
+/** The owner's chains from when its network had another name: an entry names the container, a note the interface. */
+export function formerChains(nat: NatTable, { containerId, ifname }: Owner): string[] {
+  const chains = portChains(nat, (entry) => entry.includes(` id: \\"${containerId}\\""`));
+  nat.load(chains);
+  return chains.filter((chain) => noteOf(nat, chain)?.ifname === ifname);
+}
+
 /**
  * The chains that translate a claimed port and must give way: the claimant's own from before, and those of gone pods.
  * Throws, naming the holder, when a live pod has one.
@@ -81,7 +88,8 @@ export function takenChains(nat: NatTable, family: Family, claim: Claim): string
   nat.load(candidates);
   return candidates.filter((chain) => {
     const held = mappings.find((mapping) => nat.get(chain)?.some((rule) => holds(rule, mapping)));
-    if (held && !isChainOf(nat, chain, claim.owner)) assertGone(holderOf(nat, family, chain), portText(held), claim);
+    const isOwn = isChainOf(nat, chain, claim.owner) || formerChains(nat, claim.owner).includes(chain);
+    if (held && !isOwn) assertGone(holderOf(nat, family, chain), portText(held), claim);
     return held !== undefined;
   });
 }

@@ -8,6 +8,7 @@ import {
   chainOf,
   DNAT,
   entriesOf,
+  formerChains,
   isChainOf,
   isReferences,
   portChains,
@@ -90,23 +91,29 @@ const together = (removed: readonly Removed[]): Removed => ({
   udp: removed.flatMap(({ udp }) => udp),
 });
 
-/** Whose a chain is that names no interface, by the pods it leads to; whether the old iptables is looked into. */
+/**
+ * Whose a chain is that names no interface, by the pods it leads to; whether the old iptables is looked into, and the
+ * entries of all pods.
+ */
 interface Looks {
   isIts(led: readonly Ip[]): boolean;
-  old: boolean;
+  thorough: boolean;
 }
-const everywhere: Looks = { isIts: () => true, old: true };
+const everywhere: Looks = { isIts: () => true, thorough: true };
 
 /** Takes away the interface's chains, in both families; those of the container's other interfaces stay. */
 export const removeIptablesPorts = (owner: Owner, looks = everywhere): Removed =>
   together(families.flatMap((family) => removeFamily(owner, family, looks)));
 
-const removeFamily = (owner: Owner, family: Family, { isIts, old } = everywhere): Removed[] =>
-  filledTools(family, hasChain(...chainNames(owner)), old).map((tools) =>
+const removeFamily = (owner: Owner, family: Family, { isIts, thorough } = everywhere): Removed[] =>
+  filledTools(family, hasChain(...(thorough ? [DNAT] : []), ...chainNames(owner)), thorough).map((tools) =>
     removeChains(tools, (nat) => {
       nat.load([DNAT, ...chainNames(owner)]);
       const chain = chainOf(nat, owner);
-      return nat.has(chain) && (!isReferences(nat, chain) || isIts(targetsOf(nat, chain))) ? [chain] : [];
+      return [
+        ...(nat.has(chain) && (!isReferences(nat, chain) || isIts(targetsOf(nat, chain))) ? [chain] : []),
+        ...(thorough ? formerChains(nat, owner) : []).filter((other) => other !== chain),
+      ];
     }),
   );
 

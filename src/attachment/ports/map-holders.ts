@@ -3,7 +3,7 @@ import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
-import { isLost, isOwnedBy } from "../firewall/elements.ts";
+import { isLost } from "../firewall/elements.ts";
 import { COMMENT_BYTES } from "../firewall/label.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Selection } from "../kind.ts";
@@ -29,8 +29,13 @@ export const portComment = (owner: Owner, hostLink: string | undefined): string 
   `${portLabel(owner)} ${hostLink ?? UNKNOWN_LINK}`;
 /** The first word of `portComment` for every attachment of the network. */
 export const portNetworkLabel = (network: string): string => networkLabel(network, LABEL_BYTES);
-/** The owner's own elements, by their comments. */
-export const isPortOf = (owner: Owner): ((found: FoundElement) => boolean) => isOwnedBy(owner, LABEL_BYTES);
+/** What the comments of the owner's elements have in them, whatever its network was called when they were made. */
+export const portWords = (owner: Owner): string => portLabel(owner).replace(/^[^ ]*/, "");
+/** The owner's own elements, by their comments: container id and interface name are one attachment. */
+export function isPortOf(owner: Owner): (found: FoundElement) => boolean {
+  const words = portWords(owner);
+  return ({ comment }) => `${comment.replace(/^[^ ]*/, "")} `.startsWith(`${words} `);
+}
 /** Elements of attachments that are not valid. */
 export const isLostPort = (selection: Selection): ((found: FoundElement) => boolean) => isLost(selection, LABEL_BYTES);
 

@@ -22,6 +22,7 @@ import {
   portComment,
   portLabel,
   portNetworkLabel,
+  portWords,
   takeFromMaps,
   takeOverlapping,
 } from "./map-holders.ts";
@@ -68,7 +69,7 @@ export const ports: Kind<PortsPart> = {
   },
 
   remove({ owner, addresses, site }, part) {
-    const mine = { words: portLabel(owner), isMine: isPortOf(owner) };
+    const mine = { words: portWords(owner), isMine: isPortOf(owner) };
     const others = part?.backend === "iptables" ? removeIptablesPorts(owner) : nothingRemoved;
     return removePorts(mine, others, addresses, site) ? "own" : "unknown";
   },

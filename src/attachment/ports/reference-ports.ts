@@ -94,7 +94,7 @@ export function removeReferencePorts(owner: Owner, addresses: readonly Ip[], isA
         : [];
     }),
   );
-  return [...(led ?? []), ...removeIptablesPorts(owner, { isIts, old: isAsked }).pods];
+  return [...(led ?? []), ...removeIptablesPorts(owner, { isIts, thorough: isAsked }).pods];
 }
 
 /** The pods that a container's rules lead to, or everybody's. */
