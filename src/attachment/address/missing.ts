@@ -26,8 +26,8 @@ export function missingRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]
   const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
   const present = families.flatMap((family) => {
     const mentions = wanted.filter(({ dst }) => dst.ip.family === family).map(mentionOf);
-    // a pod can have as many routes as it likes
-    return socket.dump(getRoutes(family), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
+    // of a host's routes few lead through the link; a pod can have as many as it likes
+    return socket.dump(getRoutes(family, link), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
   });
   const routes = present.flatMap(decodeRoutes);
   return wanted

@@ -120,11 +120,15 @@ export const claimRoute = (link: { index: number; name: string }, route: RouteSp
   flags: NLM_F.CREATE | NLM_F.EXCL,
 });
 
-/** Asks for all routes of a family, all tables (use with NetlinkSocket.dump). */
-export function getRoutes(family: Family): Message {
+/**
+ * Asks for all routes of a family, all tables (use with NetlinkSocket.dump), or for those through one link, which a
+ * kernel before 4.20 takes for all.
+ */
+export function getRoutes(family: Family, link?: { index: number }): Message {
   const everything = new Uint8Array(12); // any other field would filter the dump
   everything[0] = AF[family];
-  return { type: RTM_GETROUTE, flags: 0, data: [everything], what: "list routes" };
+  const through = link ? u32(RTA.OIF, link.index) : [];
+  return { type: RTM_GETROUTE, flags: 0, data: [everything, ...through], what: "list routes" };
 }
 
 /**
