@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Verb } from "../harness/invoke.ts";
 import { reference, requireIsolation } from "../harness/paths.ts";
 import { callFor, cases, type Case } from "./cases.ts";
+import { growth } from "./growth.ts";
 import { mappings } from "./mappings.ts";
 import { fullStores, processor, size, start, together } from "./more.ts";
 import { bothSides, enter, measure, type Side } from "./sides.ts";
@@ -74,6 +75,7 @@ if (only === undefined || only === "host-local") add(await fullStores());
 if (only === undefined || only === "parallel") add(await together());
 if (only === undefined || only === "mappings") add(await mappings());
 if (only === undefined || only === "size") add(await size());
+if (only === undefined || only.startsWith("growth")) add(await growth(only?.split(":")[1]));
 
 const table = format(rows);
 const folder = join(import.meta.dirname, "../../.cache");
