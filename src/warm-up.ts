@@ -9,7 +9,10 @@ const ipam = {
   ranges: [[{ subnet: "10.1.0.0/16", gateway: "10.1.0.1" }], [{ subnet: "fd00::/64" }]],
   routes: [{ dst: "0.0.0.0/0" }],
 };
-const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] };
+const runtimeConfig = {
+  portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }],
+  bandwidth: { IngressRate: 8e6, IngressBurst: 8e5, EgressRate: 8e6, EgressBurst: 8e5 },
+};
 const prevResult = {
   cniVersion: "1.0.0",
   interfaces: [
@@ -48,9 +51,10 @@ function call(type: string, verb: string): void {
     ipMasq: true,
     mtu: 1400,
     ipam,
-    capabilities: { portMappings: true },
+    capabilities: { portMappings: true, bandwidth: true },
     runtimeConfig,
     snat: true,
+    sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1" },
     prevResult,
   };
   const environment = {

@@ -1,6 +1,7 @@
 import type { Device } from "../netlink/rtnetlink/device.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { RouteSpec } from "../netlink/rtnetlink/route.ts";
+import type { LinkSettings } from "../netlink/rtnetlink/settings.ts";
 import type { Family, Ip, Prefix } from "../net/ip.ts";
 
 /** Who an attachment belongs to: the triple that names it in every verb (SPEC.md, "Container attachments"). */
@@ -70,6 +71,8 @@ export interface VethPart {
   host: VethEnd & { sysctls: Sysctl[] };
   pod: VethEnd;
   mtu?: number;
+  /** at CHECK: of the pod's end, where that is known to be another one */
+  podMtu?: number;
   /** false: the pod's end stays down (disableContainerInterface) */
   up: boolean;
   /** the bridge the host's end is plugged into */
@@ -198,6 +201,35 @@ export interface SourceRoutesPart {
   addresses: SourceAddress[];
 }
 
+/** A limit: bytes a second, and the bytes that may pass at once after a pause. */
+export interface Shaping {
+  rate: number;
+  burst: number;
+}
+
+/** How fast the pod may receive (`ingress`) and send (`egress`); absent: as fast as it can. */
+export interface BandwidthPart {
+  kind: "bandwidth";
+  ingress?: Shaping;
+  egress?: Shaping;
+}
+
+/** A sysctl as a configuration spells it, and its path relative to /proc/sys. */
+export interface TunedSysctl {
+  key: string;
+  path: string;
+  value: string;
+}
+
+/** What is set of the pod's interface and namespace, and put back in the end. */
+export interface TuningPart {
+  kind: "tuning";
+  sysctls: TunedSysctl[];
+  link: Partial<LinkSettings>;
+  /** where a file says what there was before */
+  dataDir: string;
+}
+
 export type Part =
   | BridgePart
   | VethPart
@@ -209,7 +241,9 @@ export type Part =
   | MasqueradePart
   | SpoofCheckPart
   | PortsPart
-  | SourceRoutesPart;
+  | SourceRoutesPart
+  | BandwidthPart
+  | TuningPart;
 export type PartName = Part["kind"];
 export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 
@@ -245,4 +279,6 @@ export interface Made {
   pod?: PodEnd;
   /** `<bridge>.<vlan>` where the gateway addresses live there */
   vlanInterface?: Link;
+  /** what the pod sends is led through it */
+  ifb?: Link;
 }

@@ -11,6 +11,8 @@ import { movedLink } from "./link/moved-link.ts";
 import { podLink } from "./link/pod-link.ts";
 import { veth } from "./link/veth.ts";
 import { ports } from "./ports/ports.ts";
+import { bandwidth } from "./shaping/bandwidth.ts";
+import { tuning } from "./tuning/tuning.ts";
 
 const kinds: Kinds = {
   bridge,
@@ -24,6 +26,8 @@ const kinds: Kinds = {
   spoofCheck,
   ports,
   sourceRoutes,
+  bandwidth,
+  tuning,
 };
 
 /** Every kind there is. */

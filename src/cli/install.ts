@@ -12,7 +12,7 @@ const EXECUTABLE = "podwire";
 
 const options = {
   "--bin-dir": { value: "DIR", about: `where the runtime looks for plugins (${DEFAULT_FOLDER})` },
-  "--names": { value: "LIST", about: `the plugins to stand in for (${pluginNames.join(",")})` },
+  "--names": { value: "LIST", about: "the plugins to stand in for, such as bridge,ptp (all there are)" },
   "--dry-run": { about: "say what would be done, and do nothing" },
 } as const;
 

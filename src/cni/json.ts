@@ -59,3 +59,30 @@ function placeOf(text: string, at: number): { line: number; column: number } {
 
 /** The second half of a character beyond U+FFFF. */
 const isLowSurrogate = (code: number): boolean => code >= 0xdc00 && code < 0xe000;
+
+const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:]/gs;
+
+/**
+ * A key that stands twice in the object which the outermost object has under a name (in any case), exactly spelled;
+ * undefined where none does. The text is JSON.
+ */
+export function findRepeatedKey(text: string, name: string): string | undefined {
+  let depth = 0;
+  let word = "";
+  let isInside = false;
+  const seen = new Set<string>();
+  for (const [token] of text.matchAll(TOKENS)) {
+    if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
+    else if (token !== ":") word = token;
+    else if (depth <= 2) {
+      const key = JSON.parse(word) as string;
+      if (depth === 1) {
+        isInside = key.toLowerCase() === name;
+        seen.clear();
+      } else if (isInside && seen.has(key)) return key;
+      else seen.add(key);
+    }
+  }
+  return undefined;
+}

@@ -7,6 +7,7 @@ import { decodeCString, encodeUtf8, findAttribute, viewOf } from "../net/bytes.t
 export const NLM_F = {
   REQUEST: 1,
   ACK: 4,
+  ECHO: 8,
   ROOT: 0x100,
   MATCH: 0x200,
   DUMP: 0x300,

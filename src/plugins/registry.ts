@@ -1,4 +1,5 @@
 import type { Plugin } from "../cni/invocation.ts";
+import { bandwidth } from "./chained/bandwidth.ts";
 import { bridge } from "./interface/bridge.ts";
 import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
@@ -8,6 +9,7 @@ import { macvlan } from "./interface/macvlan.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
 import { sbr } from "./chained/sbr.ts";
+import { tuning } from "./chained/tuning.ts";
 import { chainedPlugin, interfacePlugin, type PartsPlugin } from "../verbs/plugin.ts";
 
 const plugins: readonly (Plugin | PartsPlugin)[] = [
@@ -20,6 +22,8 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   loopback,
   chainedPlugin(portmap),
   chainedPlugin(sbr),
+  chainedPlugin(bandwidth),
+  chainedPlugin(tuning),
 ];
 
 /** Names of the plugins this executable can be, which are the names of links to it and values of `type`. */

@@ -15,8 +15,9 @@ export interface Subject {
   /** of a bridge that is made, and of its VLAN interface */
   bridgeMac: string;
   vlanMac: string;
-  /** at CHECK: of both ends of the link, as ADD reported it */
+  /** at CHECK: of the ends of the link, as ADD reported it, or a plugin behind that changed it (tuning) */
   mtu?: number;
+  podMtu?: number;
   /** at CHECK: every interface ADD reported */
   listed: readonly ResultInterface[];
 }
@@ -60,4 +61,7 @@ export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> ex
 }
 
 /** A plugin that adds parts to what an earlier one of the chain made, with the addresses of prevResult. */
-export type ChainedPlugin<C = unknown> = Planning<C>;
+export interface ChainedPlugin<C = unknown> extends Planning<C> {
+  /** what it changes of the result it was given, if anything */
+  result?(previous: Result, plan: Plan, made: Made, config: C): Result;
+}

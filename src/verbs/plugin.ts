@@ -60,7 +60,7 @@ export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlug
   });
 }
 
-/** A chained plugin from what it plans: its result is the one it was given. */
+/** A chained plugin from what it plans: its result is the one it was given, with what it changes of it. */
 export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
   pluginOf<C>({
     ...plugin,
@@ -69,7 +69,10 @@ export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
     draw: blankSubject,
     recall: (call) => ({ subject: blankSubject(call), foreign: false }),
     hostLink: findHostLink,
-    result: (call) => getPrevious(call, plugin.name),
+    result: (call, plan, made, { config }) => {
+      const previous = getPrevious(call, plugin.name);
+      return plugin.result?.(previous, plan, made, config) ?? previous;
+    },
   });
 
 const ipamType = shape({ ipam: optional(shape({ type: orElse(text(), "") })) });
@@ -128,7 +131,8 @@ function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: 
       hostVeth,
       hostMac: parseMac(veth?.entry.mac ?? "") ?? "",
       podMac: pod.mac ?? "",
-      ...(pod.mtu && { mtu: pod.mtu }),
+      ...(veth?.entry.mtu && { mtu: veth.entry.mtu }),
+      ...(pod.mtu && { podMtu: pod.mtu }),
       bridgeMac: bridge?.mac ?? "",
       listed: interfaces,
     },

@@ -12,6 +12,8 @@ export interface Case {
   /** 1.0.0 when absent */
   version?: string;
   rounds?: number;
+  /** the plugin of the chain that is timed; absent: all of them */
+  timed?: string;
   /** the share of the reference's time that podwire may take */
   targets?: Partial<Record<Verb, number>>;
 }
@@ -98,6 +100,24 @@ export const cases: Case[] = [
     name: "kindnet chain, 3 mappings",
     plugins: (side) => kindnet(side, threeMappings),
     targets: { ADD: 0.15, CHECK: 0.33, DEL: 0.5 },
+  },
+  {
+    name: "bandwidth",
+    plugins: (side) => [
+      ptp(side),
+      { type: "bandwidth", ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
+    ],
+    timed: "bandwidth",
+    targets: { ADD: 0.7 },
+  },
+  {
+    name: "tuning",
+    plugins: (side) => [
+      ptp(side),
+      { type: "tuning", sysctl: { "net.core.somaxconn": "321" }, mac: "02:00:00:00:00:99", mtu: 1400, promisc: true },
+    ],
+    timed: "tuning",
+    targets: { ADD: 0.7 },
   },
 ];
 

@@ -28,7 +28,7 @@ function cycle(side: Side, each: Case, container: { id: string; netns: string },
     for (const plugin of plugins) {
       const config = { ...plugin, ...(prevResult ? { prevResult } : {}) };
       const { ms, stdout } = measure(side, { verb, call: callFor(config, version, container) });
-      sum += ms;
+      if (plugin.type === (each.timed ?? plugin.type)) sum += ms;
       if (verb === "ADD") prevResult = JSON.parse(stdout);
     }
     (times[verb] ??= { podwire: [], reference: [] })[side.name].push(sum);

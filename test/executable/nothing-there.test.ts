@@ -17,6 +17,8 @@ const plugins: [string, (node: Node) => Config][] = [
   ["ptp", (node) => ptp(node, { ipMasq: true })],
   ["host-local", (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: hostLocal(node) })],
   ["portmap", () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", ...ports })],
+  ["bandwidth", () => ({ cniVersion: "1.1.0", name: "net", type: "bandwidth", egressRate: 8e6, egressBurst: 8e6 })],
+  ["tuning", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tuning", dataDir: node.dataDir, mtu: 1400 })],
 ];
 
 /** A verb by a command that takes something from podwire first. */

@@ -96,6 +96,8 @@ const named = [
   scenarios.hostDevice,
   scenarios.hostLocal,
   scenarios.portmap,
+  scenarios.bandwidth,
+  scenarios.tuning,
 ].map((scenario) => [scenario.name, scenario] as const);
 
 describe("whatever call on a file or a netlink socket fails", () => {

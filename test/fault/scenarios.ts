@@ -25,12 +25,30 @@ const ports = [
   { hostPort: 8080, containerPort: 80, protocol: "tcp" },
   { hostPort: 5353, containerPort: 53, protocol: "udp", hostIP: "192.0.2.1" },
 ];
+const limits = { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 4e6, egressBurst: 4e5 };
+const tuned = {
+  sysctl: { "net.core.somaxconn": "321", "net.ipv4.conf.IFNAME.arp_filter": "1" },
+  mac: "02:00:00:00:00:99",
+  mtu: 1400,
+  promisc: true,
+  allmulti: true,
+  txQLen: 7,
+};
 const everything = { isDefaultGateway: true, ipMasq: true, macspoofchk: true, hairpinMode: true };
 const fullBridge = (node: Node): Config =>
   bridge(node, { ...everything, ipam: dualStack(node, { routes: [{ dst: "10.50.0.0/16" }] }) });
 
 export const scenarios: Record<
-  "bridge" | "iptables" | "ptp" | "linkLocal" | "macvlan" | "hostDevice" | "hostLocal" | "portmap",
+  | "bridge"
+  | "iptables"
+  | "ptp"
+  | "linkLocal"
+  | "macvlan"
+  | "hostDevice"
+  | "hostLocal"
+  | "portmap"
+  | "bandwidth"
+  | "tuning",
   Scenario
 > = {
   bridge: { name: "bridge, dual stack, masquerade, spoof check", config: fullBridge },
@@ -67,6 +85,22 @@ export const scenarios: Record<
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
     config: () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", runtimeConfig: { portMappings: ports } }),
   },
+  bandwidth: {
+    name: "bandwidth after bridge",
+    before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
+    config: () => ({ cniVersion: "1.1.0", name: "net", type: "bandwidth", ...limits }),
+  },
+  tuning: {
+    name: "tuning after bridge",
+    before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
+    config: (node) => ({
+      cniVersion: "1.1.0",
+      name: "net",
+      type: "tuning",
+      dataDir: `${node.dataDir}/tuning`,
+      ...tuned,
+    }),
+  },
 };
 
 /** Puts a scenario on a node of its own, with all that is shared there already and one pod that lives. */
@@ -86,7 +120,6 @@ export async function setUp(scenario: Scenario, { live = true } = {}): Promise<S
     netns: pod,
   };
   if (!scenario.before) return { node, call, valid };
-  valid.push({ containerID: "disturbed", ifname: "eth0" });
   const config = scenario.before(node);
   const { result } = await node.succeed("ADD", { plugin: config.type, config, containerId: "disturbed", netns: pod });
   return { node, call: { ...call, config: { ...call.config, prevResult: result } }, valid };
@@ -101,9 +134,10 @@ async function attachAll(
   const prevResult = first && (await node.succeed("ADD", { plugin: first.type, config: first, ...to })).result;
   const own = config(node, to.containerId);
   // a port of the host belongs to one pod
-  const elsewhere = own.runtimeConfig
-    ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } }
-    : {};
+  const elsewhere =
+    own.type === "portmap"
+      ? { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 90, protocol: "tcp" }] } }
+      : {};
   await node.succeed("ADD", {
     plugin: own.type,
     config: { ...own, ...elsewhere, ...(prevResult && { prevResult }) },
@@ -111,17 +145,23 @@ async function attachAll(
   });
 }
 
-/** Everything a call may change: the host's network, the pod's links, leases, and what podwire knows beside them. */
-export type State = HostState & { leases: Record<string, string>; podLinks: string[] };
+/** Everything a call may change: the host's network, the pod, leases, and what podwire knows beside them. */
+export type State = HostState & { leases: Record<string, string>; pod: unknown };
 
 export async function stateOf({ node, call }: Stage): Promise<State> {
-  const [state, links] = await Promise.all([node.snapshot(), (call.netns as Namespace).links()]);
+  const [state, pod] = await Promise.all([node.snapshot(), podState(call.netns as Namespace)]);
   const all = node.leases({ all: true });
-  const records = Object.entries(all).filter(([path]) => /^\.podwire\/net\/[^.]/.test(path));
+  const records = Object.entries(all).filter(([path]) => /^(\.podwire\/net\/[^.]|tuning\/)/.test(path));
+  return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, pod };
+}
+
+/** Its links as they are set, and the sysctls that `tuned` has. */
+async function podState(pod: Namespace): Promise<unknown> {
+  const links = await pod.links();
   return {
-    ...state,
-    leases: { ...state.leases, ...Object.fromEntries(records) },
-    podLinks: links.map(({ ifname }) => ifname),
+    links: links.map(({ ifname, address, mtu, txqlen, flags }) => ({ ifname, address, mtu, txqlen, flags })),
+    somaxconn: await pod.sysctl("net/core/somaxconn"),
+    filter: await pod.must("sh", "-c", "cat /proc/sys/net/ipv4/conf/eth0/arp_filter || true"),
   };
 }
 
@@ -136,8 +176,7 @@ export const del = async ({ node, call }: Stage, more: object = {}): Promise<Ans
 
 /** The call of a GC for which all is valid but the disturbed attachment. */
 export function gcCall({ call, valid }: Stage): Call {
-  const kept = call.plugin === "portmap" ? valid.filter(({ containerID }) => containerID !== call.containerId) : valid;
-  return { plugin: call.plugin, config: { ...call.config, prevResult: undefined, "cni.dev/valid-attachments": kept } };
+  return { plugin: call.plugin, config: { ...call.config, prevResult: undefined, "cni.dev/valid-attachments": valid } };
 }
 
 export const collect = async (stage: Stage): Promise<Answer> => stage.node.succeed("GC", gcCall(stage));

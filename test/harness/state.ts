@@ -7,6 +7,7 @@ export interface HostState {
   rules: unknown[];
   neighbours: unknown[];
   ruleset: unknown[];
+  qdiscs: unknown[];
   forwarding: string;
 }
 
@@ -18,6 +19,7 @@ const READ_STATE = [
   "ip -j rule show",
   "ip -j neighbour show nud permanent",
   "nft -j list ruleset",
+  "tc -j qdisc show",
   "cat /proc/sys/net/ipv4/ip_forward",
   "cat /proc/sys/net/ipv6/conf/all/forwarding",
 ].join(" && echo , && ");
@@ -26,7 +28,7 @@ const READ_STATE = [
 export async function hostState(namespace: Namespace): Promise<HostState> {
   const text = await namespace.must("sh", "-ec", READ_STATE);
   const parts = text.split(/^,$/m).map((part) => JSON.parse(part.trim() || "[]") as unknown);
-  const [links, routes4, routes6, rules, neighbours, ruleset, forward4, forward6] = parts;
+  const [links, routes4, routes6, rules, neighbours, ruleset, qdiscs, forward4, forward6] = parts;
   const { nftables } = ruleset as { nftables: object[] };
   return {
     links: (links as IpLink[]).map(comparableLink),
@@ -34,6 +36,8 @@ export async function hostState(namespace: Namespace): Promise<HostState> {
     rules: rules as unknown[],
     neighbours: neighbours as unknown[],
     ruleset: nftables.filter((entry) => !("metainfo" in entry)).map(withoutCounters),
+    // every link has one of the kernel's, unless somebody chose another
+    qdiscs: (qdiscs as { kind: string }[]).filter(({ kind }) => kind !== "noqueue"),
     forwarding: `${forward4} ${forward6}`,
   };
 }

@@ -101,6 +101,8 @@ const plugins: Record<string, string[]> = {
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   sbr: pathsRead((config) => findPlugin("sbr")!.add(call(config))),
   static: pathsRead((config) => findPlugin("static")!.status(call(config))),
+  bandwidth: pathsRead((config) => findPlugin("bandwidth")!.add(call(config))),
+  tuning: pathsRead((config) => findPlugin("tuning")!.add(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
 };
@@ -137,6 +139,8 @@ const about: Record<string, string[]> = {
   sbr: ["Keys of sbr"],
   static: ["Keys of static"],
   portmap: ["Keys of portmap"],
+  bandwidth: ["Keys of bandwidth"],
+  tuning: ["Keys of tuning"],
   loopback: [],
 };
 const everywhere = keysIn("Keys of every plugin");
@@ -176,6 +180,9 @@ test("the readers of a configuration are those asked here", () => {
     "ipam/static-config.ts",
     "plugins/chained/portmap.ts",
     "plugins/chained/sbr.ts",
+    "plugins/chained/bandwidth.ts",
+    "plugins/chained/portmap.ts",
+    "plugins/chained/tuning.ts",
     "plugins/interface/bridge.ts",
     "plugins/interface/host-device.ts",
     "plugins/interface/macvlan.ts",

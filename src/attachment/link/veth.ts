@@ -34,7 +34,7 @@ export const veth: Kind<VethPart> = {
     const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
     return [
       ...compareLink(host, { ...part.host, kind: "veth", mtu: part.mtu }, "on the host"),
-      ...compareLink(pod, { ...part.pod, kind: "veth", mtu: part.mtu }, "in the container"),
+      ...compareLink(pod, { ...part.pod, kind: "veth", mtu: part.podMtu ?? part.mtu }, "in the container"),
       ...(host && part.plug ? comparePort(host, part.plug, site, foreign) : []),
       ...(foreign ? [] : compareSysctls(part.host.sysctls)),
       ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),

@@ -168,6 +168,8 @@ export interface LinkChange {
   mtu?: number;
   /** index of what it becomes a port of */
   master?: number;
+  /** length of its transmit queue, in packets */
+  txQueue?: number;
 }
 
 /** Changes a link; `name` is for the error message. */
@@ -179,6 +181,7 @@ export function setLink({ index, name }: { index: number; name: string }, change
     change.promisc ? "promiscuous" : "",
     change.mac ?? "",
     change.mtu ?? "",
+    change.txQueue === undefined ? "" : `queue ${change.txQueue}`,
   ];
   return {
     type: RTM_SETLINK,
@@ -188,6 +191,7 @@ export function setLink({ index, name }: { index: number; name: string }, change
       ...(change.mac ? attribute(IFLA.ADDRESS, macBytes(change.mac)) : []),
       ...(change.mtu ? u32(IFLA.MTU, change.mtu) : []),
       ...(change.master === undefined ? [] : u32(IFLA.MASTER, change.master)),
+      ...(change.txQueue === undefined ? [] : u32(IFLA.TXQLEN, change.txQueue)),
     ],
     what: `set link ${name} ${what.filter(Boolean).join(" ")}`,
   };

@@ -23,7 +23,7 @@ import { planPorts, portMappingComplaints, type PortMappingConfig, portMappingFi
 /** The veth pair; what is special about it goes into `more`. */
 export const planVeth = (
   { mtu }: { mtu: number },
-  { owner, hostVeth, hostMac, podMac, mtu: reported }: Subject,
+  { owner, hostVeth, hostMac, podMac, mtu: reported, podMtu }: Subject,
   { sysctls = [], ...more }: Partial<Pick<VethPart, "up" | "plug">> & { sysctls?: Sysctl[] } = {},
 ): VethPart => ({
   kind: "veth",
@@ -31,6 +31,7 @@ export const planVeth = (
   host: { name: hostVeth, mac: hostMac, sysctls: [acceptNoRouter(hostVeth), ...sysctls] },
   pod: { name: owner.ifname, mac: podMac },
   ...((mtu || reported) && { mtu: mtu || reported! }),
+  ...(podMtu && { podMtu }),
   up: true,
   ...more,
 });

@@ -1,0 +1,196 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { isErrno } from "../../kernel/linux.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../kernel/netlink.ts";
+import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
+import {
+  addIngress,
+  addRedirect,
+  addTbf,
+  decodeQdiscKind,
+  decodeTbf,
+  deleteIngress,
+  deleteTbf,
+  getIngressQdisc,
+  getRootQdisc,
+} from "../../netlink/rtnetlink/qdisc.ts";
+import type { BandwidthPart, Shaping } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { findLink } from "../link/links.ts";
+import { removeLink } from "../link/removal.ts";
+import { hostVethName, ownerOfLabel } from "../owner.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
+import { alreadyShaped, findIfbs, listLostIfbs, listOwnIfbs, makeIfb, peerOnHost, redirectOf } from "./ifb.ts";
+import { compareShaper, tbfOf } from "./shaper.ts";
+
+// Files here: shaper (the numbers of a token bucket), ifb (the link for what a pod sends), and this kind.
+
+/** Ethernet's header, which a queue counts and an MTU does not. */
+const ETH_HLEN = 14;
+
+/** How fast a pod may receive (a shaper on the host's end of its link) and send (one on an ifb it is led through). */
+export const bandwidth: Kind<BandwidthPart> = {
+  apply(part, site, { undo, made }) {
+    const { ingress, egress } = part;
+    if (!ingress && !egress) return;
+    const end = getHostEnd(site);
+    for (const shaping of [ingress, egress]) if (shaping) warnOfLittle(shaping, end, site);
+    if (egress) {
+      if (site.host.find(getIngressQdisc(end))) throw alreadyShaped(end.name);
+      made.ifb = makeIfb(site, end.mtu, undo);
+    }
+    addQdiscs(site.host, part, { end, ifb: made.ifb, undo });
+  },
+
+  compare({ ingress, egress }, site) {
+    if (!ingress && !egress) return [];
+    const end = findHostEnd(site);
+    if (!end) return [`${site.owner.ifname} has no end on the host that could be shaped`];
+    const ifb = egress && findIfbs(site).at(-1);
+    return [
+      ...(ingress ? compareShaper(site.host, end, ingress) : []),
+      ...(egress ? compareEgress(site, end, { ifb, egress }) : []),
+    ];
+  },
+
+  remove({ site }) {
+    const ifbs = findIfbs(site);
+    const end = findEndToFree(site, ifbs);
+    if (end) freeEnd(site.host, end, ifbs);
+    for (const { name } of ifbs) removeLink(site.host, name);
+    return ifbs.length > 0 ? "own" : "unknown";
+  },
+
+  collect({ network, valid, lostLinks, site: { host }, log }) {
+    const lost = listLostIfbs(host, network, valid);
+    const ends = lost.flatMap(({ label }) => {
+      const owner = ownerOfLabel(label);
+      return owner ? hostVethName(owner) : [];
+    });
+    const ifbs = lost.map(({ link }) => link);
+    for (const name of new Set([...ends, ...lostLinks])) {
+      const end = findLink(host, name);
+      if (end) freeEnd(host, end, ifbs);
+    }
+    log.note("ifbs", ifbs.filter(({ name }) => removeLink(host, name)).length);
+  },
+
+  list() {
+    const host = NetlinkSocket.open(NETLINK_ROUTE);
+    try {
+      return listOwnIfbs(host).map(({ label, link }) => ({
+        comment: label,
+        what: `what it sends, in ifb ${link.name}`,
+      }));
+    } finally {
+      host.close();
+    }
+  },
+};
+
+/**
+ * Makes all in one batch, one system call: DEL knows an ingress qdisc by where it leads. A failing ADD has it removed,
+ * also where the kernel's answer was lost, but for a shaper that was there before.
+ */
+function addQdiscs(
+  host: NetlinkSocket,
+  { ingress, egress }: BandwidthPart,
+  { end, ifb, undo }: { end: Link; ifb: Link | undefined; undo: Undo },
+): void {
+  const isLed = ifb !== undefined;
+  const registerUndo = (isShaped: boolean): void =>
+    undo.push(`free link ${end.name}`, () => free(host, end, { isLed, isShaped }));
+  try {
+    host.request([
+      ...(ifb ? [addTbf(ifb, tbfOf(egress!)), addIngress(end), addRedirect(end, ifb)] : []),
+      ...(ingress ? [addTbf(end, tbfOf(ingress))] : []),
+    ]);
+  } catch (error) {
+    const isTaken = isErrno(error, "EEXIST");
+    registerUndo(ingress !== undefined && !isTaken);
+    throw isTaken ? alreadyShaped(end.name) : error;
+  }
+  registerUndo(ingress !== undefined);
+}
+
+/** The kernel drops a packet that is larger than the bucket. */
+function warnOfLittle({ burst }: Shaping, { name, mtu }: Link, { log }: Site): void {
+  if (burst >= mtu + ETH_HLEN) return;
+  log.warn(`a burst of ${burst} bytes is less than a packet of link ${name} (MTU ${mtu}): larger ones are lost`);
+}
+
+function compareEgress(
+  { host }: Site,
+  end: Link,
+  { ifb, egress }: { ifb: Link | undefined; egress: Shaping },
+): string[] {
+  if (!ifb) return [`the ifb for what the pod sends does not exist`];
+  return [
+    ...(ifb.up ? [] : [`link ${ifb.name} is down`]),
+    ...(redirectOf(host, end) === ifb.index ? [] : [`what link ${end.name} takes in is not led to ${ifb.name}`]),
+    ...compareShaper(host, ifb, egress),
+  ];
+}
+
+/** The host's end of the pod's link: podwire's own, else where the veth in the pod leads. */
+function findHostEnd(site: Site): Link | undefined {
+  const { owner, host } = site;
+  const own = findLink(host, hostVethName(owner));
+  return own?.kind === "veth" ? own : peerOnHost(host, findLink(site.pod.socket, owner.ifname));
+}
+
+function getHostEnd(site: Site): Link {
+  const end = findHostEnd(site);
+  if (end) return end;
+  const { owner, pod } = site;
+  throw new CniError(
+    Code.InvalidConfig,
+    `cannot limit the bandwidth of CNI_IFNAME ${JSON.stringify(owner.ifname)} in ${pod.path}: it is no veth with ` +
+      `its other end on this host; bandwidth works behind plugins that make one, such as bridge and ptp`,
+  );
+}
+
+/**
+ * The host's end where it is there and surely this attachment's: by name, by prevResult, or because it leads to an ifb
+ * of the attachment's.
+ */
+function findEndToFree(site: Site, ifbs: readonly Link[]): Link | undefined {
+  const { owner, host } = site;
+  const named = site.hostLink === undefined ? undefined : findLink(host, site.hostLink);
+  const pod = named ? undefined : site.findPod();
+  if (!pod || ifbs.length === 0) return named;
+  const peer = peerOnHost(host, findLink(pod.socket, owner.ifname));
+  return peer && leadsTo(host, peer, ifbs) ? peer : undefined;
+}
+
+const leadsTo = (host: NetlinkSocket, end: Link, ifbs: readonly Link[]): boolean => {
+  const target = redirectOf(host, end);
+  return target === GONE || ifbs.some(({ index }) => index === target);
+};
+
+/** What the kernel says of a redirection whose link was deleted. */
+const GONE = 0;
+
+/** The redirection goes before its ifb: what is sent to one that is gone is lost. */
+const freeEnd = (host: NetlinkSocket, end: Link, ifbs: readonly Link[]): void =>
+  free(host, end, { isLed: leadsTo(host, end, ifbs), isShaped: true });
+
+/**
+ * Removes what leads elsewhere what a link takes in, and its shaper; of a qdisc that is no longer there the kernel says
+ * EINVAL or ENOENT. A link without a queue was given the length of one with its first qdisc; it loses it with the last.
+ */
+function free(host: NetlinkSocket, end: Link, what: { isLed: boolean; isShaped: boolean }): void {
+  const root = host.find(getRootQdisc(end));
+  const isShaped = what.isShaped && root !== undefined && decodeTbf(root) !== undefined;
+  if (!what.isLed && !isShaped) return;
+  const isFree = isShaped || !root || decodeQdiscKind(root) === "noqueue";
+  try {
+    host.request([
+      ...(what.isLed ? [deleteIngress(end)] : []),
+      ...(isShaped ? [deleteTbf(end)] : []),
+      ...(isFree ? [setLink(end, { txQueue: 0 })] : []),
+    ]);
+  } catch (error) {
+    if (!isErrno(error, "EINVAL", "ENOENT", "ENODEV")) throw error;
+  }
+}

@@ -1,0 +1,181 @@
+import { CniError, Code } from "../../cni/error.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { isErrno } from "../../kernel/system-error.ts";
+import { getLink, indexOf } from "../../netlink/rtnetlink/link.ts";
+import { changeSettings, decodeSettings, type LinkSettings } from "../../netlink/rtnetlink/settings.ts";
+import type { TuningPart } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { PodNamespace } from "../pod-namespace.ts";
+import type { Site } from "../site.ts";
+import { assertAllowed } from "./allow-list.ts";
+import { assertNoOther, type Backup, findBackup, hasBackup, listOwners, removeBackup, writeBackup } from "./backup.ts";
+import { compareTuned, readSysctls, restoreSysctls, writeSysctls } from "./sysctls.ts";
+
+// Files here: backup (what was there before, on disk), allow-list (which sysctls the node lets a configuration set),
+// sysctls, and this kind.
+
+type Settings = Partial<LinkSettings>;
+type Key = keyof LinkSettings;
+
+/** Sysctls of the pod's namespace and settings of its link, which DEL puts back. */
+export const tuning: Kind<TuningPart> = {
+  apply(part, site, { undo }) {
+    if (isEmpty(part)) return;
+    const { owner, pod } = site;
+    assertAllowed(part.sysctls.map(({ key }) => key));
+    assertNoOther(part.dataDir, owner);
+    const keys = Object.keys(part.link) as Key[];
+    const link = keys.length > 0 ? pick(getSettings(site).settings, keys) : {};
+    const before: Backup = {
+      link,
+      sysctl: pod.enter(() => readSysctls(part.sysctls)),
+      netns: pod.path,
+      ...cookieOf(pod),
+    };
+    const former = findBackup(part.dataDir, owner);
+    undo.push("put back what was tuned", () => {
+      restore(pod, owner.ifname, before);
+      if (former) writeBackup(part.dataDir, owner, former);
+      else removeBackup(part.dataDir, owner);
+    });
+    writeBackup(part.dataDir, owner, merge(former, before));
+    pod.enter(() => writeSysctls(part.sysctls));
+    tuneLink(pod.socket, owner.ifname, part.link);
+  },
+
+  settle(part, { owner }) {
+    if (isEmpty(part) || hasBackup(part.dataDir, owner)) return;
+    throw new CniError(
+      Code.TryAgainLater,
+      `the backup in ${part.dataDir} was removed while the container was being tuned, as by a GC`,
+    );
+  },
+
+  compare(part, site) {
+    if (isEmpty(part)) return [];
+    const { pod, owner } = site;
+    const isTuned = Object.keys(part.link).length > 0;
+    return [
+      ...(isTuned ? compareLink(findSettings(pod.socket, owner.ifname), part.link, owner.ifname) : []),
+      ...pod.enter(() => compareTuned(part.sysctls)),
+    ];
+  },
+
+  remove({ owner, site }, part) {
+    const { dataDir } = part!;
+    const backup = findBackup(dataDir, owner);
+    if (backup) putBack(owner.ifname, backup, site.findPod());
+    removeBackup(dataDir, owner);
+    return backup ? "own" : "unknown";
+  },
+
+  collect({ network, valid, log }, part) {
+    const kept = new Set(valid.map(({ containerId, ifname }) => `${containerId} ${ifname}`));
+    const lost = listOwners(part!.dataDir, network).filter(
+      ({ containerId, ifname }) => !kept.has(`${containerId} ${ifname}`),
+    );
+    log.note("backups", lost.length);
+    forEach(lost, (owner) => {
+      const backup = findBackup(part!.dataDir, owner);
+      if (backup) putBack(owner.ifname, backup);
+      removeBackup(part!.dataDir, owner);
+    });
+  },
+};
+
+const isEmpty = ({ sysctls, link }: TuningPart): boolean => sysctls.length === 0 && Object.keys(link).length === 0;
+
+const pick = (settings: LinkSettings, keys: readonly Key[]): Settings =>
+  Object.fromEntries(keys.map((key) => [key, settings[key]]));
+
+const cookieOf = ({ cookie }: PodNamespace): Pick<Backup, "cookie"> =>
+  cookie === undefined ? {} : { cookie: `${cookie}` };
+
+/** What there was before the first ADD is what DEL puts back, but not that of a namespace that is gone. */
+function merge(former: Backup | undefined, before: Backup): Backup {
+  if (!former || (former.cookie !== undefined && former.cookie !== before.cookie)) return before;
+  return {
+    ...before,
+    link: { ...before.link, ...former.link },
+    sysctl: { ...before.sysctl, ...former.sysctl },
+  };
+}
+
+interface Found {
+  index: number;
+  settings: LinkSettings;
+}
+
+function findSettings(socket: NetlinkSocket, name: string): Found | undefined {
+  const reply = socket.find(getLink(name));
+  return reply && { index: indexOf(reply), settings: decodeSettings(reply) };
+}
+
+function getSettings({ pod, owner: { ifname } }: Site): Found {
+  const found = findSettings(pod.socket, ifname);
+  if (found) return found;
+  throw new CniError(
+    Code.InvalidEnvironment,
+    `cannot tune CNI_IFNAME ${JSON.stringify(ifname)}: there is no such interface in ${pod.path}`,
+  );
+}
+
+function compareLink(found: Found | undefined, wanted: Settings, name: string): string[] {
+  if (!found) return [`link ${name} does not exist in the container`];
+  return (Object.keys(wanted) as Key[])
+    .filter((key) => found.settings[key] !== wanted[key])
+    .map((key) => `${key} of link ${name} is ${found.settings[key]}, not ${wanted[key]}`);
+}
+
+/** Changes what differs; CniError 7 for what the kernel does not take. */
+function tuneLink(socket: NetlinkSocket, name: string, wanted: Settings): void {
+  try {
+    setLinkTo(socket, name, wanted);
+  } catch (error) {
+    if (!isErrno(error, "EINVAL", "ERANGE", "EADDRNOTAVAIL")) throw error;
+    throw new CniError(Code.InvalidConfig, error.message);
+  }
+}
+
+/** A link that is gone has nothing to be set. */
+function setLinkTo(socket: NetlinkSocket, name: string, wanted: Settings): void {
+  const keys = Object.keys(wanted) as Key[];
+  const found = keys.length > 0 && findSettings(socket, name);
+  if (!found) return;
+  const changed = keys.filter((key) => found.settings[key] !== wanted[key]);
+  socket.request(changeSettings({ index: found.index, name }, pick(wanted as LinkSettings, changed)));
+}
+
+/**
+ * Restores a pod that is still there: the one CNI_NETNS names, unless that is another pod's namespace, else the one the
+ * backup is of.
+ */
+function putBack(ifname: string, backup: Backup, given?: PodNamespace): void {
+  const { netns, cookie } = backup;
+  const pod = given ?? (netns !== undefined && cookie !== undefined ? PodNamespace.find(netns, true) : undefined);
+  try {
+    if (pod && (cookie === undefined || cookie === cookieOf(pod).cookie)) restore(pod, ifname, backup);
+  } finally {
+    if (pod !== given) pod?.close();
+  }
+}
+
+/** Every one is tried; the first failure is thrown. */
+function forEach<T>(items: readonly T[], use: (item: T) => void): void {
+  const [first, ...rest] = items;
+  if (first === undefined) return;
+  try {
+    use(first);
+  } finally {
+    forEach(rest, use);
+  }
+}
+
+/** Both are tried; the first failure is thrown. */
+function restore(pod: PodNamespace, name: string, { link, sysctl }: Backup): void {
+  try {
+    setLinkTo(pod.socket, name, link);
+  } finally {
+    pod.enter(() => restoreSysctls(sysctl));
+  }
+}
