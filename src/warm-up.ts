@@ -47,6 +47,8 @@ function call(type: string, verb: string): void {
     name: "warm",
     type,
     bridge: "cni0",
+    master: "eth0",
+    vrfname: "blue",
     isDefaultGateway: true,
     ipMasq: true,
     mtu: 1400,

@@ -112,6 +112,14 @@ export interface MovedLinkPart {
   dpdk: boolean;
 }
 
+/** The VRF of the pod that the attachment's link is a member of: made when missing, removed with its last member. */
+export interface VrfPart {
+  kind: "vrf";
+  name: string;
+  /** absent: one that is there has its own, one that is made the first that is free */
+  table?: number;
+}
+
 /** What the host has for the pod: addresses and routes of the host's end of its link, and forwarding. */
 export interface HostPart {
   kind: "host";
@@ -243,7 +251,8 @@ export type Part =
   | PortsPart
   | SourceRoutesPart
   | BandwidthPart
-  | TuningPart;
+  | TuningPart
+  | VrfPart;
 export type PartName = Part["kind"];
 export type PartOf<K extends PartName> = Extract<Part, { kind: K }>;
 
@@ -268,6 +277,8 @@ export interface PodEnd {
   name: string;
   mac: string;
   hasCarrier: boolean;
+  /** the kernel keeps its operational state (IFLA_OPERSTATE): that of ipvlan and dummy is "unknown" for ever */
+  isWatched: boolean;
 }
 
 /** What only the kernel knows about links that were made or found: what ADD reports beyond its plan. */

@@ -9,6 +9,7 @@ import { bridge } from "./link/bridge.ts";
 import { gateways } from "./link/gateways.ts";
 import { movedLink } from "./link/moved-link.ts";
 import { podLink } from "./link/pod-link.ts";
+import { vrf } from "./link/vrf.ts";
 import { veth } from "./link/veth.ts";
 import { ports } from "./ports/ports.ts";
 import { bandwidth } from "./shaping/bandwidth.ts";
@@ -28,6 +29,7 @@ const kinds: Kinds = {
   sourceRoutes,
   bandwidth,
   tuning,
+  vrf,
 };
 
 /** Every kind there is. */

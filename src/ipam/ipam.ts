@@ -5,7 +5,7 @@ import type { Undo } from "../attachment/undo.ts";
 import { CniError, Code, messageOf } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { podNameOf } from "../cni/pod-name.ts";
-import { type Addressing, noAddressing, type ResultIp } from "../cni/result.ts";
+import { type Addressing, noAddressing, type Result, type ResultIp } from "../cni/result.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
 import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
@@ -45,11 +45,14 @@ export interface Known {
   foreign: boolean;
 }
 
-/** host-local and static are part of this process; others are executed from CNI_PATH; "" gives no addresses. */
-export function chooseIpam(call: Invocation, type: string): Ipam {
+/**
+ * host-local and static are part of this process; others are executed from CNI_PATH; "" gives no addresses, but those
+ * of an earlier plugin's result where that is given.
+ */
+export function chooseIpam(call: Invocation, type: string, previous?: Result): Ipam {
   if (isHostLocal(type)) return hostLocalIpam(call);
   if (type === "static") return staticIpam(call);
-  return type === "" ? noIpam(call) : delegatedIpam(call, type);
+  return type === "" ? noIpam(call, previous) : delegatedIpam(call, type);
 }
 
 const removes = ({ verb }: Invocation): boolean => verb === "DEL" || verb === "GC";
@@ -135,14 +138,15 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
   };
 }
 
-function noIpam(call: Invocation): Ipam {
+function noIpam(call: Invocation, previous: Result | undefined): Ipam {
   const { keep, ...record } = recordOf(call);
+  const { ips, routes } = previous ?? noAddressing();
   return {
     ...record,
-    gives: false,
+    gives: previous !== undefined,
     add(site, parts, undo) {
-      keep([], site, parts, undo);
-      return noAddressing();
+      keep(ips, site, parts, undo);
+      return { ...noAddressing(), ips, routes };
     },
     check: () => undefined,
     isKept: () => true,

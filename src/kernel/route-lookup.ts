@@ -4,9 +4,9 @@ import { decodeWay, getRouteTo, type Way } from "../netlink/rtnetlink/route.ts";
 import type { NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
-function findWay(socket: NetlinkSocket, ip: Ip): Way | undefined {
+function findWay(socket: NetlinkSocket, ip: Ip, vrf?: number): Way | undefined {
   try {
-    const reply = socket.request([getRouteTo(ip)])[0];
+    const reply = socket.request([getRouteTo(ip, vrf)])[0];
     return reply && decodeWay(reply);
   } catch (error) {
     // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own
@@ -15,8 +15,9 @@ function findWay(socket: NetlinkSocket, ip: Ip): Way | undefined {
   }
 }
 
-/** True when the namespace takes in what arrives for the address. */
-export const isLocal = (socket: NetlinkSocket, ip: Ip): boolean => findWay(socket, ip)?.kind === "local";
+/** True when the namespace, or the VRF of that index in it, takes in what arrives for the address. */
+export const isLocal = (socket: NetlinkSocket, ip: Ip, vrf?: number): boolean =>
+  findWay(socket, ip, vrf)?.kind === "local";
 
 /**
  * Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a

@@ -1,11 +1,15 @@
 import type { Plugin } from "../cni/invocation.ts";
 import { bandwidth } from "./chained/bandwidth.ts";
+import { dummy } from "./interface/dummy.ts";
+import { ipvlan } from "./interface/ipvlan.ts";
+import { vlan } from "./interface/vlan.ts";
 import { bridge } from "./interface/bridge.ts";
 import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
 import { staticIpam } from "./ipam/static.ts";
 import { loopback } from "./interface/loopback.ts";
 import { macvlan } from "./interface/macvlan.ts";
+import { vrf } from "./chained/vrf.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
 import { sbr } from "./chained/sbr.ts";
@@ -17,6 +21,9 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(ptp),
   interfacePlugin(macvlan),
   interfacePlugin(hostDevice),
+  interfacePlugin(ipvlan),
+  interfacePlugin(vlan),
+  interfacePlugin(dummy),
   hostLocal,
   staticIpam,
   loopback,
@@ -24,6 +31,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   chainedPlugin(sbr),
   chainedPlugin(bandwidth),
   chainedPlugin(tuning),
+  chainedPlugin(vrf),
 ];
 
 /** Names of the plugins this executable can be, which are the names of links to it and values of `type`. */

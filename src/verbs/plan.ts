@@ -55,6 +55,8 @@ export interface InterfaceConfig {
 /** A plugin that makes the pod's interface and has its addresses from IPAM. */
 export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> extends Planning<C> {
   needsIpam: boolean;
+  /** without `ipam.type` it takes the addresses and routes of an earlier plugin's result */
+  takesPrevious?: boolean;
   /** the MAC asked for, if any */
   mac?(config: C): string | undefined;
   interfaces(plan: Plan, made: Made): Result["interfaces"];

@@ -85,10 +85,12 @@ function readInterface<C extends InterfaceConfig>(plugin: InterfacePlugin<C>, ca
     () => (config = plugin.read(call)),
     () => {
       const type = (config ?? parseLeniently(ipamType, call.config).value).ipam?.type ?? "";
-      if (type === "" && plugin.needsIpam && isStrict) {
+      const previous = plugin.takesPrevious && type === "" ? call.prevResult : undefined;
+      const hasIps = previous ? previous.ips.length > 0 : plugin.takesPrevious && call.verb === "STATUS";
+      if (type === "" && plugin.needsIpam && isStrict && !hasIps) {
         throw new CniError(Code.InvalidConfig, `ipam.type: ${plugin.name} needs an IPAM plugin, such as "host-local"`);
       }
-      return chooseIpam(call, type);
+      return chooseIpam(call, type, previous);
     },
   );
 }

@@ -14,7 +14,7 @@ const PAYLOAD = 1200;
 const HEADERS = { 4: 42, 6: 62 };
 
 /** Bits of payload a second at the receiver, after the first second, in which the bucket and the queue fill. */
-async function measure(from: Namespace, to: Namespace, address: string, port: number, limit = 0): Promise<number> {
+async function measure(from: Namespace, to: Namespace, [address, port]: [string, number], limit = 0): Promise<number> {
   const server = execa("nsenter", [`--net=${to.path}`, "--", "iperf3", "-s", "-1", "-p", `${port}`, "--forceflush"]);
   await new Promise((resolve) => server.stdout.once("data", resolve));
   const datagrams = limit > 0 ? ["-u", "-b", `${2 * limit}`, "-l", `${PAYLOAD}`] : [];
@@ -28,8 +28,8 @@ async function measure(from: Namespace, to: Namespace, address: string, port: nu
 async function rates({ node, pod, ip4, ip6 }: Wired, family: 4 | 6): Promise<{ ingress: number; egress: number }> {
   const [inside, outside] = family === 4 ? [ip4, "10.9.0.1"] : [ip6, "fd00:9::1"];
   const [ingress, egress] = await Promise.all([
-    measure(node, pod, inside, 5201, INGRESS),
-    measure(pod, node, outside, 5202, EGRESS),
+    measure(node, pod, [inside, 5201], INGRESS),
+    measure(pod, node, [outside, 5202], EGRESS),
   ]);
   return { ingress: ingress / payloadOf(family), egress: egress / payloadOf(family) };
 }
@@ -51,9 +51,9 @@ describe("what a pod receives and sends keeps to its limits, within a tenth", ()
     const wired = await wire(node);
     const config = { type: "bandwidth", egressRate: EGRESS, egressBurst: 320_000 };
     await node.succeed("ADD", wired.call(config));
-    const sent = async (limit = 0): Promise<number> => measure(wired.pod, node, "10.9.0.1", 5201, limit);
+    const sent = async (limit = 0): Promise<number> => measure(wired.pod, node, ["10.9.0.1", 5201], limit);
     expect(await sent(EGRESS)).toEqual(within(EGRESS * payloadOf(4)));
-    expect(await measure(node, wired.pod, wired.ip4, 5201)).toBeGreaterThan(10 * INGRESS);
+    expect(await measure(node, wired.pod, [wired.ip4, 5201])).toBeGreaterThan(10 * INGRESS);
     await node.succeed("DEL", wired.call(config));
     expect(await sent()).toBeGreaterThan(10 * EGRESS);
   });
@@ -67,7 +67,7 @@ describe("what a pod receives and sends keeps to its limits, within a tenth", ()
     const wired = await wire(node, { by: make });
     const call = wired.call({ type: "bandwidth", ingressRate: INGRESS, ingressBurst: 320_000 });
     const { result } = await make(node, "ADD", call);
-    expect(await measure(node, wired.pod, wired.ip4, 5201, INGRESS)).toEqual(within(INGRESS * payloadOf(4)));
+    expect(await measure(node, wired.pod, [wired.ip4, 5201], INGRESS)).toEqual(within(INGRESS * payloadOf(4)));
     const later = after(call, result);
     for (const verb of ["CHECK", "DEL"] as const) expect((await remove(node, verb, later)).stdout).toBe("");
     expect(await wired.pod.ping("10.9.0.1")).toBe(true);

@@ -7,6 +7,9 @@ import { quietLog } from "../../src/cni/log.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
 import { bridge } from "../../src/plugins/interface/bridge.ts";
 import { hostDevice } from "../../src/plugins/interface/host-device.ts";
+import { dummy } from "../../src/plugins/interface/dummy.ts";
+import { ipvlan } from "../../src/plugins/interface/ipvlan.ts";
+import { vlan } from "../../src/plugins/interface/vlan.ts";
 import { macvlan } from "../../src/plugins/interface/macvlan.ts";
 import { findPlugin, pluginNames } from "../../src/plugins/registry.ts";
 import { ptp } from "../../src/plugins/interface/ptp.ts";
@@ -98,12 +101,16 @@ const plugins: Record<string, string[]> = {
   ptp: pathsRead((config) => ptp.read(call(config))),
   macvlan: pathsRead((config) => macvlan.read(call(config))),
   "host-device": pathsRead((config) => hostDevice.read(call(config))),
+  ipvlan: pathsRead((config) => ipvlan.read(call(config))),
+  vlan: pathsRead((config) => vlan.read(call(config))),
+  dummy: pathsRead((config) => dummy.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   sbr: pathsRead((config) => findPlugin("sbr")!.add(call(config))),
   static: pathsRead((config) => findPlugin("static")!.status(call(config))),
   bandwidth: pathsRead((config) => findPlugin("bandwidth")!.add(call(config))),
   tuning: pathsRead((config) => findPlugin("tuning")!.add(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
+  vrf: pathsRead((config) => findPlugin("vrf")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
 };
 
@@ -135,12 +142,16 @@ const about: Record<string, string[]> = {
   ptp: ["Keys of bridge and ptp", "Keys of ptp", "Keys of portmap"],
   macvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of macvlan"],
   "host-device": ["Keys of host-device"],
+  ipvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of ipvlan"],
+  vlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of vlan"],
+  dummy: ["Keys of dummy"],
   "host-local": ["Keys of host-local"],
   sbr: ["Keys of sbr"],
   static: ["Keys of static"],
   portmap: ["Keys of portmap"],
   bandwidth: ["Keys of bandwidth"],
   tuning: ["Keys of tuning"],
+  vrf: ["Keys of vrf"],
   loopback: [],
 };
 const everywhere = keysIn("Keys of every plugin");
@@ -185,8 +196,13 @@ test("the readers of a configuration are those asked here", () => {
     "plugins/chained/tuning.ts",
     "plugins/interface/bridge.ts",
     "plugins/interface/host-device.ts",
+    "plugins/chained/vrf.ts",
+    "plugins/interface/bridge.ts",
+    "plugins/interface/dummy.ts",
+    "plugins/interface/ipvlan.ts",
     "plugins/interface/macvlan.ts",
     "plugins/interface/ptp.ts",
+    "plugins/interface/vlan.ts",
     "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",
     "verbs/plugin.ts", // `ipam.type` alone, before `read`

@@ -3,7 +3,7 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import type { Message } from "../../netlink/message.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
-import { setLink } from "../../netlink/rtnetlink/link.ts";
+import { decodeLink, getLinkByIndex, type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import { deleteNeighbour, setNeighbour } from "../../netlink/rtnetlink/neighbour.ts";
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
 import type { Made, PodPart, Route } from "../attachment.ts";
@@ -20,7 +20,7 @@ export const pod: Kind<PodPart> = {
   settle(part, site, made) {
     if (!part.up || !made.pod?.hasCarrier) return;
     const ips = part.addresses.map(({ prefix }) => prefix.ip);
-    if (ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
+    if (made.pod!.isWatched && ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
     waitForDelivery(podSide(site), ips);
     if (made.bridge && ips.length > 0) announce(part, site, made);
   },
@@ -33,10 +33,17 @@ export const pod: Kind<PodPart> = {
     return [
       ...(up && !found.up ? [`link ${link.name} in the container is down`] : []),
       ...missingAddresses(socket, found, prefixes),
-      ...missingRoutes(socket, found, foreign ? routes.map(withoutMetrics) : routes),
+      ...missingRoutes(socket, found, foreign ? routes.map(withoutMetrics) : routes, vrfTable(found, site)),
     ];
   },
 };
+
+/** Where a plugin further down the chain made the link a member of a VRF, its routes are in that one's table. */
+function vrfTable({ master }: Link, { pod: { socket } }: Site): number | undefined {
+  const reply = master === undefined ? undefined : socket.find(getLinkByIndex(master));
+  const device = reply && decodeLink(reply)?.device;
+  return device?.type === "vrf" ? device.table : undefined;
+}
 
 /** The reference reports a route's mtu and advmss but does not install them. */
 const withoutMetrics = ({ mtu: _mtu, advmss: _advmss, ...route }: Route): Route => route;

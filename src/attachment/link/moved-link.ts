@@ -29,7 +29,7 @@ export const movedLink: Kind<MovedLinkPart> = {
     }
     const { index, mac } = findLink(pod.socket, name)!;
     // how long a device takes to come up is its own affair
-    made.pod = { index, name, mac, hasCarrier: false };
+    made.pod = { index, name, mac, hasCarrier: false, isWatched: false };
   },
 
   compare(part, site) {

@@ -57,7 +57,10 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
     return "own";
   }
   // one that a killed ADD could not give its alias, that lost it, or that the reference made
-  return isEvident(link, pod, traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown");
+  const { mac: _, ...others } = traces;
+  // all ipvlans and VLANs of a master have its MAC
+  const isShared = link.kind === "ipvlan" || link.kind === "vlan";
+  return isEvident(link, pod, isShared ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown");
 }
 
 /** GC: deletes the links of attachments that are not valid, in namespaces that are still those they were made in. */

@@ -17,9 +17,10 @@ import { collectPodLinks, removePodLink, undoPodLink } from "./pod-link-removal.
 export const podLink: Kind<PodLinkPart> = {
   apply(part, site, { undo, made }) {
     const master = part.master && getMaster(part.master, site);
-    if (master) assertMtu(part, master.link);
+    if (master) assertCarries(part, master.link);
     const { index, name, mac } = create(part, master, site, undo);
-    made.pod = { index, name, mac, hasCarrier: !master || hasCarrier(master.link) };
+    const isWatched = part.device.type === "macvlan" || part.device.type === "vlan";
+    made.pod = { index, name, mac, hasCarrier: !master || hasCarrier(master.link), isWatched };
   },
 
   compare(part, site) {
@@ -37,14 +38,18 @@ export const podLink: Kind<PodLinkPart> = {
 /** A master that is down passes nothing on yet: what is made of it comes up with it. */
 const hasCarrier = ({ up, operState }: Link): boolean => up && (operState === "up" || operState === "unknown");
 
-/** Larger frames than the master's would be lost without a word. */
-function assertMtu({ mtu = 0, device }: PodLinkPart, master: Link): void {
-  if (mtu <= master.mtu) return;
-  throw new CniError(
-    Code.InvalidConfig,
-    `invalid configuration: mtu is ${mtu}, must be at most ${master.mtu}, the MTU of master ${master.name}, ` +
-      `for a ${device.type}`,
-  );
+/** Larger frames than the master's would be lost without a word; a VLAN's link cannot be up before its master is. */
+function assertCarries({ mtu = 0, device }: PodLinkPart, master: Link): void {
+  if (mtu > master.mtu) {
+    throw new CniError(
+      Code.InvalidConfig,
+      `invalid configuration: mtu is ${mtu}, must be at most ${master.mtu}, the MTU of master ${master.name}, ` +
+        `for a ${device.type}`,
+    );
+  }
+  if (device.type === "vlan" && !master.up) {
+    throw new CniError(Code.TryAgainLater, `master: link "${master.name}" is down, and so no VLAN's link can be up`);
+  }
 }
 
 interface Maker {
@@ -84,26 +89,42 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
   return decodeLink(reply!)!;
 }
 
+const options = { macvlan: "MACVLAN", ipvlan: "IPVLAN", vlan: "VLAN_8021Q", dummy: "DUMMY", vrf: "NET_VRF" } as const;
+
 /** What the kernel's refusal means to the person who wrote the configuration. */
 function refused(error: unknown, { device }: PodLinkPart, master: Link | undefined): CniError | undefined {
   const because = (text: string): CniError =>
     new CniError(Code.InvalidConfig, text, (error as Error).message, { cause: error });
   const { type } = device;
-  if (isErrno(error, "EOPNOTSUPP")) return because(`this kernel has no ${type} (CONFIG_${type.toUpperCase()})`);
+  const cannot = `master: link "${master?.name}" cannot carry a ${type}`;
+  if (isErrno(error, "EOPNOTSUPP")) {
+    // of a master that carries no VLANs, such as lo, the kernel says so
+    return because(
+      error.message.includes("not supported on device")
+        ? cannot
+        : `this kernel has no ${type} (CONFIG_${options[type]})`,
+    );
+  }
   if (!master) return undefined;
   if (isErrno(error, "EBUSY")) {
     return because(
-      `master: link "${master.name}" cannot carry a ${type}: it is a port of a bridge or bond, ` +
+      `${cannot}: it is a port of a bridge or bond, ` +
         `or carries links of another kind (a link has either macvlan or ipvlan)`,
     );
   }
-  if (isErrno(error, "EINVAL") && type === "macvlan") {
+  if (isErrno(error, "EEXIST") && type === "vlan") {
     return because(
-      `master: link "${master.name}" cannot carry a macvlan in mode ${device.mode}: ` +
-        `one in mode passthru has its master for itself, or the master is no Ethernet link`,
+      `vlanId: link "${master.name}" has its link of VLAN ${device.vlanId} already, on the host or in a container: ` +
+        `there is one for each VLAN`,
     );
   }
-  return undefined;
+  if (!isErrno(error, "EINVAL")) return undefined;
+  if (type === "ipvlan") return because(`${cannot}: it is no Ethernet link`);
+  if (type !== "macvlan") return undefined;
+  return because(
+    `${cannot} in mode ${device.mode}: ` +
+      `one in mode passthru has its master for itself, or the master is no Ethernet link`,
+  );
 }
 
 function compareDevice({ name, device = {} }: Link, wanted: Device): string[] {
@@ -113,11 +134,14 @@ function compareDevice({ name, device = {} }: Link, wanted: Device): string[] {
     .map(([key, value]) => `${key} of link ${name} in the container is ${String(has[key])}, not ${value}`);
 }
 
-/** The master a default route led to is not looked for again: routes change. A macvlan's own is its master's master. */
-function compareMaster({ name, peer }: Link, { master }: PodLinkPart, site: Site): string[] {
+/**
+ * The master a default route led to is not looked for again: routes change. One that is a macvlan or ipvlan itself
+ * hands what is made of it on to its own.
+ */
+function compareMaster({ name, kind, peer }: Link, { master }: PodLinkPart, site: Site): string[] {
   if (master?.name === undefined) return [];
   const { link } = getMaster(master, site);
-  return link.kind === "macvlan" || link.index === peer
+  return (link.kind === kind && kind !== "vlan") || link.index === peer
     ? []
     : [`link ${name} in the container is not one of master ${link.name}`];
 }

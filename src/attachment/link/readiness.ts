@@ -24,7 +24,7 @@ export interface Side {
 }
 
 export const hostSide = ({ host }: Site): Side => ({ socket: host, open: openRoute });
-export const podSide = ({ pod }: Site): Side => ({ socket: pod.socket, open: () => pod.enter(openRoute) });
+export const podSide = ({ pod }: Pick<Site, "pod">): Side => ({ socket: pod.socket, open: () => pod.enter(openRoute) });
 
 const openRoute = (): NetlinkSocket => NetlinkSocket.open(NETLINK_ROUTE);
 
@@ -57,10 +57,10 @@ export function waitForLink({ socket, open }: Side, name: string): void {
 /**
  * Returns once what arrives for these addresses is taken in, or after a while in any case. The kernel says yes to an
  * IPv6 address before a worker (addrconf_dad_work) gave it its local route and multicast group: what arrives before is
- * lost, and a neighbour that asks in vain asks again only after a second.
+ * lost, and a neighbour that asks in vain asks again only after a second. A link in a VRF has its addresses there.
  */
-export function waitForDelivery({ socket, open }: Side, ips: readonly Ip[]): void {
-  const pending = (): boolean => ips.some((ip) => ip.family === 6 && !isLinkLocal(ip) && !isLocal(socket, ip));
+export function waitForDelivery({ socket, open }: Side, ips: readonly Ip[], vrf?: number): void {
+  const pending = (): boolean => ips.some((ip) => ip.family === 6 && !isLinkLocal(ip) && !isLocal(socket, ip, vrf));
   if (pending()) awaitEvent(open(), RTNLGRP_IPV6_ROUTE, DELIVERY_DEADLINE_MS, () => !pending());
 }
 

@@ -19,7 +19,7 @@ export const veth: Kind<VethPart> = {
   apply(part, site, { undo, made }) {
     const link = createPair(part, site, undo, part.plug && made.bridge!.index);
     made.veth = link;
-    made.pod = { index: link.peer!, ...part.pod, hasCarrier: true };
+    made.pod = { index: link.peer!, ...part.pod, hasCarrier: true, isWatched: true };
     applySysctls(part.host.sysctls, site.log);
     site.host.request([...(part.plug ? plugMessages(link, part.plug) : []), setLink(link, { up: true })]);
   },

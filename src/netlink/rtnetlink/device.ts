@@ -1,5 +1,5 @@
 import { macBytes } from "../../net/mac.ts";
-import { attribute, type Attributes, type Bytes, nested, NLM_F, text, u32 } from "../codec.ts";
+import { attribute, type Attributes, type Bytes, nested, NLM_F, text, u16, u32 } from "../codec.ts";
 import type { Message } from "../message.ts";
 import { header, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
 
@@ -7,9 +7,19 @@ import { header, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
 const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 export type MacvlanMode = keyof typeof macvlanModes;
+const IFLA_IPVLAN_MODE = 1;
+export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
+export type IpvlanMode = keyof typeof ipvlanModes;
+const IFLA_VLAN_ID = 1;
+const IFLA_VRF_TABLE = 1;
 
 /** What sort of link is made of another one or of nothing, with what is its own, named as in configurations. */
-export type Device = { type: "macvlan"; mode: MacvlanMode; bcqueuelen?: number };
+export type Device =
+  | { type: "macvlan"; mode: MacvlanMode; bcqueuelen?: number }
+  | { type: "ipvlan"; mode: IpvlanMode }
+  | { type: "vlan"; vlanId: number }
+  | { type: "dummy" }
+  | { type: "vrf"; table: number };
 export type DeviceType = Device["type"];
 
 export interface NewDevice {
@@ -32,17 +42,42 @@ function encodeDevice(device: Device): Bytes {
         ...u32(IFLA_MACVLAN.MODE, macvlanModes[device.mode]),
         ...(device.bcqueuelen ? u32(IFLA_MACVLAN.BC_QUEUE_LEN, device.bcqueuelen) : []),
       ];
+    case "ipvlan":
+      return u16(IFLA_IPVLAN_MODE, ipvlanModes[device.mode]);
+    case "vlan":
+      return u16(IFLA_VLAN_ID, device.vlanId);
+    case "dummy":
+      return [];
+    case "vrf":
+      return u32(IFLA_VRF_TABLE, device.table);
   }
 }
+
+/** The word a mode's number has. */
+const nameOf = <N extends string>(names: Readonly<Record<N, number>>, value: number | undefined): N | undefined =>
+  (Object.keys(names) as N[]).find((name) => names[name] === value);
 
 /** What a link's IFLA_INFO_DATA says of it; nothing where it is of no kind that is made here. */
 export function decodeDevice(kind: string, data: Attributes): { device?: Partial<Device> } {
   switch (kind) {
     case "macvlan": {
-      const found = data.u32(IFLA_MACVLAN.MODE);
-      const mode = (Object.keys(macvlanModes) as MacvlanMode[]).find((name) => macvlanModes[name] === found);
+      const mode = nameOf(macvlanModes, data.u32(IFLA_MACVLAN.MODE));
       const bcqueuelen = data.u32(IFLA_MACVLAN.BC_QUEUE_LEN);
       return { device: { type: kind, ...(mode && { mode }), ...(bcqueuelen && { bcqueuelen }) } };
+    }
+    case "ipvlan": {
+      const mode = nameOf(ipvlanModes, data.u16(IFLA_IPVLAN_MODE));
+      return { device: { type: kind, ...(mode && { mode }) } };
+    }
+    case "vlan": {
+      const vlanId = data.u16(IFLA_VLAN_ID);
+      return { device: { type: kind, ...(vlanId !== undefined && { vlanId }) } };
+    }
+    case "dummy":
+      return { device: { type: kind } };
+    case "vrf": {
+      const table = data.u32(IFLA_VRF_TABLE);
+      return { device: { type: kind, ...(table !== undefined && { table }) } };
     }
     default:
       return {};

@@ -20,6 +20,7 @@ export const RTA = {
   VIA: 18,
 } as const;
 const RTAX = { MTU: 2, ADVMSS: 8 } as const;
+const RTPROT_KERNEL = 2;
 const RTPROT_BOOT = 3;
 const RTPROT_RA = 9;
 const RTN_UNICAST = 1;
@@ -120,6 +121,27 @@ export const claimRoute = (link: { index: number; name: string }, route: RouteSp
   flags: NLM_F.CREATE | NLM_F.EXCL,
 });
 
+/** True for a reply that tells of a route which neither the kernel nor a router's advertisement made. */
+export const isChosen = ({ data }: Reply): boolean => data[5] !== RTPROT_KERNEL && data[5] !== RTPROT_RA;
+
+/** Adds a route that was read, with everything that is its own, in another table. */
+export function moveRoute(reply: Reply, table: number): Message {
+  const [first] = decodeRoutes(reply);
+  const bytes = reply.data.slice(0, 12);
+  bytes[4] = table < 256 ? table : 0;
+  const view = viewOf(bytes);
+  view.setUint32(8, view.getUint32(8, true) & RTNH_F_ONLINK, true); // the others say how it was
+  const kept = [...decodeAttributes(reply.data.subarray(12))].filter(
+    ([type]) => type !== RTA.TABLE && type !== RTA.CACHEINFO,
+  );
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F.CREATE,
+    data: [bytes, ...kept.flatMap(([type, data]) => attribute(type, data)), ...u32(RTA.TABLE, table)],
+    what: `add route ${first ? formatRoute({ ...first, table }) : ""}`,
+  };
+}
+
 /**
  * Asks for all routes of a family, all tables (use with NetlinkSocket.dump), or for those through one link, which a
  * kernel before 4.20 takes for all.
@@ -141,12 +163,14 @@ export function mentionOf({ dst, table = RT_TABLE_MAIN }: RouteSpec): Uint8Array
   return table < 256 ? Uint8Array.of(AF[dst.ip.family], 0, 0, 0, table) : undefined;
 }
 
-/** Asks which way packets for an address go, as `ip route get` does. */
-export function getRouteTo(ip: Ip): Message {
+/** Asks which way packets for an address go, as `ip route get` does; those of a VRF by its index. */
+export function getRouteTo(ip: Ip, vrf = 0): Message {
   const header = new Uint8Array(12);
   header[0] = AF[ip.family];
   header[1] = bits(ip.family);
-  return { type: RTM_GETROUTE, flags: 0, data: [header, ...attribute(RTA.DST, ipBytes(ip))], what: "look up a route" };
+  const through = vrf === 0 ? [] : u32(RTA.OIF, vrf);
+  const data = [header, ...attribute(RTA.DST, ipBytes(ip)), ...through];
+  return { type: RTM_GETROUTE, flags: 0, data, what: "look up a route" };
 }
 
 /** What a reply to RTM_GETROUTE says of the way to one address: the link, and whether a gateway is in between. */

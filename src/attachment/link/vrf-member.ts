@@ -1,0 +1,51 @@
+import { isLinkLocal } from "../../net/ip.ts";
+import { addAddress, decodeAddress, getAddresses, IFA_F } from "../../netlink/rtnetlink/address.ts";
+import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
+import type { Reply } from "../../netlink/message.ts";
+import { families, samePrefix } from "../../net/ip.ts";
+import { decodeRoutes, getRoutes, isChosen, moveRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
+import type { PodNamespace } from "../pod-namespace.ts";
+import { listAddresses } from "./links.ts";
+import { podSide, waitForDelivery, waitForLink } from "./readiness.ts";
+
+/**
+ * Makes a link a member of a VRF, or of none, with what is its own: the kernel sets it down and up again, whereby it
+ * loses IPv6 addresses and all routes but those that it makes itself. Routes of table `from` come into table `to`.
+ */
+export function rehome(
+  link: Link,
+  { vrf = 0, from = RT_TABLE_MAIN, to = RT_TABLE_MAIN }: { vrf?: number; from?: number; to?: number },
+  pod: PodNamespace,
+): void {
+  const { socket } = pod;
+  const routes = routesOf(link, pod);
+  const addresses = socket
+    .dump(getAddresses(link.index))
+    .flatMap((reply) => decodeAddress(reply) ?? [])
+    .filter(({ prefix: { ip } }) => ip.family === 6 && !isLinkLocal(ip));
+  socket.request([setLink(link, { master: vrf })]);
+  const left = listAddresses(socket, link);
+  const lost = addresses.filter(({ prefix }) => !left.some((other) => samePrefix(prefix, other)));
+  socket.request(
+    lost.map(({ prefix, flags }) => addAddress(link, prefix, { noPrefixRoute: (flags & IFA_F.NOPREFIXROUTE) !== 0 })),
+  );
+  if (link.up && link.operState === "up") waitForLink(podSide({ pod }), link.name);
+  waitForDelivery(
+    podSide({ pod }),
+    addresses.map(({ prefix }) => prefix.ip),
+    vrf,
+  );
+  socket.request(routes.map(([route, table]) => moveRoute(route, table === from ? to : table)));
+}
+
+/** What leads through the link alone, and was chosen by somebody, with its table: those without a gateway first. */
+function routesOf({ index }: Link, { socket }: PodNamespace): [route: Reply, table: number][] {
+  const replies = families.flatMap((family) => socket.dump(getRoutes(family))).filter(isChosen);
+  const own = replies.flatMap((reply) => {
+    const hops = decodeRoutes(reply);
+    return hops.length > 0 && hops.every((hop) => hop.index === index) ? [{ reply, first: hops[0]! }] : [];
+  });
+  return own
+    .toSorted((a, b) => Number(a.first.gw !== undefined) - Number(b.first.gw !== undefined))
+    .map(({ reply, first }) => [reply, first.table]);
+}

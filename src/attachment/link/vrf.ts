@@ -1,0 +1,111 @@
+import { CniError, Code } from "../../cni/error.ts";
+import { isErrno } from "../../kernel/linux.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { createDevice } from "../../netlink/rtnetlink/device.ts";
+import { type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import { decodeRoute, getRoutes } from "../../netlink/rtnetlink/route.ts";
+import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
+import { families } from "../../net/ip.ts";
+import type { VrfPart } from "../attachment.ts";
+import type { Kind, Traces } from "../kind.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
+import { findLink, listLinks } from "./links.ts";
+import { removeLink } from "./removal.ts";
+import { rehome } from "./vrf-member.ts";
+
+/** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
+export const vrf: Kind<VrfPart> = {
+  apply(part, site, { undo }) {
+    const { socket, path } = site.pod;
+    const { ifname } = site.owner;
+    const link = findLink(socket, ifname);
+    if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" does not exist in ${path}`);
+    if (link.master !== undefined) {
+      const master = listLinks(socket).find(({ index }) => index === link.master);
+      throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
+    }
+    const found = findVrf(part, socket);
+    const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
+    undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod));
+    rehome(link, { vrf: index, to: table }, site.pod);
+  },
+
+  compare({ name, table }, site) {
+    const found = site.seenPodLink(name);
+    const member = site.seenPodLink(site.owner.ifname);
+    if (!found) return [`VRF ${name} does not exist in the container`];
+    if (found.kind !== "vrf") return [`link ${name} in the container is not a VRF`];
+    return [
+      ...(found.up ? [] : [`VRF ${name} in the container is down`]),
+      ...(table && tableOf(found) !== table ? [`VRF ${name} has table ${tableOf(found)}, not ${table}`] : []),
+      ...(member?.master === found.index ? [] : [`link ${site.owner.ifname} is not a member of VRF ${name}`]),
+    ];
+  },
+
+  remove: removeMember,
+};
+
+const tableOf = ({ device }: Link): number => (device?.type === "vrf" ? (device.table ?? 0) : 0);
+
+/** The VRF that is there, which may have other members; CniError 7 where it is not the one that is asked for. */
+function findVrf({ name, table }: VrfPart, socket: NetlinkSocket): Link | undefined {
+  const found = findLink(socket, name);
+  if (!found) return undefined;
+  if (found.kind !== "vrf") {
+    throw new CniError(Code.InvalidConfig, `vrfname: link "${name}" in the container exists and is not a VRF`);
+  }
+  if (table && tableOf(found) !== table) {
+    throw new CniError(
+      Code.InvalidConfig,
+      `table is ${table}, but VRF "${name}" is there already, with table ${tableOf(found)}`,
+    );
+  }
+  return found;
+}
+
+function makeVrf({ name, table: wanted }: VrfPart, { pod }: Site, undo: Undo): [index: number, table: number] {
+  const { socket } = pod;
+  const table = wanted ?? freeTable(socket);
+  undo.push(`delete VRF ${name}`, () => removeIfEmpty(name, socket));
+  try {
+    socket.request([createDevice({ name, device: { type: "vrf", table } }), setAlias(name, "podwire: VRF")]);
+  } catch (error) {
+    if (!isErrno(error, "EOPNOTSUPP")) throw error;
+    throw new CniError(Code.InvalidConfig, "this kernel has no vrf (CONFIG_NET_VRF)", error.message, { cause: error });
+  }
+  const made = findLink(socket, name)!;
+  socket.request([setLink(made, { up: true })]);
+  return [made.index, table];
+}
+
+/** RT_TABLE_DEFAULT of linux/rtnetlink.h, the first of three that have a use already. */
+const RT_TABLE_DEFAULT = 253;
+
+/** The first table of the namespace that no VRF, no rule and no route uses. */
+function freeTable(socket: NetlinkSocket): number {
+  const used = new Set([
+    ...listLinks(socket).map(tableOf),
+    ...families.flatMap((family) => socket.dump(getRules(family))).flatMap((reply) => decodeRule(reply)?.table ?? []),
+    ...families.flatMap((family) => socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply)?.table ?? [])),
+  ]);
+  for (let table = 1; table < RT_TABLE_DEFAULT; table++) if (!used.has(table)) return table;
+  throw new CniError(Code.InvalidConfig, "table is not set, and none from 1 to 252 is free in the container");
+}
+
+/** The interface goes back to table main; a VRF without members goes. CNI_NETNS may name another pod's namespace. */
+function removeMember({ owner, site, mac }: Traces, part: VrfPart | undefined): "unknown" {
+  const pod = part && site.findPod();
+  const found = pod && findLink(pod.socket, part.name);
+  if (found?.kind !== "vrf") return "unknown";
+  const link = findLink(pod!.socket, owner.ifname);
+  const isMine = link?.master === found.index && (mac === undefined || mac === link.mac);
+  if (isMine) rehome(link, { from: tableOf(found) }, pod!);
+  removeIfEmpty(part!.name, pod!.socket);
+  return "unknown";
+}
+
+function removeIfEmpty(name: string, socket: NetlinkSocket): void {
+  const found = findLink(socket, name);
+  if (found && !listLinks(socket).some(({ master }) => master === found.index)) removeLink(socket, name);
+}

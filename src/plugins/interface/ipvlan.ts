@@ -1,0 +1,51 @@
+import type { PodLinkPart } from "../../attachment/attachment.ts";
+import { CniError, Code } from "../../cni/error.ts";
+import type { Invocation } from "../../cni/invocation.ts";
+import { readConfig } from "../../cni/reading.ts";
+import { choice, type Infer, orElse, shape } from "../../cni/schema.ts";
+import type { InterfacePlugin } from "../../verbs/plan.ts";
+import {
+  masterFields,
+  planInPod,
+  planMaster,
+  planPodLink,
+  podInterface,
+  podLinkComplaints,
+  podLinkFields,
+} from "./pod-link-plan.ts";
+
+const ipvlanConfig = shape(
+  { ...podLinkFields, ...masterFields, mode: orElse(choice("l2", "l3", "l3s"), "l2") },
+  podLinkComplaints,
+);
+
+type IpvlanConfig = Infer<typeof ipvlanConfig>;
+
+function read(call: Invocation): IpvlanConfig {
+  const config = readConfig(ipvlanConfig, call);
+  const { verb, prevResult } = call;
+  if (verb !== "ADD" || config.master !== undefined || !prevResult) return config;
+  const [link, ...others] = prevResult.interfaces;
+  if (link?.name && others.length === 0) return { ...config, master: link.name };
+  throw new CniError(
+    Code.InvalidConfig,
+    `master is not set, and prevResult has ${prevResult.interfaces.length} interfaces: it must be the name of one`,
+  );
+}
+
+const planIpvlan = (config: IpvlanConfig): Omit<PodLinkPart, "link"> =>
+  planPodLink(config, { type: "ipvlan", mode: config.mode }, planMaster(config));
+
+/** The pod's link shares its master's MAC, and is told apart by its addresses. */
+export const ipvlan: InterfacePlugin<IpvlanConfig> = {
+  name: "ipvlan",
+  kinds: ["podLink", "pod"],
+  optional: [],
+  needsIpam: true,
+  takesPrevious: true,
+  read,
+  mac: () => "",
+  asked: (config) => [{ ...planIpvlan(config), link: { name: "" } }],
+  plan: (config, subject, lease) => planInPod(config, subject, lease, planIpvlan(config)),
+  interfaces: podInterface,
+};

@@ -1,0 +1,293 @@
+import { describe, expect, test } from "vitest";
+import {
+  attach,
+  type Attached,
+  callFor,
+  complaint,
+  type Config,
+  dualStack,
+  failure,
+  hostLocal,
+  refusal,
+} from "../executable/configs.ts";
+import { type IpLink, type Namespace, Node, type Outside, reference } from "../executable/harness.ts";
+
+// ipvlan, vlan and dummy: what is the same for them as for macvlan is tested in test/executable/macvlan.test.ts.
+
+/** A node whose link `uplink` is on a network with a machine outside, which is in VLAN 100 of it, too. */
+async function network(): Promise<{ node: Node; outside: Outside }> {
+  const node = await Node.create();
+  const outside = await node.outside();
+  await outside.ip("address add 10.9.0.254/24 dev eth0");
+  await outside.ip("link add link eth0 name eth0.100 up type vlan id 100");
+  await outside.ip("address add 10.8.0.254/24 dev eth0.100");
+  return { node, outside };
+}
+
+const config = (node: Node, type: string, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type,
+  ...(type === "dummy" ? {} : { master: "uplink" }),
+  ...(type === "vlan" ? { vlanId: 100, ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) } : { ipam: hostLocal(node) }),
+  ...more,
+});
+
+const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
+const names = async (call: Attached["call"]): Promise<string[]> =>
+  (await (call.netns as Namespace).links()).map(({ ifname }) => ifname);
+
+describe("vlan", () => {
+  test("is on the master's network with the tag of its VLAN, and on no other VLAN of it", async () => {
+    const { node, outside } = await network();
+    const attached = await attach(node, config(node, "vlan"));
+    const uplink = (await node.link("uplink"))!;
+    expect(attached.result.interfaces).toEqual([{ name: "eth0", mac: uplink.address, sandbox: attached.pod.path }]);
+    expect(await linkOf(attached)).toMatchObject({
+      mtu: 1500,
+      linkinfo: { info_kind: "vlan", info_data: { id: 100 } },
+    });
+    // outside, eth0.100 takes in nothing but what has the tag
+    expect(await outside.ping(attached.ip4)).toBe(true);
+    const other = await attach(node, config(node, "vlan", { vlanId: 200 }));
+    expect(await outside.ping(other.ip4, { timeoutS: 1 })).toBe(false);
+    expect([await complaint(node, attached), await complaint(node, other)]).toEqual(["", ""]);
+    await node.succeed("DEL", attached.call);
+    expect(await names(attached.call)).toEqual(["lo"]);
+    const next = await attach(node, config(node, "vlan", { mtu: 1400 }));
+    expect((await linkOf(next)).mtu).toBe(1400);
+  });
+
+  test.each<[string, object, RegExp, number]>([
+    ["no master", { master: undefined }, /master/, 7],
+    ["vlanId", { vlanId: 4095 }, /vlanId is 4095, must be a whole number from 0 to 4094/, 7],
+    ["no ipam", { ipam: undefined }, /ipam\.type: vlan needs an IPAM plugin/, 7],
+    ["mtu above the master's", { mtu: 1501 }, /mtu is 1501, must be at most 1500/, 7],
+    ["a master that is not there", { master: "eth7" }, /master: link "eth7" does not exist on the host/, 7],
+    ["a master without VLANs", { master: "lo", mtu: 1500 }, /master: link "lo" cannot carry a vlan/, 7],
+  ])("refuses %s, and changes nothing", async (_what, more, msg, code) => {
+    const { node } = await network();
+    const call = await callFor(node, config(node, "vlan", more));
+    const before = await node.snapshot();
+    expect(await refusal(node, call)).toMatchObject({ code, msg: expect.stringMatching(msg) as unknown });
+    expect(await node.snapshot()).toEqual(before);
+    expect(await names(call)).toEqual(["lo"]);
+    await node.succeed("DEL", call);
+  });
+
+  test("one link for each VLAN of a master: the next one is told, and the first lives; a master that is down", async () => {
+    const { node } = await network();
+    const first = await attach(node, config(node, "vlan"));
+    const call = await callFor(node, config(node, "vlan"));
+    expect((await refusal(node, call)).msg).toMatch(/vlanId: link "uplink" has its link of VLAN 100 already/);
+    expect(await complaint(node, first)).toBe("");
+    await node.succeed("DEL", first.call);
+    await node.ip("link set uplink down");
+    expect(await refusal(node, call)).toMatchObject({ code: 11, msg: expect.stringContaining("is down") as unknown });
+    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    await node.ip("link set uplink up");
+    await node.succeed("ADD", call);
+  });
+
+  test.each<[string, (node: Node, attached: Attached) => Promise<unknown>, RegExp]>([
+    [
+      "VLAN",
+      async (_node, { pod, ip4 }) => {
+        await pod.ip("link delete eth0");
+        await pod.ip("link add other up type veth peer name eth9");
+        await pod.ip("link add link other name eth0 up type vlan id 7");
+        await pod.ip(`address add ${ip4}/24 dev eth0`);
+      },
+      /vlanId of link eth0 in the container is 7, not 100/,
+    ],
+    ["MTU", async (_node, { pod }) => pod.ip("link set eth0 mtu 1300"), /eth0 in the container has MTU 1300, not 1400/],
+    ["address", async (_node, { pod, ip4 }) => pod.ip(`address del ${ip4}/24 dev eth0`), /address .* is missing/],
+    ["link", async (_node, { pod }) => pod.ip("link delete eth0"), /eth0 does not exist in the container/],
+  ])("CHECK notices another %s", async (_what, damage, message) => {
+    const { node } = await network();
+    const attached = await attach(node, config(node, "vlan", { mtu: 1400 }));
+    await damage(node, attached);
+    expect(await complaint(node, attached)).toMatch(message);
+  });
+});
+
+describe("ipvlan", () => {
+  test.each(["l2", "l3", "l3s"])("mode %s: pods of one master, which have its MAC, reach each other", async (mode) => {
+    const { node, outside } = await network();
+    const [one, two] = [
+      await attach(node, config(node, "ipvlan", { mode, ipam: dualStack(node) })),
+      await attach(node, config(node, "ipvlan", { mode, ipam: dualStack(node) })),
+    ];
+    const uplink = (await node.link("uplink"))!;
+    expect(one.result.interfaces).toEqual([{ name: "eth0", mac: uplink.address, sandbox: one.pod.path }]);
+    expect(await linkOf(one)).toMatchObject({ linkinfo: { info_kind: "ipvlan", info_data: { mode } } });
+    for (const address of [two.ip4, two.ip6]) expect([address, await one.pod.ping(address)]).toEqual([address, true]);
+    // in l2 alone a pod asks, and answers, for addresses on the network itself
+    expect(await outside.ping(one.ip4, { timeoutS: 2 })).toBe(mode === "l2");
+    expect([await complaint(node, one), await complaint(node, two)]).toEqual(["", ""]);
+    await node.succeed("DEL", { ...one.call, config: { ...one.call.config, master: undefined } });
+    expect(await names(one.call)).toEqual(["lo"]);
+    // they share a MAC: DEL of a pod that is gone, with another one's namespace, takes nothing of that one
+    await node.succeed("DEL", {
+      ...one.call,
+      netns: two.pod,
+      config: { ...one.call.config, prevResult: one.result },
+    });
+    expect(await complaint(node, two)).toBe("");
+  });
+
+  test("the master is that of the default route, and CHECK and DEL need neither", async () => {
+    const { node, outside } = await network();
+    const wanted = config(node, "ipvlan", { master: undefined });
+    expect((await refusal(node, await callFor(node, wanted))).msg).toMatch(/master is not set.*default route/);
+    await node.ip(`route add default via ${outside.address4}`);
+    const attached = await attach(node, wanted);
+    await node.ip("route del default");
+    expect(await complaint(node, attached)).toBe("");
+    await node.succeed("DEL", attached.call);
+    expect([await names(attached.call), node.leases()]).toEqual([["lo"], {}]);
+  });
+
+  test("without ipam it takes the addresses, routes and master of an earlier plugin's result", async () => {
+    const { node, outside } = await network();
+    const prevResult = {
+      cniVersion: "1.1.0",
+      interfaces: [{ name: "uplink" }],
+      ips: [{ address: "10.9.0.77/24", interface: 0 }],
+      routes: [{ dst: "10.66.0.0/16", gw: "10.9.0.254" }],
+      dns: { domain: "of.another" },
+    };
+    const wanted = config(node, "ipvlan", { master: undefined, ipam: undefined });
+    const attached = await attach(node, { ...wanted, prevResult });
+    expect(attached.result).toMatchObject({
+      interfaces: [{ name: "eth0", sandbox: attached.pod.path }],
+      ips: [{ address: "10.9.0.77/24", interface: 0 }],
+      routes: [{ dst: "10.66.0.0/16", gw: "10.9.0.254" }],
+    });
+    expect(attached.result.dns ?? {}).toEqual({});
+    expect(await outside.ping("10.9.0.77")).toBe(true);
+    expect((await node.podwire("STATUS", { plugin: "ipvlan", config: wanted })).exitCode).toBe(0);
+    expect(await complaint(node, { ...attached, call: { ...attached.call, config: wanted } })).toBe("");
+    await node.succeed("DEL", attached.call);
+    expect(await names(attached.call)).toEqual(["lo"]);
+    const two = { ...prevResult, interfaces: [{ name: "uplink" }, { name: "lo" }] };
+    expect((await refusal(node, await callFor(node, { ...wanted, prevResult: two }))).msg).toMatch(/2 interfaces/);
+    expect((await refusal(node, await callFor(node, wanted))).msg).toMatch(/ipam\.type/);
+  });
+
+  test("refuses what cannot be, naming it, and leaves nothing; CHECK notices another mode", async () => {
+    const { node } = await network();
+    const first = await attach(node, config(node, "ipvlan"));
+    for (const [more, msg] of [
+      [{ mode: "L2" }, /mode is "L2", must be "l2" or "l3" or "l3s"/],
+      [{ master: "lo", ipam: hostLocal(node) }, /master: link "lo" cannot carry a ipvlan/],
+      [{ mtu: 9000 }, /mtu is 9000, must be at most 1500/],
+      [
+        { ipam: hostLocal(node, { subnet: "10.9.0.0/24", routes: [{ dst: "10.7.0.0/16", gw: "10.6.0.1" }] }) },
+        /gateway/,
+      ],
+    ] as const) {
+      const call = await callFor(node, config(node, "ipvlan", more));
+      const leases = node.leases();
+      expect((await refusal(node, call)).msg).toMatch(msg);
+      expect([await names(call), node.leases()]).toEqual([["lo"], leases]);
+    }
+    const macvlan = await callFor(node, config(node, "macvlan"));
+    expect((await refusal(node, macvlan)).msg).toMatch(/either macvlan or ipvlan/);
+    expect(await complaint(node, first)).toBe("");
+    await attach(node, config(node, "ipvlan", { mode: "l3s" }));
+    expect(await complaint(node, first)).toMatch(/mode of link eth0 in the container is l3s, not l2/);
+  });
+});
+
+describe("dummy", () => {
+  test("carries addresses of both families, which the pod itself answers at", async () => {
+    const node = await Node.create();
+    const attached = await attach(
+      node,
+      config(node, "dummy", { ipam: dualStack(node), mtu: 9000, dns: { domain: "x" } }),
+    );
+    expect(await linkOf(attached)).toMatchObject({
+      mtu: 1500,
+      address: attached.mac,
+      linkinfo: { info_kind: "dummy" },
+    });
+    await attached.pod.ip("link set lo up");
+    for (const address of [attached.ip4, attached.ip6]) expect(await attached.pod.ping(address)).toBe(true);
+    expect(attached.result.dns ?? {}).toEqual({});
+    expect(await complaint(node, attached)).toBe("");
+    await attached.pod.ip("link set eth0 down");
+    expect(await complaint(node, attached)).toMatch(/eth0 in the container is down/);
+    await node.succeed("DEL", attached.call);
+    expect([await names(attached.call), node.leases()]).toEqual([["lo"], {}]);
+    expect((await refusal(node, await callFor(node, config(node, "dummy", { ipam: undefined })))).msg).toMatch(/ipam/);
+  });
+});
+
+describe("GC and changeover", () => {
+  test.each(["vlan", "ipvlan", "dummy"])(
+    "GC removes %s of attachments that are not valid, and no other",
+    async (type) => {
+      const { node } = await network();
+      const [gone, kept] = [
+        await attach(node, config(node, type)),
+        await attach(node, config(node, type, type === "vlan" ? { vlanId: 101 } : {})),
+      ];
+      const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
+      await node.succeed("GC", { plugin: type, config: config(node, type, { "cni.dev/valid-attachments": valid }) });
+      expect([await names(gone.call), await names(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
+      expect(Object.keys(node.leases())).toHaveLength(1);
+    },
+  );
+
+  test.runIf(reference.newest).each(["vlan", "ipvlan", "dummy"])(
+    "the reference's %s and podwire's are one",
+    async (type) => {
+      const { node } = await network();
+      const wanted = config(node, type);
+      const call = await callFor(node, wanted);
+      const theirs = await node.reference("ADD", call);
+      expect(theirs).toMatchObject({ exitCode: 0 });
+      const { result } = theirs;
+      const seen = async (): Promise<object> => {
+        const { links, routes } = await (call.netns as Namespace).overview();
+        const { mtu, linkinfo, addr_info } = links.find(({ ifname }) => ifname === "eth0")!;
+        const addresses = addr_info
+          .filter(({ family }) => family === "inet")
+          .map(({ local, prefixlen }) => [local, prefixlen]);
+        return { mtu, linkinfo, addresses, routes: routes.filter(({ dst }) => !dst.includes(":")) };
+      };
+      const made = await seen();
+      const check = { ...call, config: { ...wanted, prevResult: result } };
+      expect((await node.podwire("CHECK", check)).stdout).toBe("");
+      // DEL without prevResult and, as below 0.4.0, by addresses alone
+      await node.succeed("DEL", call);
+      expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+
+      const ips = [result!.ips![0]!.address.replace(/\/.*/, "")];
+      const ours = await node.succeed("ADD", { ...call, config: { ...wanted, runtimeConfig: { ips } } });
+      expect(await seen()).toEqual(made);
+      const macless = (interfaces: object[] | undefined) => interfaces!.map((each) => ({ ...each, mac: "" }));
+      expect(macless(ours.result!.interfaces)).toEqual(macless(result!.interfaces));
+      expect(ours.result!.ips).toEqual(result!.ips);
+      expect((await node.reference("CHECK", { ...call, config: { ...wanted, prevResult: ours.result } })).stdout).toBe(
+        "",
+      );
+      expect(await node.reference("DEL", call)).toMatchObject({ exitCode: 0 });
+      expect(await names(call)).toEqual(["lo"]);
+      await node.succeed("DEL", call);
+      expect(failure(await node.podwire("CHECK", check)).code).not.toBe(0);
+    },
+  );
+
+  test.each(["0.1.0", "0.3.1", "1.0.0"])("every version: %s", async (cniVersion) => {
+    const { node } = await network();
+    for (const type of ["vlan", "ipvlan", "dummy"]) {
+      const call = await callFor(node, config(node, type, { cniVersion }));
+      const { result } = await node.succeed("ADD", call);
+      expect(result!.cniVersion).toBe(cniVersion);
+      await node.succeed("DEL", call);
+      expect(await names(call)).toEqual(["lo"]);
+    }
+  });
+});
