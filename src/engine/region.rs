@@ -10,7 +10,7 @@ use core::ptr::{addr_of_mut, null, null_mut};
 use rquickjs_sys::{JSContext, JSMallocFunctions, JSRuntime, JSValue, size_t};
 
 /// What the build may fill; the build fails when it is not enough.
-pub const SIZE: usize = 4 << 20;
+pub const SIZE: usize = 6 << 20;
 /// What a process may ask from the kernel for the heap.
 const LIMIT: usize = 512 << 20;
 /// What it may ask besides, once that was too little, to say so.

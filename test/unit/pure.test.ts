@@ -11,6 +11,7 @@ const impure = ["plugins/interface/loopback.ts"];
 /** Plans and formats elsewhere: from configuration to data. */
 const plans = [
   "attachment/attachment.ts",
+  "attachment/parts.ts",
   "attachment/firewall/nat-table.ts",
   "attachment/link/own-link.ts",
   "attachment/link/port.ts",
