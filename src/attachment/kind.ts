@@ -22,6 +22,11 @@ export interface Kind<P extends Part = Part> {
    */
   compare(part: P, site: Site, foreign: boolean): string[];
   /**
+   * What puts right, in order, how it differs from the part; of nothing that is not podwire's. Nothing is done before a
+   * step is run. CniError where nothing can: the pod's own link is gone. A kind without this leaves it to DEL and ADD.
+   */
+  mend?(part: P, site: Site, mending: Mending): Step[];
+  /**
    * Removes what the owner has of it; missing is success. `part` is what the configuration, which may be another one
    * by now, asks for. A kind without this makes only what is shared, or goes with the link.
    */
@@ -48,6 +53,23 @@ export interface Rule {
 export interface Progress {
   undo: Undo;
   made: Made;
+}
+
+/** One thing that is done to an attachment to make it whole again. */
+export interface Step {
+  /** as an order: "set link eth0 up" */
+  what: string;
+  /** it is of the node, and done once for all attachments */
+  isShared?: boolean;
+  run(): void;
+}
+
+/** What mending a part goes by. */
+export interface Mending {
+  /** what `compare` says just now */
+  differences: readonly string[];
+  /** takes back what steps wrote, should the pod go meanwhile */
+  undo: Undo;
 }
 
 /** Whose the removed thing was: podwire's own, another plugin's for the same attachment, or none that says so. */

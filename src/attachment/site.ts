@@ -46,7 +46,7 @@ export class Site {
     return (this.named ??= { link: this.findHostLink(this) }).link;
   }
 
-  /** A link of the host by name, asked for once: for CHECK, which changes none. */
+  /** A link of the host by name, asked for once: where none is changed, or `forgetSeen` follows. */
   seenLink(name: string): Link | undefined {
     return this.seen(this.host, name);
   }
@@ -54,6 +54,12 @@ export class Site {
   /** As `seenLink`, of the pod. */
   seenPodLink(name: string): Link | undefined {
     return this.seen(this.pod.socket, name);
+  }
+
+  /** Lets links be looked for again, where something was changed since. */
+  forgetSeen(): void {
+    this.links.clear();
+    this.named = undefined;
   }
 
   private seen(socket: NetlinkSocket, name: string): Link | undefined {

@@ -3,6 +3,7 @@ import type { Log } from "../cni/log.ts";
 import { isErrno } from "../kernel/system-error.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../kernel/sysctl.ts";
 import type { Sysctl } from "./attachment.ts";
+import type { Step } from "./kind.ts";
 
 /** Writes them in the current network namespace. */
 export function applySysctls(sysctls: readonly Sysctl[], log: Log): void {
@@ -48,6 +49,19 @@ export const acceptNoRouter = (link: string): Sysctl => ({
   value: "0",
   optional: true,
 });
+
+/**
+ * What makes them read as they should, optional ones too; `enter` runs what it is given in the namespace they are of.
+ */
+export const mendSysctls = (
+  sysctls: readonly Sysctl[],
+  log: Log,
+  enter: <T>(use: () => T) => T = (use) => use(),
+): Step[] =>
+  enter(() => sysctls.filter(({ path, value }) => ![value, undefined].includes(findSysctl(path)))).map((sysctl) => ({
+    what: `set ${sysctl.path.replaceAll("/", ".")} to ${sysctl.value}`,
+    run: () => enter(() => applySysctls([sysctl], log)),
+  }));
 
 /** Those that read otherwise, in words; optional ones are nobody's promise. */
 export const compareSysctls = (sysctls: readonly Sysctl[]): string[] =>

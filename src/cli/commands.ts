@@ -3,6 +3,7 @@ import { doctor } from "./doctor.ts";
 import { gc } from "./gc.ts";
 import { install } from "./install.ts";
 import { leases } from "./leases.ts";
+import { repair } from "./repair.ts";
 
 /** The commands for people. */
-export const commands: readonly Command[] = [doctor, gc, install, leases];
+export const commands: readonly Command[] = [doctor, gc, install, leases, repair];

@@ -124,7 +124,10 @@ function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: 
   const onHost = interfaces
     .filter(({ sandbox }) => !sandbox)
     .map((entry) => ({ entry, kind: site.seenLink(entry.name)?.kind }));
-  const bridge = onHost.find(({ kind }) => kind === "bridge")?.entry;
+  // one that is gone stands first in the result; its MAC is the one pods know
+  const bridge = onHost.find(
+    ({ entry, kind }) => kind === "bridge" || (kind === undefined && entry.name !== blank.hostVeth),
+  )?.entry;
   const veth = onHost.find(({ entry }) => entry.name === blank.hostVeth) ?? onHost.find(({ kind }) => kind === "veth");
   const hostVeth = veth?.entry.name ?? blank.hostVeth;
   return {

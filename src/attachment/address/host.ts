@@ -5,14 +5,15 @@ import { isErrno } from "../../kernel/system-error.ts";
 import { type Family, formatPrefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
 import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
-import { claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
+import { addRoute, claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { HostPart, Route } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import type { Kind, Step } from "../kind.ts";
 import { describeOwner, ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
+import { stepOf } from "../step.ts";
 import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
-import { missingAddresses, missingRoutes } from "./missing.ts";
+import { lackingAddresses, lackingRoutes, missingAddresses, missingRoutes } from "./missing.ts";
 
 /** The host's side of the pod's addresses. It goes with the link, but for forwarding, which stays on. */
 export const host: Kind<HostPart> = {
@@ -30,6 +31,20 @@ export const host: Kind<HostPart> = {
     );
   },
 
+  mend({ addresses, routes, forwarding }, site) {
+    const link = site.hostLink === undefined ? undefined : site.seenLink(site.hostLink);
+    return [
+      ...forwarding
+        .filter((family) => findSysctl(forwardingSysctl[family]) !== "1")
+        .map((family) => ({
+          what: `switch on forwarding of IPv${family}`,
+          isShared: true,
+          run: () => ensureForwarding(family, site),
+        })),
+      ...(link ? mendHostLink(link, { addresses, routes }, site.host) : []),
+    ];
+  },
+
   compare({ addresses, routes, forwarding }, site, foreign) {
     const link = site.hostLink === undefined ? undefined : site.seenLink(site.hostLink);
     const prefixes = addresses.map(({ prefix }) => prefix);
@@ -39,6 +54,16 @@ export const host: Kind<HostPart> = {
     ];
   },
 };
+
+const mendHostLink = (link: Link, part: Pick<HostPart, "addresses" | "routes">, host: NetlinkSocket): Step[] => [
+  ...lackingAddresses(host, link, part.addresses).map(({ prefix, ...options }) =>
+    stepOf(host, addAddress(link, prefix, options)),
+  ),
+  ...lackingRoutes(host, link, part.routes).map((route) => ({
+    what: addRoute(link, route).what,
+    run: () => claimRoutes([route], link, host),
+  })),
+];
 
 /** A route to a pod's address that leads elsewhere is another pod's, or an administrator's: it is not taken over. */
 function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket): void {

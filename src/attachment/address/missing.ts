@@ -1,33 +1,47 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { formatPrefix, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
+import { bits, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
+import { decodeNeighbour, getNeighbours, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
 import {
   decodeRoutes,
   formatRoute,
   getRoutes,
   type KernelRoute,
   mentionOf,
+  RT_SCOPE,
   RT_TABLE_MAIN,
 } from "../../netlink/rtnetlink/route.ts";
-import type { Route } from "../attachment.ts";
+import type { LinkAddress, PodPart, Route } from "../attachment.ts";
 import { listAddresses } from "../link/links.ts";
 
 /** The addresses a link lacks, in words. */
-export function missingAddresses(socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] {
+export const missingAddresses = (socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] =>
+  lackingAddresses(
+    socket,
+    link,
+    wanted.map((prefix) => ({ prefix })),
+  ).map(({ prefix }) => `address ${formatPrefix(prefix)} is missing on ${link.name}`);
+
+/** The addresses a link lacks. */
+export function lackingAddresses(socket: NetlinkSocket, link: Link, wanted: readonly LinkAddress[]): LinkAddress[] {
   if (wanted.length === 0) return [];
   const present = listAddresses(socket, link);
-  return wanted
-    .filter((prefix) => !present.some((other) => samePrefix(other, prefix)))
-    .map((prefix) => `address ${formatPrefix(prefix)} is missing on ${link.name}`);
+  return wanted.filter(({ prefix }) => !present.some((other) => samePrefix(other, prefix)));
 }
 
 /** The routes that do not lead through a link as they are wanted, in words; those without a table are in `main`. */
-export function missingRoutes(
+export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>
+  lackingRoutes(socket, link, wanted, main).map(
+    (route) => `route ${formatRoute(route)} through ${link.name} is missing`,
+  );
+
+/** As `missingRoutes`, the routes themselves. */
+export function lackingRoutes(
   socket: NetlinkSocket,
   link: Link,
   wanted: Route[],
   main: number = RT_TABLE_MAIN,
-): string[] {
+): Route[] {
   const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
   const present = families.flatMap((family) => {
     const mentions = wanted
@@ -37,9 +51,48 @@ export function missingRoutes(
     return socket.dump(getRoutes(family, link), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
   });
   const routes = present.flatMap(decodeRoutes);
-  return wanted
-    .filter((route) => !routes.some((other) => servesAs(other, { table: main, ...route }, link)))
-    .map((route) => `route ${formatRoute(route)} through ${link.name} is missing`);
+  return wanted.filter((route) => !routes.some((other) => servesAs(other, { table: main, ...route }, link)));
+}
+
+/** The routes the kernel makes of addresses that a link has, as far as they are gone from it. */
+export const lackingConnected = (
+  socket: NetlinkSocket,
+  link: Link,
+  addresses: readonly LinkAddress[],
+  main?: number,
+): Route[] =>
+  lackingRoutes(
+    socket,
+    link,
+    addresses
+      .filter(({ prefix, noPrefixRoute }) => !noPrefixRoute && prefix.length < bits(prefix.ip.family))
+      .map(({ prefix }) => ({
+        dst: networkOf(prefix),
+        ...(prefix.ip.family === 4 ? { scope: RT_SCOPE.LINK, src: prefix.ip } : { priority: IP6_RT_PRIO_ADDRCONF }),
+      })),
+    main,
+  );
+
+/** linux/ipv6_route.h */
+const IP6_RT_PRIO_ADDRCONF = 256;
+
+/** The permanent neighbours a link lacks. */
+export function lackingNeighbours(
+  socket: NetlinkSocket,
+  { index }: Link,
+  wanted: PodPart["neighbours"],
+): PodPart["neighbours"] {
+  if (wanted.length === 0) return [];
+  const ofFamilies = [...new Set(wanted.map(({ ip }) => ip.family))];
+  const present = ofFamilies
+    .flatMap((family) => socket.dump(getNeighbours(family)))
+    .flatMap((reply) => decodeNeighbour(reply) ?? []);
+  return wanted.filter(
+    ({ ip, mac }) =>
+      !present.some(
+        (other) => other.index === index && other.state === NUD_PERMANENT && other.mac === mac && sameIp(other.ip, ip),
+      ),
+  );
 }
 
 /**

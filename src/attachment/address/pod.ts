@@ -7,11 +7,19 @@ import { decodeLink, getLinkByIndex, type Link, setLink } from "../../netlink/rt
 import { deleteNeighbour, setNeighbour } from "../../netlink/rtnetlink/neighbour.ts";
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
 import type { Made, PodPart, Route } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import type { Kind, Step } from "../kind.ts";
 import { podSide, waitForAddresses, waitForDelivery, waitForLink } from "../link/readiness.ts";
 import type { Site } from "../site.ts";
-import { applySysctls } from "../sysctls.ts";
-import { missingAddresses, missingRoutes } from "./missing.ts";
+import { IN_POD, stepOf } from "../step.ts";
+import { applySysctls, mendSysctls } from "../sysctls.ts";
+import {
+  lackingAddresses,
+  lackingConnected,
+  lackingNeighbours,
+  lackingRoutes,
+  missingAddresses,
+  missingRoutes,
+} from "./missing.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
 export const pod: Kind<PodPart> = {
@@ -23,6 +31,36 @@ export const pod: Kind<PodPart> = {
     if (made.pod!.isWatched && ips.some(({ family }) => family === 6)) waitForLink(podSide(site), part.link.name);
     waitForDelivery(podSide(site), ips);
     if (made.bridge && ips.length > 0) announce(part, site, made);
+  },
+
+  mend(part, site) {
+    const { pod, log } = site;
+    const found = site.seenPodLink(part.link.name);
+    if (!found) return [];
+    const inPod = (message: Message): Step => stepOf(pod.socket, message, IN_POD);
+    const addresses = lackingAddresses(pod.socket, found, part.addresses);
+    const main = vrfTable(found, site);
+    // the kernel makes those of addresses that come, and when the link comes up
+    const connected = found.up
+      ? lackingConnected(
+          pod.socket,
+          found,
+          part.addresses.filter((address) => !addresses.includes(address)),
+          main,
+        )
+      : [];
+    return [
+      ...mendSysctls(part.sysctls, log, (use) => pod.enter(use)),
+      ...addresses.map(({ prefix, ...options }) => inPod(addAddress(found, prefix, options))),
+      ...(part.up && !found.up ? [inPod(setLink(found, { up: true }))] : []),
+      ...lackingNeighbours(pod.socket, found, part.neighbours).map(({ ip, mac }) =>
+        inPod(setNeighbour(found, ip, mac)),
+      ),
+      ...[...connected, ...lackingRoutes(pod.socket, found, part.routes, main)].map((route) => {
+        const message = addRoute(found, { ...(main !== undefined && { table: main }), ...route });
+        return { what: message.what + IN_POD, run: () => addOnce(pod.socket, [], [message]) };
+      }),
+    ];
   },
 
   compare({ link, up, addresses, routes }, site, foreign) {

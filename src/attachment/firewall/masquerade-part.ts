@@ -24,17 +24,24 @@ import {
   removeIptablesMasquerade,
 } from "./masquerade-iptables.ts";
 import { removeReferenceMasquerade } from "./reference.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
 
 /** Masquerading of what a pod sends beyond its subnet: elements of one map, or the reference's own iptables rules. */
 export const masquerade: Kind<MasqueradePart> = {
   assertTools: assertBackend,
 
-  apply({ backend, addresses }, { owner, host }, { undo }) {
-    if (addresses.length === 0) return;
-    if (backend === "iptables") return applyIptablesMasquerade(owner, addresses, undo);
-    const replace: Ruleset["replace"] = (found, { what }) => assertTakeable(found, what, owner, host);
-    writeElements(owner, { ...masqueradeRuleset(owner, addresses), replace }, undo);
-  },
+  apply: (part, site, { undo }) => write(part, site, undo, false),
+
+  mend: (part, site, { differences, undo }) =>
+    differences.length === 0
+      ? []
+      : [
+          {
+            what: `write the masquerading of ${part.addresses.map(({ ip }) => formatIp(ip)).join(", ")}`,
+            run: () => write(part, site, undo, true),
+          },
+        ],
 
   compare({ backend, addresses }, { owner }, foreign) {
     if (foreign || addresses.length === 0) return [];
@@ -71,6 +78,13 @@ export const masquerade: Kind<MasqueradePart> = {
 
   status: ({ backend }) => statusOfBackend(backend, INET_FRAME),
 };
+
+function write({ backend, addresses }: MasqueradePart, { owner, host }: Site, undo: Undo, isMended: boolean): void {
+  if (addresses.length === 0) return;
+  if (backend === "iptables") return applyIptablesMasquerade(owner, addresses, undo);
+  const replace: Ruleset["replace"] = (found, { what }) => assertTakeable(found, what, owner, host);
+  writeElements(owner, { ...masqueradeRuleset(owner, addresses), isMended, replace }, undo);
+}
 
 /** Throws, naming the holder, unless the element is the owner's own or was left behind by a pod whose link is gone. */
 function assertTakeable(found: FoundElement, what: string, owner: Owner, host: NetlinkSocket): void {

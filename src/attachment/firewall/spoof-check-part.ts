@@ -17,6 +17,16 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
   compare: ({ mac }, { owner, hostLink }, foreign) =>
     foreign ? [] : compareElements(spoofCheckRuleset(owner, hostLink!, mac)),
 
+  mend: ({ mac }, { owner, hostLink }, { differences, undo }) =>
+    differences.length === 0
+      ? []
+      : [
+          {
+            what: `let ${hostLink} send from ${mac} only`,
+            run: () => writeElements(owner, { ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }, undo),
+          },
+        ],
+
   remove({ owner }) {
     const isMine = isOwnedBy(owner);
     whereUsable("remove nftables elements", (nft) => {

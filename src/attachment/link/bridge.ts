@@ -1,11 +1,13 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
+import { randomMac } from "../../kernel/random.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { createBridge, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import { createBridge, type Link, type LinkChange, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { BridgePart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
-import { acceptNoRouter, trySysctl } from "../sysctls.ts";
+import { stepOf } from "../step.ts";
+import { acceptNoRouter, mendSysctls, trySysctl } from "../sysctls.ts";
 import { findLink, listLinks } from "./links.ts";
 
 /** The Linux bridge pods are plugged into. */
@@ -16,6 +18,25 @@ export const bridge: Kind<BridgePart> = {
 
   settle(_part, { host }, made) {
     made.bridge = pinMac(host, made.bridge!);
+  },
+
+  mend(part, site) {
+    const { host, log } = site;
+    const found = site.seenLink(part.name);
+    if (!found) {
+      const make = (): void => void ensureBridge(host, { ...part, mac: part.mac || randomMac() }, log);
+      return [{ what: `create bridge ${part.name}`, isShared: true, run: make }];
+    }
+    if (found.kind !== "bridge") return [];
+    const change: LinkChange = {
+      ...(!found.up && { up: true }),
+      ...(part.promisc && found.promiscuity === 0 && { promisc: true }),
+      ...(part.mac && found.mac !== part.mac && { mac: part.mac }),
+    };
+    return [
+      ...mendSysctls([acceptNoRouter(part.name)], log),
+      ...(Object.keys(change).length > 0 ? [stepOf(host, setLink(found, change))] : []),
+    ].map((step) => ({ ...step, isShared: true }));
   },
 
   compare(part, site) {

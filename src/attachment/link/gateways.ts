@@ -1,14 +1,17 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { randomMac } from "../../kernel/random.ts";
 import { contains, formatPrefix, isLinkLocal, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
-import { missingAddresses } from "../address/missing.ts";
+import { addRoute } from "../../netlink/rtnetlink/route.ts";
+import { lackingAddresses, lackingConnected, missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
 import type { Site } from "../site.ts";
-import { listAddresses } from "./links.ts";
+import { stepOf } from "../step.ts";
+import { findLink, listAddresses } from "./links.ts";
 import { hostSide, waitForDelivery } from "./readiness.ts";
 import { compareVlanInterface, ensureVlanInterface } from "./vlan-interface.ts";
 
@@ -24,6 +27,38 @@ export const gateways: Kind<GatewaysPart> = {
       hostSide(site),
       addresses.map(({ ip }) => ip),
     );
+  },
+
+  mend(part, site, { undo }) {
+    const { bridge, addresses, vlanInterface: vlan } = part;
+    const name = vlan?.name ?? bridge;
+    const holder = site.seenLink(name);
+    const wanted = addresses.map((prefix) => ({ prefix }));
+    const missing = holder ? lackingAddresses(site.host, holder, wanted) : wanted;
+    // addresses of others are not taken away, whatever ADD does
+    const mended: GatewaysPart = {
+      ...part,
+      force: false,
+      ...(vlan && { vlanInterface: { ...vlan, mac: vlan.mac || randomMac() } }),
+    };
+    const ensure = (): void =>
+      void ensureGateways(site, mended, { undo, made: { bridge: findLink(site.host, bridge)! } });
+    const isRight = !vlan || (holder && compareVlanInterface(holder, vlan, bridge, site).length === 0);
+    const routes = holder?.up
+      ? lackingConnected(
+          site.host,
+          holder,
+          wanted.filter((address) => !missing.includes(address)),
+        )
+      : [];
+    const steps = [
+      ...(isRight ? [] : [`set up VLAN interface ${name}`]),
+      ...missing.map(({ prefix }) => `add address ${formatPrefix(prefix)} to link ${name}`),
+    ].map((what) => ({ what, run: ensure }));
+    return [...steps, ...routes.map((route) => stepOf(site.host, addRoute(holder!, route)))].map((step) => ({
+      ...step,
+      isShared: true,
+    }));
   },
 
   compare({ bridge, addresses, vlanInterface }, site, foreign) {

@@ -38,6 +38,10 @@ export interface Wanted {
   mtu: number | undefined;
 }
 
+/** The error of mending what goes with a link that is gone. */
+export const beyondMending = (what: string): CniError =>
+  new CniError(Code.Internal, `${what}: this cannot be mended, only made anew: restart the pod`);
+
 /** How a link differs from what is wanted, in words. */
 export function compareLink(link: Link | undefined, wanted: Wanted, where: string): string[] {
   if (!link) return [`link ${wanted.name} does not exist ${where}`];

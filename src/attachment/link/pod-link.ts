@@ -6,11 +6,13 @@ import { decodeLink, getLink, type Link, setAlias } from "../../netlink/rtnetlin
 import type { PodLinkPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
+import { IN_POD } from "../step.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
 import { findLink } from "./links.ts";
 import { getMaster } from "./master.ts";
-import { assertNewName, attachedAlready, compareLink, nameTaken } from "./own-link.ts";
+import { mendLink } from "./mending.ts";
+import { assertNewName, attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 import { collectPodLinks, removePodLink, undoPodLink } from "./pod-link-removal.ts";
 
 /** The attachment's own link that has no end on the host: its alias, in the pod, says whose it is. */
@@ -29,6 +31,14 @@ export const podLink: Kind<PodLinkPart> = {
     const differences = compareLink(found, { ...link, kind: device.type, mtu }, "in the container");
     if (found?.kind !== device.type) return differences;
     return [...differences, ...compareDevice(found, device), ...compareMaster(found, part, site)];
+  },
+
+  mend({ link, device, mtu }, site) {
+    const found = site.seenPodLink(link.name);
+    if (found?.kind === device.type) {
+      return mendLink(site.pod.socket, found, { ...link, kind: device.type, mtu }, IN_POD);
+    }
+    throw beyondMending(`link ${link.name} in the container is ${found ? "another one" : "gone"}`);
   },
 
   remove: removePodLink,

@@ -2,14 +2,17 @@ import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import { createVeth, decodeLink, getLink, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { VethPart } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import type { Kind, Step } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
-import { applySysctls, compareSysctls } from "../sysctls.ts";
+import { IN_POD, stepOf } from "../step.ts";
+import { applySysctls, compareSysctls, mendSysctls } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
-import { assertNewName, attachedAlready, compareLink, nameTaken } from "./own-link.ts";
+import { assertNewName, attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 import { findLink } from "./links.ts";
 import { comparePort } from "./compare-port.ts";
+import { mendLink, mendPort } from "./mending.ts";
 import { plugMessages } from "./port.ts";
 import { hostSide, waitForLink } from "./readiness.ts";
 import { collectVeths, removeLink, removeVeth } from "./removal.ts";
@@ -42,6 +45,28 @@ export const veth: Kind<VethPart> = {
     ];
   },
 
+  mend(part, site) {
+    const host = site.seenLink(part.host.name);
+    const pod = site.seenPodLink(part.pod.name);
+    if (!host || !pod || host.peer !== pod.index || pod.peer !== host.index) {
+      throw beyondMending(
+        host && pod
+          ? `${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`
+          : `link ${host ? `${part.pod.name} in the container` : `${part.host.name} on the host`} is gone`,
+      );
+    }
+    const alias = linkAlias(site.owner);
+    return [
+      ...(host.alias === alias ? [] : [stepOf(site.host, setAlias(host.name, alias))]),
+      ...mendLink(site.host, host, { ...part.host, kind: "veth", mtu: part.mtu }),
+      ...mendLink(site.pod.socket, pod, { ...part.pod, kind: "veth", mtu: part.mtu }, IN_POD),
+      ...(pod.mac === part.pod.mac || part.plug ? [] : [forgetNeighbours(site.host, host)]),
+      ...mendSysctls(part.host.sysctls, site.log),
+      ...(part.plug ? mendPort(site, host, part.plug) : []),
+      ...(host.up ? [] : [stepOf(site.host, setLink(host, { up: true }))]),
+    ];
+  },
+
   remove: removeVeth,
   collect: collectVeths,
 };
@@ -55,6 +80,12 @@ const bridgeFull = (bridge: string, { message }: Error): CniError =>
     `bridge ${bridge} has ${MOST_PORTS} ports, the most Linux allows: a pod must go before another one comes`,
     message,
   );
+
+/** The host learned the pod's other MAC; the kernel forgets all neighbours of a link whose own MAC is written. */
+const forgetNeighbours = (host: NetlinkSocket, link: Link): Step => ({
+  what: `set link ${link.name} to ask for its neighbours again`,
+  run: () => void host.request([setLink(link, { mac: link.mac })]),
+});
 
 function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {
   assertNewName(veth.pod.name);

@@ -53,13 +53,12 @@ export const ports: Kind<PortsPart> = {
     if (part.mappings.length > 0) assertBackend(part); // most pods have none: nothing is run for them
   },
 
-  apply(part, site, { undo }) {
-    if (isEmpty(part)) return;
-    const claim: Claim = { owner: site.owner, ports: part, host: site.host };
-    const map = part.backend === "iptables" ? applyChains : applyPortMaps;
-    withLocalhost(part, site, undo, () => keepLocalhostOut(map(claim, site.hostLink, undo), site));
-    forgetOld(site.host, part);
-  },
+  apply: (part, site, { undo }) => lead(part, site, undo, false),
+
+  mend: (part, site, { differences, undo }) =>
+    differences.length === 0
+      ? []
+      : [{ what: `write the mappings of ${listPorts(part)}`, run: () => lead(part, site, undo, true) }],
 
   compare(part, site) {
     if (isEmpty(part)) return [];
@@ -100,6 +99,19 @@ export const ports: Kind<PortsPart> = {
   status: ({ backend }) => statusOfBackend(backend, INET_FRAME),
 };
 
+function lead(part: PortsPart, site: Site, undo: Undo, isMended: boolean): void {
+  if (isEmpty(part)) return;
+  const claim: Claim = { owner: site.owner, ports: part, host: site.host };
+  withLocalhost(part, site, undo, () => {
+    const map = part.backend === "iptables" ? applyChains : applyPortMaps;
+    keepLocalhostOut(map(claim, site.hostLink, undo, isMended), site);
+  });
+  forgetOld(site.host, part);
+}
+
+const listPorts = ({ mappings }: PortsPart): string =>
+  mappings.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`).join(", ");
+
 const isEmpty = ({ mappings, addresses }: PortsPart): boolean => mappings.length === 0 || addresses.length === 0;
 
 const fullRuleset = (owner: Owner, hostLink: string | undefined, ports: PortsPart): Ruleset =>
@@ -127,9 +139,9 @@ function applyChains(claim: Claim, hostLink: string | undefined, undo: Undo): Ip
 }
 
 /** As `applyChains`, in podwire's maps. */
-function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo): Ip[] {
+function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo, isMended = false): Ip[] {
   const { owner, ports } = claim;
-  const ruleset = fullRuleset(owner, hostLink, ports);
+  const ruleset: Ruleset = { ...fullRuleset(owner, hostLink, ports), isMended };
   const former: Ip[] = [];
   const replace: Ruleset["replace"] = (found, { what }) => {
     assertAvailable(found, what.replace(/^host port | in map .*$/g, ""), claim);

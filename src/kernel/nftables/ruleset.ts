@@ -43,10 +43,10 @@ export function applyRulesets(nft: Nftables, rulesets: readonly Ruleset[]): void
  * Table, sets, and the chains that are missing or, flushed, have too few rules. Adding what exists is no error, and a
  * chain's rules are replaced.
  */
-function lackingFrame(nft: Nftables, { table, comment, sets, chains }: Ruleset): Message[] {
+function lackingFrame(nft: Nftables, { table, comment, sets, chains, isMended }: Ruleset): Message[] {
   const lacking = chains.filter((chain) => {
     const use = nft.findChain(table, chain.name)?.use;
-    return use === undefined || (chain.hook !== undefined && use < chain.rules.length);
+    return use === undefined || (chain.hook === undefined ? isMended : use < chain.rules.length);
   });
   if (lacking.length === 0) return [];
   return [

@@ -180,8 +180,9 @@ export function setLink({ index, name }: { index: number; name: string }, change
     change.up === undefined ? "" : change.up ? "up" : "down",
     change.promisc ? "promiscuous" : "",
     change.mac ?? "",
-    change.mtu ?? "",
+    change.mtu === undefined ? "" : `MTU ${change.mtu}`,
     change.txQueue === undefined ? "" : `queue ${change.txQueue}`,
+    change.master === undefined ? "" : `master ${change.master}`,
   ];
   return {
     type: RTM_SETLINK,

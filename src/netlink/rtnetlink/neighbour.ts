@@ -10,7 +10,7 @@ const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 const NDA = { DST: 1, LLADDR: 2 } as const;
-const NUD_PERMANENT = 0x80;
+export const NUD_PERMANENT = 0x80;
 /** what is known is good, is being asked for, or was asked for in vain */
 export const NUD = { INCOMPLETE: 0x01, REACHABLE: 0x02, STALE: 0x04, DELAY: 0x08, PROBE: 0x10, FAILED: 0x20 } as const;
 /** asks for it as a packet would */

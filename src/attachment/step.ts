@@ -1,0 +1,12 @@
+import type { NetlinkSocket } from "../kernel/netlink.ts";
+import type { Message } from "../netlink/message.ts";
+import type { Step } from "./kind.ts";
+
+/** A message as a step; `where` says in which namespace, where that is not the host's. */
+export const stepOf = (socket: NetlinkSocket, message: Message, where = ""): Step => ({
+  what: message.what + where,
+  run: () => void socket.request([message]),
+});
+
+/** What stands behind the words of a step that is done in the pod. */
+export const IN_POD = " in the container";
