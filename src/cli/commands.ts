@@ -3,7 +3,8 @@ import { doctor } from "./doctor.ts";
 import { gc } from "./gc.ts";
 import { install } from "./install.ts";
 import { leases } from "./leases.ts";
+import { map } from "./map.ts";
 import { repair } from "./repair.ts";
 
 /** The commands for people. */
-export const commands: readonly Command[] = [doctor, gc, install, leases, repair];
+export const commands: readonly Command[] = [doctor, gc, install, leases, map, repair];

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { wireCached } from "../harness/cached.ts";
 import type { CniResult } from "../harness/invoke.ts";
+import { example } from "./examples.ts";
 import {
   type Call,
   executable,
@@ -77,7 +78,9 @@ async function create(make: string): Promise<World> {
 }
 
 const repair = async ({ node, folder }: Pick<World, "node" | "folder">, ...more: string[]): Promise<Outcome> =>
-  node.run(executable, ["repair", "--results-dir", folder, ...more], { env: { PATH: "/usr/sbin:/usr/bin" } });
+  node.run(executable, ["repair", "--results-dir", folder, "--data-dir", node.dataDir, ...more], {
+    env: { PATH: "/usr/sbin:/usr/bin" },
+  });
 
 const brief = { timeoutMs: 1000 };
 const arrives = async (work: Promise<{ from: string }>, from?: string): Promise<boolean> =>
@@ -300,6 +303,16 @@ describe("podwire repair", () => {
     });
   });
 
+  test("says what it would do, in 80 columns", async () => {
+    const world = await create("bridge");
+    await world.node.ip("link delete br0");
+    await world.node.must("nft", "flush ruleset");
+    await world.web.ip("link set eth0 down");
+    await world.other.ip("link delete eth0");
+    const { said, kept } = example("repair.txt", (await repair(world, "--dry-run")).stdout);
+    expect(said).toBe(kept);
+  });
+
   test("tells that a pod without its link must be restarted, and mends the others", async () => {
     const world = await create("bridge");
     await world.web.ip("link delete eth0");
@@ -371,7 +384,7 @@ describe("podwire repair", () => {
     const elsewhere = { node: world.node, folder: temporaryFolder("nothing") };
     const { stdout, exitCode } = await repair(elsewhere);
     expect(exitCode).toBe(2);
-    expect(stdout).toMatch(new RegExp(`^web: set link ${world.link} up$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^default/web-1: set link ${world.link} up$`, "m"));
     expect(stdout.replace(/\s+/g, " ")).toMatch(/not known what it should be, as \S+ has no result of it/);
     expect((await world.node.link(world.link))?.flags).toContain("UP");
   });

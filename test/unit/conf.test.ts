@@ -203,6 +203,7 @@ test("the readers of a configuration are those asked here", () => {
     "plugins/interface/vlan.ts",
     "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",
+    "survey/topology.ts", // what the runtime asked for
     "verbs/plugin.ts", // `ipam.type` alone, before `read`
   ]);
 });

@@ -1,0 +1,72 @@
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { wireCached } from "../harness/cached.ts";
+import { executable, type NetworkList, Node, temporaryFolder } from "./harness.ts";
+
+// Commands for people on a node that is full: 300 pods, 2 seconds of processor time, 100 MB.
+
+const PODS = 300;
+const NAMESPACES = `/run/netns/many-${process.pid}-`;
+let node: Node;
+const folder = temporaryFolder("results");
+
+beforeAll(async () => {
+  node = await Node.create();
+  const names = Array.from({ length: PODS }, (_, at) => `many-${process.pid}-${at}`);
+  await execa("sh", ["-c", 'for name; do ip netns add "$name"; done', "sh", ...names]);
+  const ipam = { type: "host-local", dataDir: node.dataDir, ranges: [[{ subnet: "10.9.0.0/22" }]] };
+  const bridge = { type: "bridge", bridge: "br0", isDefaultGateway: true, ipMasq: true, ipam };
+  const routed = { ...bridge, type: "ptp", ipam: { ...ipam, ranges: [[{ subnet: "10.8.0.0/22" }]] } };
+  const network = (name: string, plugin: { type: string }): NetworkList => ({
+    cniVersion: "1.0.0",
+    name,
+    plugins: [plugin, { type: "portmap", capabilities: { portMappings: true } }],
+  });
+  const lists = [network("bridged", bridge), network("routed", routed)];
+  const wire = async (at: number) =>
+    wireCached(node, lists[at % 2]!, {
+      containerId: `pod-${at}`,
+      netns: `${NAMESPACES}${at}`,
+      folder,
+      args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-${at}`,
+      capabilities: { portMappings: [{ hostPort: 20_000 + at, containerPort: 80, protocol: "tcp" }] },
+    });
+  for (let at = 0; at < PODS; at += 6) await Promise.all(Array.from({ length: 6 }, async (_, next) => wire(at + next)));
+}, 300_000);
+
+afterAll(async () => {
+  await execa("sh", ["-c", `for path in ${NAMESPACES}*; do ip netns delete "$(basename "$path")"; done`]);
+});
+
+/** Runs podwire with 100 MB of memory; its output, and seconds of processor time. */
+async function measured(...args: string[]): Promise<{ stdout: string; exitCode: number; seconds: number }> {
+  const places = ["--results-dir", folder, "--data-dir", node.dataDir];
+  const script = `ulimit -v ${100 << 10}; "$@"; code=$?; times >&2; exit $code`;
+  const { stdout, stderr, exitCode } = await node.run("bash", ["-c", script, "bash", executable, ...args, ...places], {
+    timeoutMs: 60_000,
+  });
+  const [, user = "", system = ""] = /(\S+) (\S+)\n$/.exec(stderr) ?? [];
+  const secondsOf = (text: string): number => Number(/^\d+m([\d.]+)s$/.exec(text)?.[1]);
+  return { stdout, exitCode, seconds: secondsOf(user) + secondsOf(system) };
+}
+
+test.each([
+  ["map", ["map"], 0, /, 150 pods\n.* 142 more: podwire map --all/s],
+  ["map --all", ["map", "--all"], 0, /default\/web-299/],
+  ["map --svg", ["map", "--svg", `${folder}/../many.svg`, "--all"], 0, /wrote/],
+  ["repair", ["repair"], 0, /^Nothing to do in 300 pods\.\n$/],
+])("podwire %s stays small and quick", async (_name, args, code, says) => {
+  const { stdout, exitCode, seconds } = await measured(...args);
+  expect([stdout, exitCode]).toEqual([expect.stringMatching(says), code]);
+  expect(seconds).toBeLessThan(2);
+});
+
+test("podwire repair of all of them after nft flush ruleset", async () => {
+  await node.must("nft", "flush ruleset");
+  const told = await measured("repair", "--dry-run");
+  expect([told.stdout, told.exitCode]).toEqual([expect.stringMatching(/600 things to mend in 300 of 300 pods/), 1]);
+  expect(told.seconds).toBeLessThan(2);
+  const mended = await measured("repair");
+  expect([mended.stdout, mended.exitCode]).toEqual([expect.stringMatching(/600 things mended in 300 of 300/), 0]);
+  expect((await measured("repair")).stdout).toBe("Nothing to do in 300 pods.\n");
+});
