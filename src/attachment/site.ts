@@ -3,6 +3,7 @@ import type { Log } from "../cni/log.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { Owner } from "./attachment.ts";
+import type { HostView } from "./host-view.ts";
 import { findLink } from "./link/links.ts";
 import { ownerOf } from "./owner.ts";
 import { PodNamespace } from "./pod-namespace.ts";
@@ -20,13 +21,15 @@ export class Site {
   constructor(
     private readonly call: Invocation,
     private readonly findHostLink: (site: Site) => string | undefined,
+    /** what was read of the host already: for who looks at many attachments, and changes none */
+    readonly view?: HostView,
   ) {
     this.owner = ownerOf(call);
     this.log = call.log;
   }
 
   get host(): NetlinkSocket {
-    return (this.socket ??= NetlinkSocket.open(NETLINK_ROUTE));
+    return this.view?.socket ?? (this.socket ??= NetlinkSocket.open(NETLINK_ROUTE));
   }
 
   /** The pod's namespace; CniError where it is none, or podwire's own (allowed to CHECK, which changes nothing). */
@@ -48,7 +51,7 @@ export class Site {
 
   /** A link of the host by name, asked for once: where none is changed, or `forgetSeen` follows. */
   seenLink(name: string): Link | undefined {
-    return this.seen(this.host, name);
+    return this.view ? this.view.link(name) : this.seen(this.host, name);
   }
 
   /** As `seenLink`, of the pod. */

@@ -1,12 +1,13 @@
 import { version } from "../../package.json";
 import { monotonicMs } from "../kernel/clock.ts";
 import { findText } from "../kernel/file.ts";
-import { formatIp } from "../net/ip.ts";
+import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { examineNode, examinePods, firstFault, type NodeReport, type PodReport } from "../doctor/doctor.ts";
 import type { Finding } from "../doctor/finding.ts";
 import { choosePod, podTitle } from "../survey/choose.ts";
 import { BIN_DIRS } from "../survey/places.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
+import { UsageError } from "./arguments.ts";
 import { command, Exit, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
 import { count, cut, formatFact, wrap } from "./terminal.ts";
@@ -34,6 +35,7 @@ export const doctor = command({
   },
   options: {
     ...leaseOptions,
+    "--to": { value: "ADDRESS", about: "also the way from POD to this address: the routes, and the rules it meets" },
     "--bin-dir": { value: "DIR", about: `where plugins are (${BIN_DIRS.join(", ")})` },
   },
   say(given) {
@@ -42,11 +44,20 @@ export const doctor = command({
     if (survey.denied.length > 0) throw new Error(`${survey.denied.join("; ")}; run this as root`);
     const binDir = given.find("--bin-dir");
     const binDirs = binDir === undefined ? BIN_DIRS : [binDir];
-    const pod = given.find("POD");
-    if (pod !== undefined) return sayPods(examinePods(survey, choosePod(survey.attachments, pod), binDirs));
+    const [pod, to] = [given.find("POD"), given.find("--to")];
+    if (to !== undefined && pod === undefined) throw new UsageError("--to needs a POD");
+    if (pod !== undefined) {
+      return sayPods(examinePods(survey, choosePod(survey.attachments, pod), { binDirs, to: addressOf(to) }));
+    }
     return sayNode(survey, examineNode(survey, binDirs), () => monotonicMs() - started);
   },
 });
+
+function addressOf(to: string | undefined): Ip | undefined {
+  const ip = to === undefined ? undefined : parseIp(to);
+  if (to !== undefined && !ip) throw new UsageError(`--to is ${JSON.stringify(to)}, must be an IP address`);
+  return ip;
+}
 
 const lineOf = ({ state, layer, what, expected, is, mend }: Finding): string =>
   formatFact({

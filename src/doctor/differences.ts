@@ -5,6 +5,7 @@ import { fault, type Finding } from "./finding.ts";
 const layers: Partial<Record<PartName, string>> = {
   bridge: "bridge",
   veth: "link",
+  podLink: "link",
   host: "route",
   pod: "address",
   gateways: "gateway",
@@ -16,6 +17,7 @@ const layers: Partial<Record<PartName, string>> = {
 /** What a difference begins with, and the layer that says. */
 const beginnings: readonly [RegExp, string][] = [
   [/^route /, "route"],
+  [/ VLANs? /, "bridge"],
   [/^link .* is not a port of bridge |^hairpin mode of |^isolation of |^bridge /, "bridge"],
   [/^link /, "link"],
   [/^net\..*forward/, "forwarding"],

@@ -1,4 +1,4 @@
-import { formatIp } from "../net/ip.ts";
+import { formatIp, type Ip } from "../net/ip.ts";
 import type { Survey } from "../survey/survey.ts";
 import type { Surveyed } from "../survey/surveyed.ts";
 import { type Finding, ok, warn } from "./finding.ts";
@@ -7,7 +7,8 @@ import { Tables } from "./firewall/tables.ts";
 import { type Look, takeLook } from "./look.ts";
 import { nodeLayers } from "./node-layers.ts";
 import { examinePod } from "./pod/layers.ts";
-import { viewPod } from "./pod-view.ts";
+import { partOf, type PodView, viewPod } from "./pod-view.ts";
+import { examineWay } from "./way.ts";
 
 /** What was found of one attachment. */
 export interface PodReport {
@@ -23,9 +24,15 @@ export interface NodeReport {
   pods: PodReport[];
 }
 
+/** How one pod is looked at: its plugins' folders, and an address it should reach. */
+export interface PodQuestion {
+  binDirs: readonly string[];
+  to?: Ip | undefined;
+}
+
 /** Looks at some attachments, thoroughly, and at nothing else. */
-export function examinePods(survey: Survey, chosen: readonly Surveyed[], binDirs: readonly string[]): PodReport[] {
-  return withLook(survey, { binDirs, isThorough: true }, (look) => reportPods(chosen, look));
+export function examinePods(survey: Survey, chosen: readonly Surveyed[], { binDirs, to }: PodQuestion): PodReport[] {
+  return withLook(survey, { binDirs, isThorough: true }, (look) => reportPods(chosen, look, to));
 }
 
 /** Looks at the whole node. */
@@ -47,19 +54,27 @@ function withLook<T>(survey: Survey, options: Pick<Look, "binDirs" | "isThorough
   }
 }
 
-function reportPods(chosen: readonly Surveyed[], look: Look): PodReport[] {
+function reportPods(chosen: readonly Surveyed[], look: Look, to?: Ip): PodReport[] {
   const uplinks = findUplinks(look);
+  const asked = new Set<string>();
   const reports = (tables: Tables | undefined): PodReport[] =>
     chosen.map((attached) => {
       const view = viewPod(attached, look);
-      return {
-        attached,
-        title: view.title,
-        hostLink: view.hostLink?.name,
-        findings: [...examinePod(view, look), ...(tables ? examineFirewall(view, look, tables, uplinks) : [])],
-      };
+      const findings = examinePod(view, look);
+      if (tables && (look.isThorough || isFirstOfItsSort(view, asked))) {
+        findings.push(...examineFirewall(view, look, tables, uplinks));
+        if (to) findings.push(...examineWay(view, look, tables, to));
+      }
+      return { attached, title: view.title, hostLink: view.hostLink?.name, findings };
     });
   return Tables.read(reports) ?? reports(undefined);
+}
+
+/** Rules tell networks apart, and who has host ports: of each sort one pod is followed through them. */
+function isFirstOfItsSort(view: PodView, asked: Set<string>): boolean {
+  const mapped = (partOf(view, "ports")?.mappings ?? []).map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
+  const sort = `${view.attached.owner.network} ${mapped.join()}`;
+  return asked.size < asked.add(sort).size;
 }
 
 /** Faults that are the node's, though a pod shows them, are said once: chains that drop, switches that are off. */

@@ -1,32 +1,66 @@
+import { HostView } from "../attachment/host-view.ts";
 import { listLinks } from "../attachment/link/links.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
-import { decodeAddress, getAddresses, type Address } from "../netlink/rtnetlink/address.ts";
+import type { Ip } from "../net/ip.ts";
+import { type Address, decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { Survey } from "../survey/survey.ts";
+import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 
-/** What every layer looks at: the node as it is, read once. */
+/** What every layer looks at: the node as it is, read once, by what it is asked for. */
 export interface Look {
   survey: Survey;
   host: NetlinkSocket;
-  links: readonly Link[];
+  view: HostView;
+  /** by index */
+  links: ReadonlyMap<number, Link>;
   addresses: readonly Address[];
+  /** by `ipKey`: addresses of the host, attachments that live, leases */
+  holders: ReadonlyMap<string, Address>;
+  owners: ReadonlyMap<string, readonly Surveyed[]>;
+  leases: ReadonlyMap<string, readonly FoundLease[]>;
   binDirs: readonly string[];
   /** one pod was asked for: there is time to ask its gateway */
   isThorough: boolean;
 }
 
+export const ipKey = ({ family, value }: Ip): string => `${family} ${value}`;
+
 /** Reads it; the caller closes `host`. */
 export function takeLook(survey: Survey, options: Pick<Look, "binDirs" | "isThorough">): Look {
   const host = NetlinkSocket.open(NETLINK_ROUTE);
-  return { survey, host, links: listLinks(host), addresses: readAddresses(host), ...options };
+  const addresses = readAddresses(host);
+  const owners = new Map<string, Surveyed[]>();
+  for (const attached of survey.attachments.filter(({ state }) => state === "live")) {
+    for (const ip of attached.addresses) push(owners, ipKey(ip), attached);
+  }
+  const leases = new Map<string, FoundLease[]>();
+  for (const lease of survey.leases) push(leases, ipKey(lease.ip), lease);
+  return {
+    survey,
+    host,
+    view: new HostView(host),
+    links: new Map(listLinks(host).map((link) => [link.index, link])),
+    addresses,
+    holders: new Map(addresses.map((address) => [ipKey(address.prefix.ip), address])),
+    owners,
+    leases,
+    ...options,
+  };
+}
+
+function push<T>(groups: Map<string, T[]>, key: string, item: T): void {
+  const group = groups.get(key);
+  if (group) group.push(item);
+  else groups.set(key, [item]);
 }
 
 /** Every address of a namespace with its flags. */
 export const readAddresses = (socket: NetlinkSocket): Address[] =>
   socket.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply) ?? []);
 
-export const linkNamed = ({ links }: Pick<Look, "links">, name: string | undefined): Link | undefined =>
-  links.find((link) => link.name === name);
+export const linkNamed = ({ view }: Pick<Look, "view">, name: string | undefined): Link | undefined =>
+  name === undefined ? undefined : view.link(name);
 
 export const linkAt = ({ links }: Pick<Look, "links">, index: number | undefined): Link | undefined =>
-  links.find((link) => link.index === index);
+  index === undefined ? undefined : links.get(index);

@@ -97,7 +97,8 @@ function statusOf(config: JsonObject, { name, file }: NetworkFile): Finding[] {
 
 /** How full ranges are, and whom leases are of. */
 export const addresses: NodeLayer = ({ survey }) => {
-  const found: Finding[] = capacitiesOf(survey.networks, survey.leases).flatMap((capacity) => judgeCapacity(capacity));
+  const capacities = capacitiesOf(survey.networks, survey.leases);
+  const found: Finding[] = capacities.flatMap(judgeCapacity);
   const torn = survey.leases.filter(({ state }) => state === "torn");
   if (torn.length > 0) {
     found.push(
@@ -116,7 +117,7 @@ export const addresses: NodeLayer = ({ survey }) => {
   for (const { one, other, range } of findOverlaps(survey.networks)) {
     found.push(warn("addresses", `${one.name} (${one.file}) and ${other.name} (${other.file}) both hand out ${range}`));
   }
-  const fullest = Math.max(0, ...capacitiesOf(survey.networks, survey.leases).map(percentOf));
+  const fullest = Math.max(0, ...capacities.map(percentOf));
   return orFine(found, "addresses", `${survey.leases.length} leased, the fullest range to ${fullest} %`);
 };
 
@@ -154,8 +155,8 @@ export const conntrack: NodeLayer = () => {
 /** iptables on bridges: without it a Service's answers from a pod beside the client go past its translation. */
 export const bridgeNetfilter: NodeLayer = ({ links, survey }) => {
   const value = findSysctl("net/bridge/bridge-nf-call-iptables");
-  const hasPods = survey.attachments.some(({ link }) =>
-    links.some(({ kind, index }) => kind === "bridge" && index === link?.master),
+  const hasPods = survey.attachments.some(
+    ({ link }) => link?.master !== undefined && links.get(link.master)?.kind === "bridge",
   );
   if (!hasPods || value !== "0") return [];
   return [

@@ -81,7 +81,7 @@ function namespaceOf({ netns, record }: Surveyed, { survey }: Look): PodView["na
   return kind === "missing" || kind === "no namespace" ? "missing" : "there";
 }
 
-function compare(view: PodView, { binDirs }: Look): void {
+function compare(view: PodView, { binDirs, view: hostView }: Look): void {
   const parts: Part[] = [];
   const visited = visitExpected(
     view.attached.cached!,
@@ -92,7 +92,7 @@ function compare(view: PodView, { binDirs }: Look): void {
         view.differences.push(...[...new Set(found)].map((text) => ({ kind: part.kind, text })));
       }
     },
-    binDirs,
+    { binDirs, view: hostView },
   );
   view.parts = parts;
   for (const { type, problem, isForeign } of visited) {
@@ -118,9 +118,8 @@ function openPod(path: string, view: PodView, use: (pod: PodNamespace) => void):
 /** The host's end of the pod's interface, whoever made it. */
 function peerOf({ attached, inside }: PodView, { links }: Look): Link | undefined {
   const own = inside?.links.find(({ name }) => name === attached.owner.ifname);
-  return own?.kind === "veth"
-    ? links.find(({ index, kind, peer }) => kind === "veth" && index === own.peer && peer === own.index)
-    : undefined;
+  const peer = own?.kind === "veth" && own.peer !== undefined ? links.get(own.peer) : undefined;
+  return peer?.kind === "veth" && peer.peer === own?.index ? peer : undefined;
 }
 
 /** The part of a kind it should have. */

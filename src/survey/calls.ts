@@ -1,3 +1,4 @@
+import type { HostView } from "../attachment/host-view.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { quietLog } from "../cni/log.ts";
 import type { Invocation } from "../cni/invocation.ts";
@@ -69,7 +70,7 @@ export interface Visited {
 export function visitExpected(
   cached: CachedAttachment,
   visit: (expected: Expected, type: string) => void,
-  binDirs: readonly string[] = BIN_DIRS,
+  { binDirs = BIN_DIRS, view }: { binDirs?: readonly string[]; view?: HostView } = {},
 ): Visited[] {
   return explaining(() => checkCalls(cached, binDirs)).flatMap((each) => {
     if ("problem" in each) return [each];
@@ -77,7 +78,7 @@ export function visitExpected(
     const plugin = findPartsPlugin(type);
     if (!plugin) return [{ type, isForeign: true }];
     return explaining(() => {
-      plugin.expecting(call, (expected) => visit(expected, type));
+      plugin.expecting(call, (expected) => visit(expected, type), view);
       return [{ type }];
     }).map((visited) => ({ ...visited, type }));
   });

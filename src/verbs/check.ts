@@ -1,4 +1,5 @@
 import type { Attachment } from "../attachment/attachment.ts";
+import type { HostView } from "../attachment/host-view.ts";
 import { kindOf } from "../attachment/kinds.ts";
 import { Site } from "../attachment/site.ts";
 import { CniError, Code } from "../cni/error.ts";
@@ -35,13 +36,13 @@ export function check<C>(spec: Spec<C>, call: Invocation): void {
 export function expecting<C, T>(
   spec: Spec<C>,
   call: Invocation,
-  { before = () => undefined }: { before?(ipam: Ipam): void },
+  { before = () => undefined, view }: { before?(ipam: Ipam): void; view?: HostView | undefined },
   use: (expected: Expected) => T,
 ): T {
   const [config, ipam] = spec.read(call);
   const result = getPrevious(call, spec.isChained ? spec.name : "CHECK");
   let hostLink: string | undefined;
-  const site = new Site(call, (self) => hostLink ?? spec.hostLink(self, call));
+  const site = new Site(call, (self) => hostLink ?? spec.hostLink(self, call), view);
   try {
     if (!spec.isChained) void site.pod; // opened, or refused, first
     before(ipam);

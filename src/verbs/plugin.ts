@@ -1,3 +1,4 @@
+import type { HostView } from "../attachment/host-view.ts";
 import { findLink } from "../attachment/link/links.ts";
 import { hostVethName, linkAlias } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
@@ -22,12 +23,12 @@ import { status } from "./status.ts";
 /** A plugin whose attachments are described in parts. */
 export interface PartsPlugin extends Plugin {
   /** Runs `use` with the attachment a call's prevResult is the result of; CniError where there can be none. */
-  expecting<T>(call: Invocation, use: (expected: Expected) => T): T;
+  expecting<T>(call: Invocation, use: (expected: Expected) => T, view?: HostView): T;
 }
 
 const pluginOf = <C>(spec: Spec<C>): PartsPlugin => ({
   name: spec.name,
-  expecting: (call, use) => expecting(spec, call, {}, use),
+  expecting: (call, use, view) => expecting(spec, call, { view }, use),
   add: (call) => add(spec, call),
   check: (call) => check(spec, call),
   del: (call) => del(spec, call),

@@ -94,6 +94,7 @@ const makes: [string, () => Promise<Scene>][] = [
   ["kindnet's, dual stack", async () => Scene.make(loadConf("kindnet-dual-stack.conflist"), mapped)],
   ["kindnet's, IPv6", async () => Scene.make(loadConf("kindnet-ipv6.conflist"), mapped)],
   ["portmap by iptables", async () => Scene.make(changed("kindnet.conflist", 1, { backend: "iptables" }), mapped)],
+  ["macvlan", async () => Scene.make(changed("macvlan.json", 0, { master: "uplink" }))],
   ["the reference's bridge", async () => Scene.make(loadConf("bridge.json"), { by: "reference" })],
   [
     "the reference's kindnet chain",

@@ -54,7 +54,8 @@ export class Scene {
 
   static async make(list: NetworkList, { pods = 2, ...made }: Made = {}): Promise<Scene> {
     const node = await Node.create();
-    await node.outside();
+    const outside = await node.outside();
+    await outside.ip("address add 10.31.0.1/24 dev eth0"); // the gateway of pods that are on the uplink themselves
     await node.ip("route add default via 192.0.2.2");
     await node.ip("route add default via 2001:db8::2");
     const plugins = list.plugins.map((plugin) =>

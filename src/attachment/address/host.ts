@@ -2,7 +2,7 @@ import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findSysctl } from "../../kernel/sysctl.ts";
 import { isErrno } from "../../kernel/system-error.ts";
-import { type Family, formatPrefix, samePrefix } from "../../net/ip.ts";
+import { type Family, formatPrefix, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
 import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
 import { addRoute, claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
@@ -13,7 +13,7 @@ import type { Site } from "../site.ts";
 import { stepOf } from "../step.ts";
 import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
-import { lackingAddresses, lackingRoutes, missingAddresses, missingRoutes } from "./missing.ts";
+import { lackingAddresses, lackingRoutes, missingAddresses, missingInView, missingRoutes } from "./missing.ts";
 
 /** The host's side of the pod's addresses. It goes with the link, but for forwarding, which stays on. */
 export const host: Kind<HostPart> = {
@@ -50,7 +50,7 @@ export const host: Kind<HostPart> = {
     const prefixes = addresses.map(({ prefix }) => prefix);
     return [
       ...(foreign ? [] : compareForwarding(forwarding)),
-      ...(link ? [...missingAddresses(site.host, link, prefixes), ...missingRoutes(site.host, link, routes)] : []),
+      ...(link ? compareLink(site, link, prefixes, routes) : []),
     ];
   },
 };
@@ -64,6 +64,10 @@ const mendHostLink = (link: Link, part: Pick<HostPart, "addresses" | "routes">, 
     run: () => claimRoutes([route], link, host),
   })),
 ];
+const compareLink = ({ view, host: socket }: Site, link: Link, prefixes: Prefix[], routes: Route[]): string[] =>
+  view
+    ? missingInView(view, link, prefixes, routes)
+    : [...missingAddresses(socket, link, prefixes), ...missingRoutes(socket, link, routes)];
 
 /** A route to a pod's address that leads elsewhere is another pod's, or an administrator's: it is not taken over. */
 function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket): void {

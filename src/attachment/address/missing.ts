@@ -12,6 +12,7 @@ import {
   RT_TABLE_MAIN,
 } from "../../netlink/rtnetlink/route.ts";
 import type { LinkAddress, PodPart, Route } from "../attachment.ts";
+import type { HostView } from "../host-view.ts";
 import { listAddresses } from "../link/links.ts";
 
 /** The addresses a link lacks, in words. */
@@ -20,20 +21,41 @@ export const missingAddresses = (socket: NetlinkSocket, link: Link, wanted: Pref
     socket,
     link,
     wanted.map((prefix) => ({ prefix })),
-  ).map(({ prefix }) => `address ${formatPrefix(prefix)} is missing on ${link.name}`);
+  ).map(addressWords(link));
+
+const addressWords =
+  ({ name }: Link) =>
+  ({ prefix }: LinkAddress): string =>
+    `address ${formatPrefix(prefix)} is missing on ${name}`;
 
 /** The addresses a link lacks. */
-export function lackingAddresses(socket: NetlinkSocket, link: Link, wanted: readonly LinkAddress[]): LinkAddress[] {
-  if (wanted.length === 0) return [];
-  const present = listAddresses(socket, link);
-  return wanted.filter(({ prefix }) => !present.some((other) => samePrefix(other, prefix)));
-}
+export const lackingAddresses = (socket: NetlinkSocket, link: Link, wanted: readonly LinkAddress[]): LinkAddress[] =>
+  wanted.length === 0 ? [] : addressesNotIn(listAddresses(socket, link), wanted);
+
+const addressesNotIn = (present: readonly Prefix[], wanted: readonly LinkAddress[]): LinkAddress[] =>
+  wanted.filter(({ prefix }) => !present.some((other) => samePrefix(other, prefix)));
+
+/** As `missingAddresses` and `missingRoutes`, of a link of the host that was read before. */
+export const missingInView = (view: HostView, link: Link, addresses: Prefix[], routes: Route[]): string[] => [
+  ...addressesNotIn(
+    view.addressesOf(link),
+    addresses.map((prefix) => ({ prefix })),
+  ).map(addressWords(link)),
+  ...routesNotIn(
+    routes.flatMap(({ dst }) => view.routesTo(dst)),
+    link,
+    routes,
+  ).map(routeWords(link)),
+];
 
 /** The routes that do not lead through a link as they are wanted, in words; those without a table are in `main`. */
 export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>
-  lackingRoutes(socket, link, wanted, main).map(
-    (route) => `route ${formatRoute(route)} through ${link.name} is missing`,
-  );
+  lackingRoutes(socket, link, wanted, main).map(routeWords(link));
+
+const routeWords =
+  ({ name }: Link) =>
+  (route: Route): string =>
+    `route ${formatRoute(route)} through ${name} is missing`;
 
 /** As `missingRoutes`, the routes themselves. */
 export function lackingRoutes(
@@ -50,9 +72,15 @@ export function lackingRoutes(
     // of a host's routes few lead through the link; a pod can have as many as it likes
     return socket.dump(getRoutes(family, link), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
   });
-  const routes = present.flatMap(decodeRoutes);
-  return wanted.filter((route) => !routes.some((other) => servesAs(other, { table: main, ...route }, link)));
+  return routesNotIn(present.flatMap(decodeRoutes), link, wanted, main);
 }
+
+const routesNotIn = (
+  present: readonly KernelRoute[],
+  link: Link,
+  wanted: readonly Route[],
+  main: number = RT_TABLE_MAIN,
+): Route[] => wanted.filter((route) => !present.some((other) => servesAs(other, { table: main, ...route }, link)));
 
 /** The routes the kernel makes of addresses that a link has, as far as they are gone from it. */
 export const lackingConnected = (

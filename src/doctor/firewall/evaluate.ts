@@ -18,8 +18,8 @@ export interface RuleVerdict {
 
 /** The chains of one table. */
 export interface ChainSource {
-  /** expressions of each rule, in order */
-  rules(chain: string): readonly Uint8Array[];
+  /** expressions of each rule, in order; undefined where there are more rules than are followed */
+  rules(chain: string): readonly Uint8Array[] | undefined;
   /** what a set or map has for a key; undefined for nothing, "unknown" where that cannot be told */
   lookUp(set: string, key: Uint8Array): { verdict?: RuleVerdict } | undefined | "unknown";
 }
@@ -42,8 +42,9 @@ const DEEPEST = 16;
 /** What becomes of the packet in a chain. */
 export function judgeChain(source: ChainSource, chain: string, packet: Packet, depth = 0): Judged {
   const possible = new Set<Outcome>();
-  if (depth > DEEPEST) return { outcomes: new Set<Outcome>(["accept", "drop", "continue"]) };
-  for (const rule of source.rules(chain)) {
+  const rules = depth > DEEPEST ? undefined : source.rules(chain);
+  if (!rules) return { outcomes: new Set<Outcome>(["accept", "drop", "translate", "continue"]) };
+  for (const rule of rules) {
     const { match, verdict } = judgeRule(rule, source, packet);
     if (match === false || verdict === undefined) continue;
     const { outcomes, decidedIn, isReturn } = follow(verdict, { source, chain, packet, depth });

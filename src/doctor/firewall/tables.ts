@@ -15,8 +15,12 @@ export interface Decision {
   outcome: Outcome;
 }
 
+/** So many rules are followed: kube-proxy and network policies have tens of thousands, for each packet anew. */
+const MOST_RULES = 50_000;
+
 /** The tables of this namespace, everybody's: read as far as a packet comes, each chain once. */
 export class Tables {
+  private left = MOST_RULES;
   private readonly sources = new Map<string, ChainSource>();
 
   private constructor(
@@ -87,8 +91,10 @@ export class Tables {
     const rules = new Map<string, readonly Uint8Array[]>();
     const source: ChainSource = {
       rules: (chain) => {
+        if (this.left <= 0) return undefined;
         const found = rules.get(chain) ?? this.nft.rules(table, chain).map(({ expressions }) => expressions);
         rules.set(chain, found);
+        this.left -= found.length;
         return found;
       },
       lookUp: (set, key) => {
@@ -105,6 +111,7 @@ export class Tables {
 }
 
 /** linux/netfilter.h: where packets that are routed through pass. */
+export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_FORWARD = 2;
 export const NF_INET_PRE_ROUTING = 0;
 

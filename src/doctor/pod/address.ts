@@ -1,7 +1,7 @@
 import { formatIp, formatPrefix, sameIp } from "../../net/ip.ts";
 import { IFA_F } from "../../netlink/rtnetlink/address.ts";
 import { fault, orFine, skip, warn } from "../finding.ts";
-import { linkAt } from "../look.ts";
+import { ipKey, linkAt } from "../look.ts";
 import { podAddresses, type PodView } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
@@ -22,7 +22,7 @@ export const address: Layer = (view, look) => {
     } else if (carried && carried.flags & IFA_F.TENTATIVE) {
       found.push(warn("address", `${text} is still tentative: it answers when duplicate address detection is over`));
     }
-    const holder = look.addresses.find(({ prefix }) => sameIp(prefix.ip, ip));
+    const holder = look.holders.get(ipKey(ip));
     if (holder) {
       const name = linkAt(look, holder.index)?.name ?? "a link";
       found.push(
@@ -31,13 +31,8 @@ export const address: Layer = (view, look) => {
         }),
       );
     }
-    const twin = look.survey.attachments.find(
-      (other) =>
-        other !== view.attached &&
-        other.state === "live" &&
-        other.addresses.some((own) => sameIp(own, ip)) &&
-        other.owner.containerId !== view.attached.owner.containerId,
-    );
+    const { containerId } = view.attached.owner;
+    const twin = look.owners.get(ipKey(ip))?.find(({ owner }) => owner.containerId !== containerId);
     if (twin) {
       found.push(fault("address", `${text} is also that of ${titleOf(twin)}`, { mend: "start one of the two anew" }));
     }

@@ -13,13 +13,6 @@ export const bridge: Layer = (view, look) => {
   if (there && !there.up && !found.some(({ what }) => what.includes("is down"))) {
     found.push(fault("bridge", `bridge ${there.name} is down`, { mend: mendOf(view) }));
   }
-  if (wanted?.vlanFiltering && there && !there.vlanFiltering) {
-    found.push(
-      fault("vlan", `bridge ${there.name} does not filter VLANs: the pod is not kept in its own`, {
-        mend: `ip link set ${there.name} type bridge vlan_filtering 1`,
-      }),
-    );
-  }
   const mtu = podLink(view)?.mtu;
   if (there && mtu !== undefined && there.mtu < mtu && !isFaulty(found)) {
     found.push(

@@ -1,7 +1,7 @@
 import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
 import { NUD } from "../../netlink/rtnetlink/neighbour.ts";
 import { fault, orFine, skip } from "../finding.ts";
-import { linkAt, linkNamed } from "../look.ts";
+import { ipKey, linkAt, linkNamed } from "../look.ts";
 import { gatewaysOf, partOf, podLink, type PodView } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
@@ -17,8 +17,7 @@ export const gateway: Layer = (view, look) => {
   );
   const host = linkNamed(look, view.hostLink?.name);
   const router = linkAt(look, host?.master) ?? host;
-  const isOurs = (ip: Ip): boolean =>
-    partOf(view, "veth")?.plug === undefined || look.addresses.some(({ prefix }) => sameIp(prefix.ip, ip));
+  const isOurs = (ip: Ip): boolean => partOf(view, "veth")?.plug === undefined || look.holders.has(ipKey(ip));
   gateways.forEach((ip, at) => {
     const neighbour = known[at];
     const text = formatIp(ip);

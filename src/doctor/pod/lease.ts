@@ -1,15 +1,15 @@
 import { formatIp, isLinkLocal, sameIp } from "../../net/ip.ts";
 import { fault, type Finding, orFine } from "../finding.ts";
-import { type PodView } from "../pod-view.ts";
-import { type Layer } from "./layer.ts";
+import { ipKey } from "../look.ts";
+import type { PodView } from "../pod-view.ts";
+import type { Layer } from "./layer.ts";
 
 /** Its leases: there, and nobody else's. */
-export const lease: Layer = ({ attached, addresses, title }, { survey }) => {
+export const lease: Layer = ({ attached, addresses, title }, { leases }) => {
   const found = addresses.flatMap((ip): Finding[] => {
     if (isLinkLocal(ip)) return [];
-    const others = survey.leases.filter(
-      (each) =>
-        sameIp(each.ip, ip) && each.folder.network === attached.owner.network && !attached.leases.includes(each),
+    const others = (leases.get(ipKey(ip)) ?? []).filter(
+      (each) => each.folder.network === attached.owner.network && !attached.leases.includes(each),
     );
     return others.map(({ holder, state }) =>
       fault("lease", `${formatIp(ip)} is leased to ${holder ? holder.containerId : `nobody (the file is ${state})`}`, {

@@ -1,7 +1,7 @@
 import { findLinkTowards } from "../../kernel/route-lookup.ts";
-import { formatIp, sameIp } from "../../net/ip.ts";
+import { formatIp } from "../../net/ip.ts";
 import { fault, isFaulty, orFine } from "../finding.ts";
-import { linkAt, linkNamed } from "../look.ts";
+import { ipKey, linkAt, linkNamed } from "../look.ts";
 import { partOf } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
@@ -13,7 +13,7 @@ export const route: Layer = (view, look) => {
   const isRouted = partOf(view, "gateways") !== undefined || partOf(view, "veth")?.plug === undefined;
   if (host && way !== undefined && isRouted && !isFaulty(found)) {
     for (const ip of view.addresses) {
-      if (look.addresses.some(({ prefix }) => sameIp(prefix.ip, ip))) continue; // which is said of the address
+      if (look.holders.has(ipKey(ip))) continue; // which is said of the address
       const led = findLinkTowards(look.host, ip);
       const expected = partOf(view, "gateways")?.vlanInterface?.name ?? way;
       if (led === expected) continue;
