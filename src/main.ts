@@ -1,7 +1,7 @@
 import { version } from "../package.json";
 import { Exit } from "./cli/command.ts";
 import { commands } from "./cli/commands.ts";
-import { nearest } from "./cli/nearest.ts";
+import { nearest } from "./net/nearest.ts";
 import { wrap } from "./cli/terminal.ts";
 import { formatCommands } from "./cli/usage.ts";
 import { dispatch } from "./protocol/dispatch.ts";

@@ -1,4 +1,4 @@
-import { nearest } from "./nearest.ts";
+import { nearest } from "../net/nearest.ts";
 
 /** A wrong command line; the message is for the person who typed it. */
 export class UsageError extends Error {}

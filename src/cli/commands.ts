@@ -5,6 +5,7 @@ import { install } from "./install.ts";
 import { leases } from "./leases.ts";
 import { map } from "./map.ts";
 import { repair } from "./repair.ts";
+import { validate } from "./validate.ts";
 
 /** The commands for people. */
-export const commands: readonly Command[] = [doctor, gc, install, leases, map, repair];
+export const commands: readonly Command[] = [doctor, gc, install, leases, map, repair, validate];

@@ -11,7 +11,7 @@ import { type Survey, takeSurvey } from "../survey/survey.ts";
 import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 import { command, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../net/nearest.ts";
 import { release } from "./release.ts";
 import { count, formatTable, thousands } from "./terminal.ts";
 

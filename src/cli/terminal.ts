@@ -42,12 +42,10 @@ export function wrap(text: string, { first = "", indent = "" } = {}): string {
   let line = first;
   let isEmpty = true;
   for (const word of text.split(/\s+/).filter((each) => each !== "")) {
-    if (!isEmpty && line.length + 1 + word.length > COLUMNS) {
-      lines.push(line);
-      line = indent;
-      isEmpty = true;
-    }
-    line += isEmpty ? word : ` ${word}`;
+    const next = isEmpty ? word : ` ${word}`;
+    const isFull = line.length + next.length > COLUMNS && (!isEmpty || line.length > indent.length);
+    if (isFull) lines.push(line.trimEnd());
+    line = isFull ? indent + word : line + next;
     isEmpty = false;
   }
   return [...lines, line.trimEnd()].join("\n");

@@ -31,6 +31,16 @@ export interface Invocation {
   log: Log;
 }
 
+/** The keys that are read, at every depth: names with what is read below them; "anything" where that is not known. */
+export type Known =
+  | "anything"
+  | {
+      /** as they are spelled, and in lower case */
+      names: ReadonlyMap<string, Known>;
+      /** of lists, and of objects whose keys are data */
+      every: Known | undefined;
+    };
+
 /** A plugin by the name of its executable. Every verb throws CniError; ADD alone has something to say. */
 export interface Plugin {
   readonly name: string;
@@ -39,4 +49,10 @@ export interface Plugin {
   del(call: Invocation): void;
   gc(call: Invocation): void;
   status(call: Invocation): void;
+  /** Throws what is wrong with a configuration by itself, wherever it will be used: asks nothing of the system. */
+  inspect(call: Invocation): void;
+  /** The keys of a configuration that are read, by it and by what all plugins have: any other was mistyped. */
+  known(config: JsonObject): Known;
+  /** It goes on from what an earlier plugin of a list made, so it cannot be the first. */
+  readonly isChained?: boolean;
 }

@@ -30,22 +30,25 @@ export function tryJson(text: string): unknown {
   }
 }
 
-/**
- * Where a text stops being JSON, and why: `line 3, column 7: expected "," or "}", found "x"`; "" for one that is JSON.
- */
-export function explainJson(text: string): string {
+/** Where a text stops being JSON, and why: `expected "," or "}", found "x"`; undefined for one that is JSON. */
+export function findFault(text: string): { line: number; column: number; why: string } | undefined {
   try {
     scanJson(text);
-    return "";
+    return undefined;
   } catch (error) {
     if (!(error instanceof JsonFault)) throw error;
-    const { line, column } = placeOf(text, error.at);
-    return `line ${line}, column ${column}: ${error.message}`;
+    return { ...placeOf(text, error.at), why: error.message };
   }
 }
 
+/** `findFault` in a line: `line 3, column 7: expected "," or "}", found "x"`; "" for a text that is JSON. */
+export function explainJson(text: string): string {
+  const fault = findFault(text);
+  return fault ? `line ${fault.line}, column ${fault.column}: ${fault.why}` : "";
+}
+
 /** Lines and characters are counted from 1. */
-function placeOf(text: string, at: number): { line: number; column: number } {
+export function placeOf(text: string, at: number): { line: number; column: number } {
   let line = 1;
   let start = 0;
   for (let end = text.indexOf("\n"); end >= 0 && end < at; end = text.indexOf("\n", start)) {

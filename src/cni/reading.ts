@@ -48,14 +48,16 @@ const NAMED = 30;
 const describeAll = (wrong: readonly Wrong[], root: string): string[] =>
   wrong.slice(0, NAMED).map((one) => describe(one, root));
 
-/** Wrong keys, each a sentence part of its own, so that several readers of one configuration can complain together. */
-class WrongKeys extends CniError {
+/** Wrong keys, each by itself, so that several readers of one configuration can complain together. */
+export class WrongKeys extends CniError {
   constructor(
     code: number,
     readonly what: string,
-    readonly named: string[],
-    readonly unnamed: number,
+    readonly root: string,
+    readonly wrong: readonly Wrong[],
   ) {
+    const named = [...new Set(describeAll(wrong, root))];
+    const unnamed = Math.max(0, wrong.length - NAMED);
     super(code, `invalid ${what}: ${[...named, ...(unnamed > 0 ? [`and ${unnamed} more`] : [])].join("; ")}`);
   }
 }
@@ -73,8 +75,7 @@ export function readTogether<A, B>(one: () => A, other: () => B): [A, B] {
   const [first, second] = errors;
   if (errors.length === 0) return outcomes.map((outcome) => (outcome as { value: unknown }).value) as [A, B];
   if (!(first instanceof WrongKeys && second instanceof WrongKeys)) throw first;
-  const named = [...new Set([...first.named, ...second.named])];
-  throw new WrongKeys(first.code, first.what, named, first.unnamed + second.unnamed);
+  throw new WrongKeys(first.code, first.what, first.root, [...first.wrong, ...second.wrong]);
 }
 
 /** The typed value, or a CniError that names every wrong key. */
@@ -82,7 +83,7 @@ export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root 
   const outcome = attempt(schema, json);
   if ("value" in outcome) return outcome.value;
   const { wrong } = outcome;
-  throw new WrongKeys(code, what, describeAll(wrong, root), Math.max(0, wrong.length - NAMED));
+  throw new WrongKeys(code, what, root, wrong);
 }
 
 /** The typed value, or a CniError 7 that names every wrong key; `root` is the path of `json` in the configuration. */

@@ -25,7 +25,12 @@ z.config({ jitless: true });
 export type Schema<T = unknown> = z.ZodMiniType<T> & {
   /** an empty string means the same as no key */
   readonly emptyIsAbsent?: boolean;
+  /** what it reads of an object or a list; absent where it reads neither */
+  readonly reads?: Reads;
 };
+/** The keys it knows and what it makes of their values, what it makes of every element, or anything there is. */
+export type Reads =
+  { names: ReadonlyMap<string, string>; fields: Readonly<Record<string, Schema>> } | { every: Schema } | "anything";
 export type Infer<S> = S extends Schema<infer T> ? T : never;
 
 type Fields = Record<string, Schema>;
@@ -57,7 +62,8 @@ export function shape<F extends Fields>(
   const names = new Map(Object.keys(fields).map((name) => [name.toLowerCase(), name]));
   // What an absent key means is found out once, when the executable is built: a call looks at schemas of keys it has.
   const absent = Object.keys(fields).map((name) => [name, read(fields[name]!, undefined)] as const);
-  return z.transform((json, { issues }) => {
+  const schema = z.transform((json, payload) => {
+    const issues: Pick<Issues, "push" | "length"> = payload.issues;
     const value: JsonObject = {};
     if (!isObject(json)) issues.push({ code: "custom", message: "must be an object", input: json });
     else {
@@ -80,6 +86,7 @@ export function shape<F extends Fields>(
     }
     return value as Flat<Shape<F>>;
   });
+  return Object.assign(schema, { reads: { names, fields } });
 }
 
 const read = <T>(schema: Schema<T>, json: unknown) => z.safeParse(schema, json, { reportInput: true });
@@ -110,8 +117,9 @@ function respell(json: JsonObject, fields: Fields, names: Map<string, string>): 
 const CROWD = 1000;
 
 /** An array of one kind of element. */
-export const list = <T>(element: Schema<T>): Schema<T[]> =>
-  z.transform((json, { issues }) => {
+export const list = <T>(element: Schema<T>): Schema<T[]> => {
+  const schema = z.transform((json, payload) => {
+    const issues: Pick<Issues, "push" | "length"> = payload.issues;
     const values: T[] = [];
     if (!Array.isArray(json)) issues.push({ code: "custom", message: "must be a list", input: json });
     else {
@@ -128,10 +136,13 @@ export const list = <T>(element: Schema<T>): Schema<T[]> =>
     }
     return values;
   });
+  return Object.assign(schema, { reads: { every: element } });
+};
 
 /** An object whose keys are data (sysctl names, capabilities) and keep their case. */
-export const map = <T>(value: Schema<T>): Schema<Record<string, T>> =>
-  z.transform((json, { issues }) => {
+export const map = <T>(value: Schema<T>): Schema<Record<string, T>> => {
+  const schema = z.transform((json, payload) => {
+    const issues: Pick<Issues, "push" | "length"> = payload.issues;
     const values: Record<string, T> = {};
     if (!isObject(json)) issues.push({ code: "custom", message: "must be an object", input: json });
     else {
@@ -144,15 +155,20 @@ export const map = <T>(value: Schema<T>): Schema<Record<string, T>> =>
     }
     return values;
   });
+  return Object.assign(schema, { reads: { every: value } });
+};
+
+/** As a schema that wraps another: it reads what that one does. */
+const as = <T>(schema: Schema<T>, { reads }: Schema): Schema<T> => (reads ? Object.assign(schema, { reads }) : schema);
 
 /** No key in the value when absent. */
-export const optional = <T>(schema: Schema<T>): Schema<T | undefined> => z.optional(schema);
+export const optional = <T>(schema: Schema<T>): Schema<T | undefined> => as(z.optional(schema), schema);
 /** As `optional`, for a key whose empty string means the same as no key. */
 export const optionalOrEmpty = <T>(schema: Schema<T>): Schema<T | undefined> =>
-  Object.assign(z.optional(schema), { emptyIsAbsent: true });
+  Object.assign(optional(schema), { emptyIsAbsent: true });
 /** `value` when absent. */
 export const orElse = <T>(schema: Schema<T>, value: NoInfer<T>): Schema<T> =>
-  z._default(schema as z.ZodMiniType<unknown>, value as never) as unknown as Schema<T>;
+  as(z._default(schema as z.ZodMiniType<unknown>, value as never) as unknown as Schema<T>, schema);
 
 /**
  * What `decode` makes of the JSON value; undefined from it means that the value is not `what`, which may depend on it.
@@ -197,4 +213,4 @@ export function integer(min = 0, max = 0xffff_ffff): Schema<number> {
 }
 
 /** Anything at all, as JSON.parse gave it. */
-export const anything = (): Schema => z.unknown();
+export const anything = (): Schema => Object.assign(z.unknown(), { reads: "anything" as const });

@@ -12,6 +12,7 @@ import {
   optional,
   optionalOrEmpty,
   orElse,
+  type Schema,
   shape,
   text,
 } from "../cni/schema.ts";
@@ -97,6 +98,8 @@ function wholeComplaints(
 }
 
 const wholeConfig = shape(keys, wholeComplaints);
+/** What host-local reads of a configuration. */
+export const ipamSchema: Schema = wholeConfig;
 const dataDirAlone = shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) });
 
 /** Everything host-local needs for ADD, CHECK and STATUS; throws CniError 7 (configuration) or 4 (CNI_ARGS). */

@@ -2,6 +2,7 @@ import { decodeUtf8 } from "../net/bytes.ts";
 import { isIdentifier, identifierRule } from "./environment.ts";
 import { Code, CniError } from "../cni/error.ts";
 import type { Invocation, JsonObject, Verb } from "../cni/invocation.ts";
+import { dns } from "../cni/fields.ts";
 import { explainJson, isStackOverflow } from "../cni/json.ts";
 import { type Log, logLevels } from "../cni/log.ts";
 import type { Result } from "../cni/result.ts";
@@ -13,9 +14,11 @@ import {
   decoded,
   isObject,
   list,
+  map,
   optional,
   optionalOrEmpty,
   orElse,
+  type Schema,
   shape,
   text,
 } from "../cni/schema.ts";
@@ -101,6 +104,16 @@ const baseKeys = {
 const base = shape(baseKeys);
 /** DEL does without a log it cannot read. */
 const baseOfDel = shape({ ...baseKeys, log: optional(anything()) });
+
+/** What reads the keys every plugin has; what is meant for others, or comes from a runtime, is theirs. */
+export const commonSchema: Schema = shape({
+  ...baseKeys,
+  type: optional(text()),
+  dns: optional(dns),
+  capabilities: optional(map(anything())),
+  args: optional(anything()),
+  runtimeConfig: optional(anything()),
+});
 
 /** The keys every plugin has: name, version, prevResult and what GC must leave alone. */
 export function parseBase(config: JsonObject, verb: Verb, log: Log): ConfigPart {

@@ -4,6 +4,8 @@ import { Code, CniError, codeFor, messageOf, OUT_OF_MEMORY } from "../cni/error.
 import type { Invocation, JsonObject, Plugin } from "../cni/invocation.ts";
 import { printCompactJson, printJson } from "../cni/json.ts";
 import { lineLog, type Log, quietLog } from "../cni/log.ts";
+import { formatPath } from "../cni/complaint.ts";
+import { findUnknownKeys } from "../cni/known-keys.ts";
 import { encodeResult } from "./result-shapes.ts";
 import { newest, versions } from "../cni/versions.ts";
 
@@ -48,6 +50,7 @@ export function dispatch(edges: Edges): Answer {
     log = openLog(edges, config, part);
     const base = parseBase(config, part.verb, log);
     const plugin = edges.findPlugin(edges.invokedAs) ?? getPlugin(edges, readType(config));
+    if (part.verb === "ADD") warnOfSlips(plugin, config, log);
     const { validAttachments } = base;
     if (part.verb === "GC" && !validAttachments) {
       log.warn("GC was given no cni.dev/valid-attachments: nothing is removed");
@@ -83,6 +86,13 @@ function getPlugin({ findPlugin, pluginNames }: Edges, type: string): Plugin {
     Code.InvalidConfig,
     `invalid configuration: type is ${JSON.stringify(type)}, must be one of ${pluginNames.join(", ")}`,
   );
+}
+
+/** A key that nothing reads and that looks like one that is read was mistyped: the pod gets something else. */
+function warnOfSlips(plugin: Plugin, config: JsonObject, log: Log): void {
+  for (const { path, meant } of findUnknownKeys(plugin.known(config), config)) {
+    if (meant !== undefined) log.warn(`${formatPath(path)} is unknown; ${meant}?`);
+  }
 }
 
 function run(plugin: Plugin, call: Invocation & { cniVersion: (typeof versions)[number] }): string {

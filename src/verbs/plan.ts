@@ -1,6 +1,7 @@
 import type { Attachment, Made, Owner, Part, PartName } from "../attachment/attachment.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Addressing, Dns, Result, ResultInterface, ResultIp, ResultRoute } from "../cni/result.ts";
+import type { Schema } from "../cni/schema.ts";
 
 /**
  * What a plan is made for: names and MACs, chosen at ADD; at CHECK prevResult's, "" where it says none. Where nothing
@@ -36,6 +37,8 @@ interface Planning<C> {
   kinds: readonly PartName[];
   /** the kinds only some configurations ask for */
   optional: readonly PartName[];
+  /** of the configuration that `read` reads */
+  schema: Schema;
   read(call: Invocation): C;
   /**
    * The parts a configuration asks for before any address is known and after all are forgotten: those of optional

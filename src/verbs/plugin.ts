@@ -5,12 +5,15 @@ import type { Site } from "../attachment/site.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { overridingDns } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
+import { knownBy } from "../cni/known-keys.ts";
 import { parseLeniently, readTogether } from "../cni/reading.ts";
-import { optional, orElse, shape, text } from "../cni/schema.ts";
+import { anything, isObject, optional, orElse, shape, text } from "../cni/schema.ts";
 import type { ResultInterface } from "../cni/result.ts";
+import { ipamSchema, isHostLocal } from "../ipam/config.ts";
 import { chooseIpam, type Ipam } from "../ipam/ipam.ts";
 import { randomMac } from "../kernel/random.ts";
 import { parseMac } from "../net/mac.ts";
+import { commonSchema } from "../protocol/config.ts";
 import { add } from "./add.ts";
 import { check, type Expected, expecting } from "./check.ts";
 import { del } from "./del.ts";
@@ -34,14 +37,22 @@ const pluginOf = <C>(spec: Spec<C>): PartsPlugin => ({
   del: (call) => del(spec, call),
   gc: (call) => gc(spec, call),
   status: (call) => status(spec, call),
+  inspect: (call) => void spec.read(call),
+  known: (config) => spec.known(config),
+  isChained: spec.isChained,
 });
+
+/** What a delegate reads of `ipam` is not known here. */
+const delegatedIpam = shape({ ipam: optional(anything()) });
 
 /** A plugin from what it plans. */
 export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlugin<C>): PartsPlugin {
   const hasHostEnd = plugin.kinds.includes("veth");
+  const known = [ipamSchema, delegatedIpam].map((ipam) => knownBy([commonSchema, plugin.schema, ipam]));
   return pluginOf<C>({
     ...plugin,
     isChained: false,
+    known: ({ ipam }) => known[isObject(ipam) && isHostLocal(ipam["type"]) ? 0 : 1]!,
     read: (call) => readInterface(plugin, call),
     draw: (call, config) => ({
       ...blankSubject(call),
@@ -62,10 +73,12 @@ export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlug
 }
 
 /** A chained plugin from what it plans: its result is the one it was given, with what it changes of it. */
-export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
-  pluginOf<C>({
+export function chainedPlugin<C>(plugin: ChainedPlugin<C>): PartsPlugin {
+  const known = knownBy([commonSchema, plugin.schema]);
+  return pluginOf<C>({
     ...plugin,
     isChained: true,
+    known: () => known,
     read: (call) => [plugin.read(call), previousIpam(call, plugin.name)],
     draw: blankSubject,
     recall: (call) => ({ subject: blankSubject(call), foreign: false }),
@@ -75,6 +88,7 @@ export const chainedPlugin = <C>(plugin: ChainedPlugin<C>): PartsPlugin =>
       return plugin.result?.(previous, plan, made, config) ?? previous;
     },
   });
+}
 
 const ipamType = shape({ ipam: optional(shape({ type: orElse(text(), "") })) });
 

@@ -1,7 +1,7 @@
 import type { Made, Part, PartName } from "../attachment/attachment.ts";
 import { hostVethName, ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
-import type { Invocation } from "../cni/invocation.ts";
+import type { Invocation, JsonObject, Known } from "../cni/invocation.ts";
 import type { Addressing, Result } from "../cni/result.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import type { Plan, Subject } from "./plan.ts";
@@ -13,6 +13,7 @@ export interface Spec<C = unknown> {
   optional: readonly PartName[];
   /** A chained plugin leaves the namespace alone, and its DEL must not keep the rest of the chain from its own. */
   isChained: boolean;
+  known(config: JsonObject): Known;
   /** Configuration and where addresses come from; throws where a verb needs what is wrong or missing. */
   read(call: Invocation): [C, Ipam];
   asked(config: C): Part[];

@@ -55,22 +55,25 @@ describe("run by a person", () => {
     }
   });
 
-  test.each(["install", "leases", "leases release"])("help %s is what that command says of itself", async (words) => {
-    const name = words.split(" ");
-    const own = await run({ args: [...name, "--help"] });
-    expect(own).toMatchObject({
-      exitCode: 0,
-      stdout: expect.stringMatching(new RegExp(`^Usage: podwire ${words} `)) as unknown,
-    });
-    expect(Math.max(...own.stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
-    expect(await run({ args: ["help", ...name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
-    const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "left-over" };
-    expect(await run({ args: [...name, "--help"], env })).toMatchObject({
-      exitCode: 0,
-      stdout: own.stdout,
-      stderr: "",
-    });
-  });
+  test.each(["install", "leases", "leases release", "validate"])(
+    "help %s is what that command says of itself",
+    async (words) => {
+      const name = words.split(" ");
+      const own = await run({ args: [...name, "--help"] });
+      expect(own).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringMatching(new RegExp(`^Usage: podwire ${words} `)) as unknown,
+      });
+      expect(Math.max(...own.stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
+      expect(await run({ args: ["help", ...name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+      const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "left-over" };
+      expect(await run({ args: [...name, "--help"], env })).toMatchObject({
+        exitCode: 0,
+        stdout: own.stdout,
+        stderr: "",
+      });
+    },
+  );
 
   test.each([
     ["lease", "leases"],
@@ -119,7 +122,9 @@ describe("run by a person", () => {
     async (command) => {
       const { exitCode, stdout, stderr } = await run({ args: [command] });
       expect([exitCode, stdout]).toEqual([2, ""]);
-      expect(stderr).toBe(`podwire: unknown command ${JSON.stringify(command)}; there are: install, leases\n`);
+      expect(stderr).toBe(
+        `podwire: unknown command ${JSON.stringify(command)}; there are: install, leases, validate\n`,
+      );
     },
   );
 

@@ -185,6 +185,7 @@ test("the readers of a configuration are those asked here", () => {
   const calls = /\b(?:parseConfig|parseLeniently|readConfig)\(/;
   const readers = files.filter((path) => calls.test(withoutComments(text(path))));
   expect(readers.toSorted()).toEqual([
+    "cli/network-list.ts",
     "cni/reading.ts",
     "ipam/config.ts",
     "ipam/delegate.ts", // what another plugin printed

@@ -19,6 +19,7 @@ export const portmap: ChainedPlugin<PortMappingConfig> = {
   name: "portmap",
   kinds: [],
   optional: ["ports"],
+  schema: portmapConfig,
   read: (call) => readConfig(portmapConfig, call),
   asked: (config) => [planPorts(config, [])],
   plan: (config, { owner, netns }, { ips, routes }) => ({

@@ -185,6 +185,7 @@ export const bridge: InterfacePlugin<BridgeConfig> = {
   name: "bridge",
   kinds: ["bridge", "veth", "host", "pod", "gateways"],
   optional: ["masquerade", "spoofCheck", "ports"],
+  schema: bridgeConfig,
   needsIpam: false,
   read,
   mac: wantedMac,

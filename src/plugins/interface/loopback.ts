@@ -3,10 +3,14 @@ import { PodNamespace } from "../../attachment/pod-namespace.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import type { Invocation, Plugin } from "../../cni/invocation.ts";
 import { noDns, type Result } from "../../cni/result.ts";
+import { knownBy } from "../../cni/known-keys.ts";
+import { commonSchema } from "../../protocol/config.ts";
 import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import { contains, families, formatPrefix, parsePrefix, type Prefix } from "../../net/ip.ts";
 
 const loopbackNetworks = [parsePrefix("127.0.0.0/8")!, parsePrefix("::1/128")!];
+
+const known = knownBy([commonSchema]);
 
 /** The plugin that sets `lo` of the container up; CNI_IFNAME plays no part. */
 export const loopback: Plugin = {
@@ -43,6 +47,8 @@ export const loopback: Plugin = {
 
   gc: () => undefined,
   status: () => undefined,
+  inspect: () => undefined,
+  known: () => known,
 };
 
 function withLo<T>(call: Invocation, use: (lo: Link, pod: PodNamespace) => T): T {

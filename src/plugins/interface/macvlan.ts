@@ -49,6 +49,7 @@ export const macvlan: InterfacePlugin<MacvlanConfig> = {
   name: "macvlan",
   kinds: ["podLink", "pod"],
   optional: [],
+  schema: macvlanConfig,
   needsIpam: false,
   read,
   mac: (config) => (config.mode === "passthru" ? "" : wantedMac(config)),

@@ -213,6 +213,7 @@ export const ptp: InterfacePlugin<PtpConfig> = {
   name: "ptp",
   kinds: ["veth", "host", "pod"],
   optional: ["masquerade", "ports"],
+  schema: ptpConfig,
   needsIpam: true,
   read: (call) => readConfig(ptpConfig, call),
   asked: (config) => planFirewall(config, []),

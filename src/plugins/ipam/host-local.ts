@@ -31,5 +31,8 @@ export const hostLocal: Plugin = {
     call.log.note("leases", collectLeases(parseLeaseFolder(call), call.validAttachments).length);
   },
 
+  inspect: (call) => void parseIpamConfig(call),
+  // it is handed the configuration of a main plugin, whose keys are not its own
+  known: () => "anything",
   status: (call) => statusOfLeases(parseIpamConfig(call), call.log),
 };

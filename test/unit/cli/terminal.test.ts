@@ -34,6 +34,9 @@ describe("text for a terminal", () => {
     const line = `${"x".repeat(39)} ${"y".repeat(40)}`;
     expect(wrap(`${line} z`)).toBe(`${line}\nz`);
     expect(wrap(`a ${"/path".repeat(20)} b`, { indent: "  " })).toBe(`a\n  ${"/path".repeat(20)}\n  b`);
+    expect(wrap("x".repeat(60), { first: `${"y".repeat(30)}  `, indent: "  " })).toBe(
+      `${"y".repeat(30)}\n  ${"x".repeat(60)}`,
+    );
     expect(wrap("")).toBe("");
   });
 

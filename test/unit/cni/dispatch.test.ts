@@ -37,6 +37,8 @@ function world(more: Partial<Edges> & { stdin?: string; act?: (call: Invocation)
     del: act("del"),
     gc: act("gc"),
     status: act("status"),
+    inspect: act("inspect"),
+    known: () => "anything",
   });
   const names = ["bridge", "ptp"];
   const answer = dispatch({
@@ -196,6 +198,7 @@ describe("an error", () => {
   it("of a result that the version cannot say is an error of the call", () => {
     const plugin = {
       name: "bridge",
+      known: () => "anything",
       add: () => ({ interfaces: [], ips: [], routes: [], dns: noDns() }),
     } as unknown as Plugin;
     expect(world({ stdin: '{"name":"n"}', findPlugin: () => plugin }).json).toMatchObject({
