@@ -5,7 +5,8 @@ import { install } from "./install.ts";
 import { leases } from "./leases.ts";
 import { map } from "./map.ts";
 import { repair } from "./repair.ts";
+import { run } from "./run.ts";
 import { validate } from "./validate.ts";
 
 /** The commands for people. */
-export const commands: readonly Command[] = [doctor, gc, install, leases, map, repair, validate];
+export const commands: readonly Command[] = [doctor, map, repair, gc, leases, validate, run, install];

@@ -188,7 +188,7 @@ test("the readers of a configuration are those asked here", () => {
     "cli/network-list.ts",
     "cni/reading.ts",
     "ipam/config.ts",
-    "ipam/delegate.ts", // what another plugin printed
+    "ipam/plugin-process.ts", // what another plugin printed
     "ipam/static-config.ts",
     "plugins/chained/bandwidth.ts",
     "plugins/chained/portmap.ts",
