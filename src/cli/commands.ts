@@ -6,7 +6,8 @@ import { leases } from "./leases.ts";
 import { map } from "./map.ts";
 import { repair } from "./repair.ts";
 import { run } from "./run.ts";
+import { uninstall } from "./uninstall.ts";
 import { validate } from "./validate.ts";
 
 /** The commands for people. */
-export const commands: readonly Command[] = [doctor, map, repair, gc, leases, validate, run, install];
+export const commands: readonly Command[] = [doctor, map, repair, gc, leases, validate, run, install, uninstall];

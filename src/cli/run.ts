@@ -16,7 +16,7 @@ import { binDirOption, pluginFolders } from "./plugin-folders.ts";
 import { pluginFiles } from "./plugin-files.ts";
 import { DEFAULT_CACHE_DIR, findResult, forgetResult, keepResult, listResults } from "./result-cache.ts";
 import { parseTarget, targetOptions } from "./run-target.ts";
-import { count, wrap } from "./terminal.ts";
+import { count, toText } from "./terminal.ts";
 
 const verbs = ["add", "check", "del", "gc", "status"] as const;
 
@@ -149,7 +149,7 @@ function gc(call: Call): Said {
     ...(knows ? [] : [without(list, "GC", "1.1.0")]),
   ];
   return {
-    text: `${lines.map((line) => wrap(line, { indent: "  " })).join("\n")}\n`,
+    text: toText(lines),
     facts: { removed: gone.map(named), kept: kept.map(named), failures: failures.map(factsOf) },
     exit: failures.length > 0 ? Exit.found : Exit.fine,
   };
@@ -169,7 +169,7 @@ function status(call: Call): Said {
 function answering(call: Call, step: () => Said): Said {
   try {
     const { text, facts } = step();
-    return { text: `${wrap(text, { indent: "  " })}\n`, facts };
+    return { text: toText([text]), facts };
   } catch (error) {
     const [failure] = failuresOf(() => {
       throw error;
@@ -177,7 +177,7 @@ function answering(call: Call, step: () => Said): Said {
     const isHalf = failure!.verb === "ADD" && failure!.type !== call.list.plugins[0]!.config["type"];
     const rest = isHalf ? " What the plugins before it made is removed by podwire run del." : "";
     return {
-      text: `${wrap(`network ${call.list.name}: ${describeFailure(failure!)}${rest}`, { indent: "  " })}\n`,
+      text: toText([`network ${call.list.name}: ${describeFailure(failure!)}${rest}`]),
       facts: { error: factsOf(failure!) },
       exit: Exit.found,
     };
@@ -185,7 +185,7 @@ function answering(call: Call, step: () => Said): Said {
 }
 
 const fine = (call: Call, text: string): Said => ({
-  text: `${wrap(`network ${call.list.name}: ${text}`, { indent: "  " })}\n`,
+  text: toText([`network ${call.list.name}: ${text}`]),
   facts: { ok: true, note: text },
 });
 

@@ -51,6 +51,10 @@ export function wrap(text: string, { first = "", indent = "" } = {}): string {
   return [...lines, line.trimEnd()].join("\n");
 }
 
+/** Sentences as a text: each begins a line, and goes on below with a margin. */
+export const toText = (sentences: readonly string[]): string =>
+  `${sentences.map((sentence) => wrap(sentence, { indent: MARGIN })).join("\n")}\n`;
+
 const CUT = "...";
 
 /** A long value without its middle, in at most so many columns: `cni-5f3c...81`. */

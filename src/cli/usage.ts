@@ -84,7 +84,7 @@ export function formatUsage(command: Description): string {
     ...command.about.map((paragraph) => `\n${wrap(paragraph)}`),
     `\n${formatExplained(explained(command))}`,
     ...(others.length > 0 ? [`\n${formatCommands(others)}`] : []),
-    `\n${command.root === undefined ? "" : `${wrap(`Needs root to ${command.root}.`)}\n`}${exitCodes(command)}`,
+    `\n${command.root === undefined ? "" : `${wrap(`Needs root to ${command.root}.`)}\n`}${wrap(exitCodes(command))}`,
   ];
   return `${lines.join("\n")}\n`;
 }

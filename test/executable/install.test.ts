@@ -7,6 +7,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -22,6 +23,10 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true });
 });
 
+const pluginOrder = ["bridge", "ptp", "host-local", "loopback", "portmap"];
+/** What was said, without the breaks of lines. */
+const sentences = (stdout: string): string[] => stdout.trimEnd().replaceAll("\n  ", " ").split("\n");
+
 const install = async (...args: string[]) =>
   execa(executable, ["install", "--bin-dir", folder, ...args], { reject: false });
 
@@ -30,12 +35,14 @@ describe("podwire install", () => {
     writeFileSync(join(folder, "bridge"), readFileSync(join(reference.folder, "bridge")), { mode: 0o755 });
     const { exitCode, stdout } = await install();
     expect(exitCode).toBe(0);
-    expect(readdirSync(folder).sort()).toEqual([...names, "podwire"].sort());
+    expect(readdirSync(folder).sort()).toEqual([...names, "podwire", ".podwire-kept"].sort());
     expect(statSync(join(folder, "podwire")).mode & 0o777).toBe(0o755);
     expect(readFileSync(join(folder, "podwire")).equals(readFileSync(executable))).toBe(true);
     for (const name of names) expect(readlinkSync(join(folder, name))).toBe("podwire");
-    expect(stdout).toMatch(/^copied .* to .*\/podwire$/m);
-    expect(stdout).toMatch(/^linked .*\/bridge to podwire, in place of a file of \d+ bytes$/m);
+    const said = sentences(stdout);
+    expect(said[0]).toMatch(/^kept \S+\/bridge, a file of \d+ bytes, in \S+\/\.podwire-kept$/);
+    expect(said[1]).toMatch(/^copied \S+ to \S+\/podwire$/);
+    expect(said.slice(2)).toEqual(pluginOrder.map((name) => `linked ${folder}/${name} to podwire`));
     const version = await execa(join(folder, "ptp"), {
       env: { CNI_COMMAND: "VERSION" },
       extendEnv: false,
@@ -72,8 +79,12 @@ describe("podwire install", () => {
     writeFileSync(join(folder, "ptp"), "#!/bin/sh\n");
     const { exitCode, stdout } = await install("--dry-run", "--names=ptp");
     expect(exitCode).toBe(0);
-    expect(stdout).toContain(`would link ${folder}/ptp to podwire, in place of a file of 10 bytes`);
-    expect(stdout).toContain("nothing was changed");
+    expect(sentences(stdout)).toEqual([
+      `would keep ${folder}/ptp, a file of 10 bytes, in ${folder}/.podwire-kept`,
+      `would copy ${executable} to ${folder}/podwire`,
+      `would link ${folder}/ptp to podwire`,
+      "nothing was changed",
+    ]);
     expect(readdirSync(folder)).toEqual(["ptp"]);
     expect(lstatSync(join(folder, "ptp")).isFile()).toBe(true);
   });
@@ -131,5 +142,117 @@ describe("podwire install", () => {
     const { exitCode } = await node.run(join(folder, "ptp"), [], { env, input: JSON.stringify(config) });
     expect(exitCode).toBe(0);
     expect(await pod.addresses("eth0")).toEqual(["10.9.0.2/24"]);
+  });
+});
+
+/** Everything in the folder: names with their content, or where they lead. */
+function contents(of = folder): Record<string, string> {
+  const entries = readdirSync(of, { withFileTypes: true }).filter((entry) => !entry.isDirectory());
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const path = join(of, entry.name);
+      return [entry.name, entry.isSymbolicLink() ? `-> ${readlinkSync(path)}` : readFileSync(path, "latin1")];
+    }),
+  );
+}
+const kept = (): Record<string, string> => contents(join(folder, ".podwire-kept"));
+
+/** A plugin folder as a distribution makes it. */
+function others(): void {
+  writeFileSync(join(folder, "bridge"), "their bridge", { mode: 0o755 });
+  symlinkSync("bridge", join(folder, "ptp"));
+  writeFileSync(join(folder, "macvlan"), "their macvlan", { mode: 0o755 });
+}
+
+const uninstall = async (...args: string[]) =>
+  execa(executable, ["uninstall", "--bin-dir", folder, ...args], { reject: false });
+
+describe("podwire uninstall", () => {
+  test("puts back what install replaced, however often that was, and leaves nothing of podwire", async () => {
+    others();
+    const before = contents();
+    const inode = statSync(join(folder, "bridge")).ino;
+    expect((await install()).exitCode).toBe(0);
+    expect(kept()).toEqual({ bridge: "their bridge", ptp: "-> bridge" });
+    const again = await install("--names", "bridge");
+    expect(sentences(again.stdout)).toEqual([
+      expect.stringMatching(/^copied \S+ to \S+, in place of podwire \d+\.\d+\.\d+$/),
+      `linked ${folder}/bridge to podwire`,
+    ]);
+    expect(kept()).toEqual({ bridge: "their bridge", ptp: "-> bridge" });
+    const { exitCode, stdout, stderr } = await uninstall();
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expect(sentences(stdout)).toEqual([
+      `put back ${folder}/bridge, a file of 12 bytes`,
+      `put back ${folder}/ptp, a link to bridge`,
+      ...["host-local", "loopback", "portmap"].map(
+        (name) => `removed ${folder}/${name}: nothing stood there before install`,
+      ),
+      `removed ${folder}/podwire`,
+    ]);
+    expect(contents()).toEqual(before);
+    expect(readdirSync(folder)).not.toContain(".podwire-kept");
+    expect([statSync(join(folder, "bridge")).ino, statSync(join(folder, "bridge")).mode & 0o777]).toEqual([
+      inode,
+      0o755,
+    ]);
+    expect(await uninstall()).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("is not installed") as unknown,
+    });
+  });
+
+  test("leaves what somebody put there since, with what was kept", async () => {
+    others();
+    await install();
+    rmSync(join(folder, "bridge"));
+    writeFileSync(join(folder, "bridge"), "newer");
+    rmSync(join(folder, "ptp")); // a link that is simply gone gets its file back
+    const { exitCode, stdout } = await uninstall();
+    expect(exitCode).toBe(1);
+    expect(sentences(stdout)).toContain(
+      `left ${folder}/bridge, a file of 5 bytes: not podwire's; kept before: ${folder}/.podwire-kept/bridge`,
+    );
+    expect(contents()).toEqual({ bridge: "newer", macvlan: "their macvlan", ptp: "-> bridge" });
+    expect(kept()).toEqual({ bridge: "their bridge" });
+  });
+
+  test("install keeps what was put there since: it came later", async () => {
+    others();
+    await install();
+    rmSync(join(folder, "bridge"));
+    writeFileSync(join(folder, "bridge"), "newer");
+    expect((await install()).exitCode).toBe(0);
+    expect(kept()).toEqual({ bridge: "newer", ptp: "-> bridge" });
+    await uninstall();
+    expect(contents()).toMatchObject({ bridge: "newer", ptp: "-> bridge" });
+  });
+
+  test("says what it would do, and does nothing", async () => {
+    others();
+    await install();
+    const before = [contents(), kept()];
+    const { exitCode, stdout } = await uninstall("--dry-run");
+    expect(exitCode).toBe(0);
+    expect(sentences(stdout)).toContain(`would put back ${folder}/bridge, a file of 12 bytes`);
+    expect(stdout).toMatch(/^nothing was changed$/m);
+    expect([contents(), kept()]).toEqual(before);
+  });
+
+  test("removes links of another version's plugins, and works as the installed executable itself", async () => {
+    await install();
+    symlinkSync("podwire", join(folder, "plugin-to-come"));
+    const outcome = await execa(join(folder, "podwire"), ["uninstall", "--bin-dir", folder, "--json"], {
+      reject: false,
+    });
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ folder, restored: [], foreign: [], changed: true });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("install says that it replaces a newer podwire", async () => {
+    writeFileSync(join(folder, "podwire"), "#!/bin/sh\necho podwire 99.0.0\n", { mode: 0o755 });
+    expect(sentences((await install()).stdout)[0]).toMatch(
+      /, in place of podwire 99\.0\.0, which is newer than this one, \d/,
+    );
   });
 });
