@@ -29,13 +29,21 @@ OUT ?= dist/podwire
 
 DESTDIR ?=
 BINDIR ?= /opt/cni/bin
+PREFIX ?= /usr/local
+# What people have beside the plugins: the command, its man page, and what lets shells complete its lines.
+COMMAND := $(PREFIX)/sbin/podwire
+MANUAL := $(PREFIX)/share/man/man8/podwire.8
+COMPLETION_bash := $(PREFIX)/share/bash-completion/completions/podwire
+COMPLETION_zsh := $(PREFIX)/share/zsh/site-functions/_podwire
+COMPLETION_fish := $(PREFIX)/share/fish/vendor_completions.d/podwire.fish
+SHELLS := bash zsh fish
 # One test file or folder: make test ONLY=test/executable/bridge.test.ts
 ONLY ?=
 INPUTS ?= 100000
 FUZZ ?=
 FUZZ_TARGET := .cache/fuzz/target
 
-.PHONY: build check format lint types unit test fuzz arm64 demo bench reference packages install clean
+.PHONY: build check format lint types unit test fuzz arm64 demo bench reference packages install uninstall clean
 
 build: $(OUT)
 
@@ -109,9 +117,18 @@ demo: build packages
 bench: build reference
 	@test/runner/isolated node --import tsx test/bench/main.ts
 
-# Copies the executable and makes the plugins' links; DESTDIR is for packagers.
+# Copies the executable, makes the plugins' links, and installs what people have; DESTDIR is for packagers.
 install: build
-	$(OUT) install --bin-dir $(DESTDIR)$(BINDIR)
+	$(RUNNER) $(OUT) install --bin-dir $(DESTDIR)$(BINDIR)
+	@mkdir -p $(dir $(DESTDIR)$(COMMAND) $(DESTDIR)$(MANUAL) $(foreach shell,$(SHELLS),$(DESTDIR)$(COMPLETION_$(shell))))
+	ln -sfn $(BINDIR)/podwire $(DESTDIR)$(COMMAND)
+	$(RUNNER) $(OUT) manual > $(DESTDIR)$(MANUAL)
+	$(foreach shell,$(SHELLS),$(RUNNER) $(OUT) completion $(shell) > $(DESTDIR)$(COMPLETION_$(shell)) &&) true
+
+# Undoes it: the plugins that stood there before come back.
+uninstall: build
+	$(RUNNER) $(OUT) uninstall --bin-dir $(DESTDIR)$(BINDIR)
+	rm -f $(addprefix $(DESTDIR),$(COMMAND) $(MANUAL) $(foreach shell,$(SHELLS),$(COMPLETION_$(shell))))
 
 clean:
 	rm -rf dist .cache

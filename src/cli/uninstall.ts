@@ -22,7 +22,7 @@ export const uninstall = command({
   summary: "put back the plugins that install replaced, and remove podwire from the plugin folder",
   about: [
     "Every name that leads to podwire gets back what install kept for it, or is removed where there was nothing. A " +
-      "name that leads to something else by now was changed by somebody: it is left as it is, and what was kept for it too.",
+      "name that leads to something else by now was changed by somebody: it is left, with what was kept for it.",
     "Pods that podwire wired go on. Their masquerading and port mappings are in table inet podwire of nftables, of " +
       "which the reference plugins know nothing: remove it when the last such pod is gone.",
   ],

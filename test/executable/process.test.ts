@@ -55,7 +55,7 @@ describe("run by a person", () => {
     }
   });
 
-  test.each(["install", "uninstall", "leases", "leases release", "validate", "run"])(
+  test.each(["install", "uninstall", "leases", "leases release", "validate", "run", "completion", "manual"])(
     "help %s is what that command says of itself",
     async (words) => {
       const name = words.split(" ");
@@ -123,7 +123,7 @@ describe("run by a person", () => {
       const { exitCode, stdout, stderr } = await run({ args: [command] });
       expect([exitCode, stdout]).toEqual([2, ""]);
       expect(stderr).toBe(
-        `podwire: unknown command ${JSON.stringify(command)}; there are: install, uninstall, leases, validate, run\n`,
+        `podwire: unknown command ${JSON.stringify(command)}; there are: install, uninstall, leases, validate, run, completion, manual\n`,
       );
     },
   );
