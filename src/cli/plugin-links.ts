@@ -2,19 +2,20 @@ import { ensureDirectory, findLstat, namesIn, readFile, readLink, removeFile, wi
 import { fchmod, fsync, link, O, rename, rmdir, S_IFLNK, S_IFREG, stat, symlink, writeAll } from "../kernel/linux.ts";
 import { processId } from "../kernel/process.ts";
 import { isErrno } from "../kernel/system-error.ts";
+import { DEFAULT_BIN_DIR } from "../survey/places.ts";
 
 // A plugin folder podwire is installed in: its executable, links to it, and what stood at the names of the links.
 
-export const DEFAULT_FOLDER = "/opt/cni/bin";
 export const EXECUTABLE = "podwire";
 /** Where install keeps what it replaces: on the same file system, and nothing a runtime would run. */
 export const KEPT = ".podwire-kept";
 
 export const binDirOption = {
-  "--bin-dir": { value: "DIR", about: `where the runtime looks for plugins (${DEFAULT_FOLDER})` },
+  "--bin-dir": { value: "DIR", about: `where the runtime looks for plugins (${DEFAULT_BIN_DIR})` },
 } as const;
 
-export const cleanFolder = (folder: string | undefined): string => (folder ?? DEFAULT_FOLDER).replace(/(?<=.)\/+$/, "");
+export const cleanFolder = (folder: string | undefined): string =>
+  (folder ?? DEFAULT_BIN_DIR).replace(/(?<=.)\/+$/, "");
 export const inFolder = (folder: string, name: string): string => (folder === "/" ? `/${name}` : `${folder}/${name}`);
 export const keptIn = (folder: string): string => inFolder(folder, KEPT);
 

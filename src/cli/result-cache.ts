@@ -1,8 +1,10 @@
 import { tryJson } from "../cni/json.ts";
 import { isObject } from "../cni/schema.ts";
 import type { JsonObject } from "../cni/invocation.ts";
-import { ensureDirectory, findText, namesIn, removeFile, writeFile } from "../kernel/file.ts";
-import { encodeBase64 } from "../net/base64.ts";
+import { ensureDirectory, findText, removeFile, writeFile } from "../kernel/file.ts";
+import { encodeBase64 } from "../net/bytes.ts";
+import { listCached } from "../node/cached-results.ts";
+import { type CachedAttachment, decodeCached } from "../protocol/cached-result.ts";
 
 // What libcni keeps of every attachment (v1.3.0, api.go: cachedInfo): it and podwire can go on from one another.
 
@@ -52,33 +54,30 @@ export function keepResult(cacheDir: string, cached: Cached, config: Uint8Array)
 
 /** What is known of an attachment; undefined where nothing is, or nothing that can be read. */
 export function findResult(cacheDir: string, attached: Attached): Cached | undefined {
-  const json = tryJson(findText(pathOf(cacheDir, attached)) ?? "");
-  if (!isObject(json)) return undefined;
-  if (json["kind"] === KIND) return decode(json);
+  const file = pathOf(cacheDir, attached);
+  const text = findText(file) ?? "";
+  const found = decodeCached(text, file);
+  if (typeof found !== "string") return toCached(found);
   // what libcni wrote before 0.8 is the result alone
-  return { ...attached, netns: "", args: [], capabilities: {}, result: json };
+  const json = tryJson(text);
+  return isObject(json) && json["kind"] === undefined
+    ? { ...attached, netns: "", args: [], capabilities: {}, result: json }
+    : undefined;
 }
 
-const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
-
-const decode = (json: JsonObject): Cached => ({
-  network: textOf(json["networkName"]),
-  containerId: textOf(json["containerId"]),
-  ifname: textOf(json["ifName"]),
-  netns: textOf(json["netns"]),
-  args: (Array.isArray(json["cniArgs"]) ? json["cniArgs"] : []) as [string, string][],
-  capabilities: isObject(json["capabilityArgs"]) ? json["capabilityArgs"] : {},
-  result: isObject(json["result"]) ? json["result"] : undefined,
+const toCached = ({ owner, netns, args, capabilityArgs, result }: CachedAttachment): Cached => ({
+  ...owner,
+  netns,
+  args: args === "" ? [] : args.split(";").map((pair) => pair.split("=") as [string, string]),
+  capabilities: capabilityArgs,
+  result: isObject(result) ? result : undefined,
 });
 
 export const forgetResult = (cacheDir: string, attached: Attached): boolean => removeFile(pathOf(cacheDir, attached));
 
 /** Every attachment of a network that is kept. */
 export const listResults = (cacheDir: string, network: string): Cached[] =>
-  namesIn(folderOf(cacheDir))
-    .toSorted()
-    .flatMap((name) => {
-      const json = tryJson(findText(`${folderOf(cacheDir)}/${name}`) ?? "");
-      return isObject(json) && json["kind"] === KIND ? decode(json) : [];
-    })
-    .filter((cached) => cached.network === network && cached.containerId !== "" && cached.ifname !== "");
+  listCached(folderOf(cacheDir))
+    .cached.map(toCached)
+    .filter((cached) => cached.network === network)
+    .toSorted((a, b) => (pathOf(cacheDir, a) < pathOf(cacheDir, b) ? -1 : 1));

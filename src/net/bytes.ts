@@ -54,3 +54,15 @@ export const utf8Length = (text: string): number => encodeUtf8(text).length;
 
 /** Reads and writes numbers of a structure; outside of the bytes it is a RangeError. */
 export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Bytes in base64 (RFC 4648, section 4), with padding. */
+export function encodeBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 3) {
+    const [a, b = 0, c = 0] = bytes.subarray(at, at + 3);
+    const bits = (a! << 16) | (b << 8) | c;
+    text += [18, 12, 6, 0].map((shift) => BASE64[(bits >> shift) & 63]).join("");
+  }
+  const missing = (3 - (bytes.length % 3)) % 3;
+  return missing === 0 ? text : text.slice(0, -missing) + "=".repeat(missing);
+}

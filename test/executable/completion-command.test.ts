@@ -62,8 +62,9 @@ describe("podwire completion", () => {
   test("fish: commands, commands below them, options, values", async () => {
     expect(await fish("")).toEqual(commands);
     expect(await fish("leases ")).toEqual(["release"]);
-    expect(await fish("leases --")).toEqual(["--conf-dir", "--data-dir", "--json", "--network"]);
-    expect(await fish("leases release --")).toEqual(["--data-dir", "--force", "--json", "--network"]);
+    expect(await fish("uninstall --")).toEqual(["--bin-dir", "--dry-run", "--json"]);
+    expect(await fish("leases --f")).toEqual([]);
+    expect(await fish("leases release --f")).toEqual(["--force"]);
     expect(await fish("run ")).toEqual(["add", "bash", "check", "del", "fish", "gc", "status", "zsh"]);
     expect(await fish("install --bin-dir /usr/loca")).toEqual(["/usr/local/"]);
   });
@@ -81,10 +82,10 @@ describe("podwire completion", () => {
       expect.arrayContaining(["--network[only this network]:NAME: ", "1::command:(release)"]),
     );
     expect(await zsh("leases", "release", "")).toEqual(
-      expect.arrayContaining([
-        "--data-dir[ipam.dataDir of the networks (/var/lib/cni/networks)]:DIR:_files -/",
-        "1:ADDRESS: ",
-      ]),
+      expect.arrayContaining(["--force[free it also where it is unknown whether its pod lives]", "1:ADDRESS: "]),
+    );
+    expect(await zsh("uninstall", "")).toEqual(
+      expect.arrayContaining(["--bin-dir[where the runtime looks for plugins (/opt/cni/bin)]:DIR:_files -/"]),
     );
     expect(await zsh("run", "")).toEqual(
       expect.arrayContaining(["1:VERB:(add check del gc status)", "2:CONFLIST:_files", "3::NETNS:_files"]),
