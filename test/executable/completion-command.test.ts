@@ -31,7 +31,10 @@ async function bash(...words: string[]): Promise<string[]> {
 async function fish(line: string): Promise<string[]> {
   const script = `source ${scripts.fish}; complete -C "podwire ${line}"`;
   const { stdout } = await execa("fish", ["--no-config", "-c", script], { cwd: folder, env: { HOME: folder } });
-  return stdout.split("\n").flatMap((each) => each.split("\t")[0]!);
+  return stdout
+    .split("\n")
+    .map((each) => each.split("\t")[0]!)
+    .filter((word) => word !== "");
 }
 
 /** What zsh's functions are called with for the last of the words. */

@@ -160,7 +160,7 @@ const kept = (): Record<string, string> => contents(join(folder, ".podwire-kept"
 function others(): void {
   writeFileSync(join(folder, "bridge"), "their bridge", { mode: 0o755 });
   symlinkSync("bridge", join(folder, "ptp"));
-  writeFileSync(join(folder, "macvlan"), "their macvlan", { mode: 0o755 });
+  writeFileSync(join(folder, "calico"), "their calico", { mode: 0o755 });
 }
 
 const uninstall = async (...args: string[]) =>
@@ -213,7 +213,7 @@ describe("podwire uninstall", () => {
     expect(sentences(stdout)).toContain(
       `left ${folder}/bridge, a file of 5 bytes: not podwire's; kept before: ${folder}/.podwire-kept/bridge`,
     );
-    expect(contents()).toEqual({ bridge: "newer", macvlan: "their macvlan", ptp: "-> bridge" });
+    expect(contents()).toEqual({ bridge: "newer", calico: "their calico", ptp: "-> bridge" });
     expect(kept()).toEqual({ bridge: "their bridge" });
   });
 
