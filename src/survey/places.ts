@@ -6,9 +6,12 @@ export const CONF_DIRS: readonly string[] = ["/etc/cni/net.d", "/var/lib/rancher
 /** Where leases are by default, and where kind has them. */
 export const DATA_DIRS: readonly string[] = [DEFAULT_DATA_DIR, "/run/cni-ipam-state"];
 
+/** The folder of plugins where nobody says another one. */
+export const DEFAULT_BIN_DIR = "/opt/cni/bin";
+
 /** Where runtimes find plugins: upstream's folder, Debian's, Red Hat's, k3s's. */
 export const BIN_DIRS: readonly string[] = [
-  "/opt/cni/bin",
+  DEFAULT_BIN_DIR,
   "/usr/lib/cni",
   "/usr/libexec/cni",
   "/var/lib/rancher/k3s/data/cni",

@@ -62,6 +62,7 @@ export const bandwidth: ChainedPlugin<Limits> = {
   name: "bandwidth",
   kinds: [],
   optional: ["bandwidth"],
+  schema: bandwidthConfig,
   read,
   asked: (limits) => [planBandwidth(limits)],
   plan: (limits, { owner, netns }, { ips, routes }) => ({

@@ -21,6 +21,7 @@ export const sbr: ChainedPlugin<SbrConfig> = {
   name: "sbr",
   kinds: ["sourceRoutes"],
   optional: [],
+  schema: sbrConfig,
   read: (call) => readConfig(sbrConfig, call),
   asked: (config) => [planRules(config, "", [])],
   plan(config, { owner, netns }, { ips, routes }) {

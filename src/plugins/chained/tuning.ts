@@ -96,6 +96,7 @@ export const tuning: ChainedPlugin<Tuning> = {
   name: "tuning",
   kinds: [],
   optional: ["tuning"],
+  schema: tuningConfig,
   read,
   asked: (config) => [planTuning(config)],
   plan: (config, { owner, netns }, { ips, routes }) => ({

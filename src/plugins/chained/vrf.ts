@@ -30,6 +30,7 @@ export const vrf: ChainedPlugin<VrfConfig> = {
   name: "vrf",
   kinds: ["vrf"],
   optional: [],
+  schema: vrfConfig,
   read: (call) => readConfig(call.verb === "DEL" || call.verb === "GC" ? removedConfig : vrfConfig, call),
   asked: planVrf,
   plan: (config, { owner, netns }, { ips, routes }) => ({

@@ -16,6 +16,7 @@ export const dummy: InterfacePlugin<DummyConfig> = {
   name: "dummy",
   kinds: ["podLink", "pod"],
   optional: [],
+  schema: dummyConfig,
   needsIpam: true,
   read: (call) => readConfig(dummyConfig, call),
   asked: () => [{ ...planDummy(), link: { name: "" } }],

@@ -86,6 +86,7 @@ export const hostDevice: InterfacePlugin<HostDeviceConfig> = {
   name: "host-device",
   kinds: ["movedLink", "pod"],
   optional: [],
+  schema: hostDeviceConfig,
   needsIpam: false,
   read,
   mac: () => "",

@@ -41,6 +41,7 @@ export const ipvlan: InterfacePlugin<IpvlanConfig> = {
   name: "ipvlan",
   kinds: ["podLink", "pod"],
   optional: [],
+  schema: ipvlanConfig,
   needsIpam: true,
   takesPrevious: true,
   read,

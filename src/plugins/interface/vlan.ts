@@ -30,6 +30,7 @@ export const vlan: InterfacePlugin<VlanConfig> = {
   name: "vlan",
   kinds: ["podLink", "pod"],
   optional: [],
+  schema: vlanConfig,
   needsIpam: true,
   read: (call) => readConfig(call.verb === "DEL" || call.verb === "GC" ? removedConfig : vlanConfig, call),
   mac: () => "",

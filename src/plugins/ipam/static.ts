@@ -16,5 +16,8 @@ export const staticIpam: Plugin = {
   // nothing is kept, and nothing has to be readable to forget it
   del: (call) => refuseOwnNamespace(call),
   gc: () => undefined,
+  inspect: (call) => void parseStatic(call),
+  // it is handed the configuration of a main plugin, whose keys are not its own
+  known: () => "anything",
   status: (call) => void parseStatic(call),
 };
