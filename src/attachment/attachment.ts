@@ -11,6 +11,7 @@ import type {
   MasqueradePart,
   SpoofCheckPart,
   PortsPart,
+  FilterPart,
   SourceRoutesPart,
   BandwidthPart,
   TuningPart,
@@ -36,6 +37,7 @@ export type Part =
   | MasqueradePart
   | SpoofCheckPart
   | PortsPart
+  | FilterPart
   | SourceRoutesPart
   | BandwidthPart
   | TuningPart

@@ -2,6 +2,7 @@ import { host } from "./address/host.ts";
 import { pod } from "./address/pod.ts";
 import { sourceRoutes } from "./address/source-routes.ts";
 import type { Part, PartName } from "./attachment.ts";
+import { filter } from "./firewall/filter-part.ts";
 import { masquerade } from "./firewall/masquerade-part.ts";
 import { spoofCheck } from "./firewall/spoof-check-part.ts";
 import type { Kind, Kinds } from "./kind.ts";
@@ -26,6 +27,7 @@ const kinds: Kinds = {
   masquerade,
   spoofCheck,
   ports,
+  filter,
   sourceRoutes,
   bandwidth,
   tuning,

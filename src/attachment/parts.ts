@@ -186,6 +186,24 @@ export interface PortsPart {
   conditions: { 4: string[]; 6: string[] };
 }
 
+/** Whom a pod's bridge is closed to: nobody, pods of other bridges that have a policy, or the pods on it as well. */
+export type IngressPolicy = "open" | "same-bridge" | "isolated";
+
+/** Lets what is forwarded for the pod pass the host's firewall, and keeps bridges, or the pods of one, apart. */
+export interface FilterPart {
+  kind: "filter";
+  /** absent: nftables, and firewalld's zone as well where firewalld has its table */
+  backend?: Backend | "firewalld";
+  addresses: Ip[];
+  /** the administrator's chain in iptables, which comes first */
+  adminChain: string;
+  /** firewalld's zone */
+  zone: string;
+  policy: IngressPolicy;
+  /** the bridge the policy is for; absent where there is none */
+  bridge?: string;
+}
+
 /** An address of the link a chained plugin is called for, and the gateway it goes with. */
 export interface SourceAddress {
   address: Prefix;

@@ -7,6 +7,7 @@ import { bridge } from "./interface/bridge.ts";
 import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
 import { staticIpam } from "./ipam/static.ts";
+import { firewall } from "./chained/firewall.ts";
 import { loopback } from "./interface/loopback.ts";
 import { macvlan } from "./interface/macvlan.ts";
 import { vrf } from "./chained/vrf.ts";
@@ -28,6 +29,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   staticIpam,
   loopback,
   chainedPlugin(portmap),
+  chainedPlugin(firewall),
   chainedPlugin(sbr),
   chainedPlugin(bandwidth),
   chainedPlugin(tuning),

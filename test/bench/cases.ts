@@ -57,6 +57,13 @@ const fixed = {
   routes: [route4],
 };
 
+/** What an earlier plugin would have made. */
+const wired = {
+  cniVersion: "1.0.0",
+  interfaces: [{ name: "br0" }, { name: "veth0" }, { name: "eth0", sandbox: "/run/netns/pod" }],
+  ips: [{ interface: 2, address: "10.60.0.9/16" }],
+};
+
 export const cases: Case[] = [
   { name: "bridge", plugins: (side) => [bridge(side)], targets: { ADD: 0.5, CHECK: 0.45, DEL: 1.05 } },
   {
@@ -117,6 +124,16 @@ export const cases: Case[] = [
       { type: "tuning", sysctl: { "net.core.somaxconn": "321" }, mac: "02:00:00:00:00:99", mtu: 1400, promisc: true },
     ],
     timed: "tuning",
+    targets: { ADD: 0.7 },
+  },
+  {
+    name: "firewall alone",
+    plugins: () => [{ type: "firewall", prevResult: wired }],
+    targets: { ADD: 0.7, CHECK: 0.7, DEL: 0.7 },
+  },
+  {
+    name: "bridge, firewall",
+    plugins: (side) => [bridge(side), { type: "firewall", ingressPolicy: "same-bridge" }],
     targets: { ADD: 0.7 },
   },
 ];

@@ -96,6 +96,7 @@ const named = [
   scenarios.hostDevice,
   scenarios.hostLocal,
   scenarios.portmap,
+  scenarios.firewall,
   scenarios.bandwidth,
   scenarios.tuning,
 ].map((scenario) => [scenario.name, scenario] as const);

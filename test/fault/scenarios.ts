@@ -47,6 +47,7 @@ export const scenarios: Record<
   | "hostDevice"
   | "hostLocal"
   | "portmap"
+  | "firewall"
   | "bandwidth"
   | "tuning",
   Scenario
@@ -84,6 +85,11 @@ export const scenarios: Record<
     name: "portmap after bridge",
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
     config: () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", runtimeConfig: { portMappings: ports } }),
+  },
+  firewall: {
+    name: "firewall after bridge, isolated",
+    before: (node) => bridge(node, { isDefaultGateway: true, ipam: dualStack(node) }),
+    config: () => ({ cniVersion: "1.1.0", name: "net", type: "firewall", ingressPolicy: "isolated" }),
   },
   bandwidth: {
     name: "bandwidth after bridge",

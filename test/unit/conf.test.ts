@@ -110,6 +110,7 @@ const plugins: Record<string, string[]> = {
   bandwidth: pathsRead((config) => findPlugin("bandwidth")!.add(call(config))),
   tuning: pathsRead((config) => findPlugin("tuning")!.add(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
+  firewall: pathsRead((config) => findPlugin("firewall")!.add(call(config))),
   vrf: pathsRead((config) => findPlugin("vrf")!.add(call(config))),
   loopback: pathsRead((config) => findPlugin("loopback")!.add(call(config))),
 };
@@ -149,6 +150,7 @@ const about: Record<string, string[]> = {
   sbr: ["Keys of sbr"],
   static: ["Keys of static"],
   portmap: ["Keys of portmap"],
+  firewall: ["Keys of firewall"],
   bandwidth: ["Keys of bandwidth"],
   tuning: ["Keys of tuning"],
   vrf: ["Keys of vrf"],
@@ -191,6 +193,7 @@ test("the readers of a configuration are those asked here", () => {
     "ipam/plugin-process.ts", // what another plugin printed
     "ipam/static-config.ts",
     "plugins/chained/bandwidth.ts",
+    "plugins/chained/firewall.ts",
     "plugins/chained/portmap.ts",
     "plugins/chained/sbr.ts",
     "plugins/chained/tuning.ts",

@@ -12,7 +12,7 @@ const impure = ["plugins/interface/loopback.ts"];
 const plans = [
   "attachment/attachment.ts",
   "attachment/parts.ts",
-  "attachment/firewall/nat-table.ts",
+  "attachment/firewall/chain-rules.ts",
   "attachment/link/own-link.ts",
   "attachment/link/port.ts",
   "attachment/ports/keys.ts",

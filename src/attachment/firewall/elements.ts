@@ -1,12 +1,15 @@
+import { CniError, Code } from "../../cni/error.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { compareRulesets } from "../../kernel/nftables/compare.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
-import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { ElementSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import type { Rule, Selection } from "../kind.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
+import { findLink } from "../link/links.ts";
+import { describeOwner, hostVethName, networkLabel, ownerLabel, ownerOfLabel } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import { explained, whereUsable } from "./explained.ts";
 import { COMMENT_BYTES, startsWithWords } from "./label.ts";
@@ -27,26 +30,36 @@ export function isLost({ network, valid }: Selection, bytes = COMMENT_BYTES): (f
   return (found) => startsWithWords(found.comment, words) && !kept.some((isKept) => isKept(found));
 }
 
-/** Makes what the ruleset says, in one transaction; its elements are taken back by `undo`. */
-export function writeElements(owner: Owner, ruleset: Ruleset, undo: Undo): void {
-  const { table, elements } = ruleset;
+/** Makes what the rulesets say, in one transaction; their elements are taken back by `undo`. */
+export function writeElements(owner: Owner, rulesets: readonly Ruleset[], undo: Undo): void {
+  const refs = rulesets.flatMap(({ table, elements }) => elements.map((element) => ({ table, ...element })));
   // registered before: when the kernel's answer is lost (ENOBUFS), the rules may be there all the same
-  undo.push("remove nftables elements", () =>
-    Nftables.use((nft) =>
-      nft.deleteElements(
-        elements.map((element) => ({ table, ...element })),
-        isOwnedBy(owner),
-      ),
-    ),
-  );
+  undo.push("remove nftables elements", () => Nftables.use((nft) => nft.deleteElements(refs, isOwnedBy(owner))));
   explained(`write the nftables rules of ${ownerLabel(owner, COMMENT_BYTES)}`, () =>
-    Nftables.use((nft) => applyRulesets(nft, [ruleset])),
+    Nftables.use((nft) => applyRulesets(nft, rulesets)),
   );
 }
 
-/** What the kernel lacks of the ruleset, in words. */
-export const compareElements = (ruleset: Ruleset): string[] =>
-  explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, [ruleset])));
+/**
+ * `replace` of a ruleset: throws, naming the holder, unless the element is the owner's own or was left behind by a pod
+ * whose link is gone. `matter` says what the holder has of an address.
+ */
+export const takeAbandoned =
+  (owner: Owner, host: NetlinkSocket, matter: string) =>
+  (found: FoundElement, { what }: ElementSpec): void => {
+    if (isOwnedBy(owner)(found)) return;
+    const holder = ownerOfLabel(found.comment);
+    if (holder && !findLink(host, hostVethName(holder))) return;
+    throw new CniError(
+      Code.TryAgainLater,
+      `${what.replace(/ in (map|set) .*/, "")} is ${matter} for another attachment: ` +
+        (holder ? describeOwner(holder) : JSON.stringify(found.comment)),
+    );
+  };
+
+/** What the kernel lacks of the rulesets, in words. */
+export const compareElements = (rulesets: readonly Ruleset[]): string[] =>
+  explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, rulesets)));
 
 /** The elements of a set as rules of their owners, each in the words `describe` has for its key. */
 export const listElements = (table: Table, set: string, describe: (key: Uint8Array) => string): Rule[] =>

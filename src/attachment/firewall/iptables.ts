@@ -7,15 +7,20 @@ import type { Table } from "../../netlink/nftables/object.ts";
 import type { Family } from "../../net/ip.ts";
 import { whereUsable } from "./explained.ts";
 import { withIptablesLock } from "./iptables-lock.ts";
-import { NatTable } from "./nat-table.ts";
+import { ChainRules } from "./chain-rules.ts";
 import { findTool, getTool, runTool, type ToolOutcome } from "./tool.ts";
 
+/** The tables of iptables that podwire changes. */
+export type TableName = "nat" | "filter";
+
 /**
- * The tools of a family and flavour, as files: what reads a whole table and what changes it. Today's iptables keeps its
- * rules in nftables, the old one (legacy) elsewhere; which of them the plain names stand for is the node's affair.
+ * The tools of a family and flavour, as files, for a table: what reads all of it and what changes it. Today's iptables
+ * keeps its rules in nftables, the old one (legacy) elsewhere; which of them the plain names stand for is the node's
+ * affair.
  */
 export interface Tools {
   family: Family;
+  table: TableName;
   flavour: Flavour;
   save: string;
   restore: string;
@@ -29,29 +34,31 @@ const NEEDED_BY = "the iptables backend";
 const named = (family: Family, flavour: Flavour, does: "save" | "restore"): string =>
   `${family === 4 ? "iptables" : "ip6tables"}${flavour}-${does}`;
 
-function findTools(family: Family, flavour: Flavour): Tools | undefined {
+/** Undefined where one of both is not on this node. */
+export function findTools(family: Family, table: TableName = "nat", flavour: Flavour = ""): Tools | undefined {
   const [save, restore] = [findTool(named(family, flavour, "save")), findTool(named(family, flavour, "restore"))];
-  return save === undefined || restore === undefined ? undefined : { family, flavour, save, restore };
+  return save === undefined || restore === undefined ? undefined : { family, table, flavour, save, restore };
 }
 
 /** The tools by their plain names, those of the iptables backend; CniError where one is missing. */
-export const getTools = (family: Family): Tools => ({
+export const getTools = (family: Family, table: TableName = "nat"): Tools => ({
   family,
+  table,
   flavour: "",
   save: getTool(named(family, "", "save"), NEEDED_BY),
   restore: getTool(named(family, "", "restore"), NEEDED_BY),
 });
 
-/** Table nat as today's iptables keeps it, where netlink sees it. */
-const natTable = (family: Family): Table => ({ family: nfproto(family), name: "nat" });
+/** A table as today's iptables keeps it, where netlink sees it. */
+export const nftTable = (family: Family, name: TableName): Table => ({ family: nfproto(family), name });
 
 /** The old iptables keeps its tables where netlink does not see them; a file names those in use. */
-function hasLegacyNat(family: Family): boolean {
+function hasLegacy(family: Family, table: TableName): boolean {
   const path = `/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`;
-  return exists(path) && readText(path).split("\n").includes("nat");
+  return exists(path) && readText(path).split("\n").includes(table);
 }
 
-/** Looks by netlink whether there is anything in table nat as today's iptables keeps it. */
+/** Looks by netlink whether there is anything in the table as today's iptables keeps it. */
 export type Look = (nft: Nftables, table: Table) => boolean;
 
 export const hasChain =
@@ -67,30 +74,36 @@ export const hasRules =
  * The tools for each place that may have something: for today's iptables where the `look` says so, for the old one,
  * unless not `old`, where its table is in use. None where there is nothing, or no tool: a node needs no iptables.
  */
-export function filledTools(family: Family, look: Look, old = true): Tools[] {
-  const isFilled = whereUsable("look for iptables' chains", (nft) => look(nft, natTable(family)));
-  const of = (flavour: Flavour): Tools[] => [findTools(family, flavour) ?? findTools(family, "") ?? []].flat();
-  const [today, legacy] = [isFilled ? of("-nft") : [], old && hasLegacyNat(family) ? of("-legacy") : []];
+export function filledTools(family: Family, look: Look, old = true, table: TableName = "nat"): Tools[] {
+  const isFilled = whereUsable("look for iptables' chains", (nft) => look(nft, nftTable(family, table)));
+  const of = (flavour: Flavour): Tools[] =>
+    [findTools(family, table, flavour) ?? findTools(family, table) ?? []].flat();
+  const [today, legacy] = [isFilled ? of("-nft") : [], old && hasLegacy(family, table) ? of("-legacy") : []];
   return [...today, ...legacy.filter(({ restore }) => !today.some((other) => other.restore === restore))];
 }
 
 const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(tool, args, input);
 
 /** What the restore tool takes as a list of chains to print: one process for all of them, nothing is changed. */
-const listing = (chains: readonly string[]): string =>
-  `*nat\n${chains.map((chain) => `-S ${chain}\n`).join("")}COMMIT\n`;
+const listing = (table: TableName, chains: readonly string[]): string =>
+  `*${table}\n${chains.map((chain) => `-S ${chain}\n`).join("")}COMMIT\n`;
 
 /**
- * Fails, naming the tool, when one of the families' tools is missing or table nat cannot be used with it. Changes
+ * Fails, naming the tool, when one of the families' tools is missing or the table cannot be used with it. Changes
  * nothing.
  */
-export function assertIptables(families: readonly Family[], code: number = Code.Internal): void {
+export function assertIptables(
+  families: readonly Family[],
+  code: number = Code.Internal,
+  table: TableName = "nat",
+): void {
+  const builtIn = { nat: "PREROUTING", filter: "FORWARD" }[table];
   try {
     for (const family of families) {
-      const { restore } = getTools(family);
-      if (run(restore, ["--noflush", "--wait"], listing(["PREROUTING"])).ok) continue;
-      const { ok, errors } = run(restore, ["--noflush", "--wait", "--test"], "*nat\nCOMMIT\n");
-      if (!ok) throw new CniError(code, `${named(family, "", "restore")} cannot use table nat: ${errors}`);
+      const { restore } = getTools(family, table);
+      if (run(restore, ["--noflush", "--wait"], listing(table, [builtIn])).ok) continue;
+      const { ok, errors } = run(restore, ["--noflush", "--wait", "--test"], `*${table}\nCOMMIT\n`);
+      if (!ok) throw new CniError(code, `${named(family, "", "restore")} cannot use table ${table}: ${errors}`);
     }
   } catch (error) {
     throw error instanceof CniError && error.code === Code.Internal ? new CniError(code, error.message) : error;
@@ -98,14 +111,14 @@ export function assertIptables(families: readonly Family[], code: number = Code.
 }
 
 /**
- * Table nat as the tools see it. Asked chain by chain where it is in nftables: kube-proxy's chains are ten thousand,
+ * The table as the tools see it. Asked chain by chain where it is in nftables: kube-proxy's chains are ten thousand,
  * and to print them all takes half a second.
  */
-export const readNat = (tools: Tools): NatTable =>
-  new NatTable({
+export const readTable = (tools: Tools): ChainRules =>
+  new ChainRules({
     whole: () => {
-      const { ok, output, errors } = run(tools.save, ["-t", "nat"]);
-      if (!ok) throw new CniError(Code.Internal, `${tools.save} -t nat failed: ${errors}`);
+      const { ok, output, errors } = run(tools.save, ["-t", tools.table]);
+      if (!ok) throw new CniError(Code.Internal, `${tools.save} -t ${tools.table} failed: ${errors}`);
       return output;
     },
     ...(isInNftables(tools) && { some: (chains) => printed(tools, chains) }),
@@ -115,35 +128,35 @@ export const readNat = (tools: Tools): NatTable =>
  * Where the old table is not in use it does not matter which of both plain names stand for: a chain that is not in
  * nftables is nowhere, and one that is there and unknown to the tool makes the listing fail.
  */
-const isInNftables = ({ family, flavour, restore }: Tools): boolean =>
+const isInNftables = ({ family, table, flavour, restore }: Tools): boolean =>
   flavour === "-nft" ||
-  (flavour === "" && (!hasLegacyNat(family) || run(restore, ["--version"]).output.includes("nf_tables")));
+  (flavour === "" && (!hasLegacy(family, table) || run(restore, ["--version"]).output.includes("nf_tables")));
 
 /** The lines of those of the chains that exist, in nftables; undefined where the tool cannot print them. */
-function printed({ family, restore }: Tools, chains: readonly string[]): string | undefined {
-  const there = Nftables.use((nft) => chains.filter((chain) => nft.findChain(natTable(family), chain)));
+function printed({ family, table, restore }: Tools, chains: readonly string[]): string | undefined {
+  const there = Nftables.use((nft) => chains.filter((chain) => nft.findChain(nftTable(family, table), chain)));
   if (there.length === 0) return "";
-  const { ok, output } = run(restore, ["--noflush", "--wait"], listing(there));
+  const { ok, output } = run(restore, ["--noflush", "--wait"], listing(table, there));
   return ok ? output : undefined;
 }
 
-/** Runs the lines on table nat, all or nothing; returns what iptables-restore complained about, "" when it did not. */
-export function tryRestoreNat({ restore }: Tools, lines: readonly string[]): string {
-  const { ok, errors } = run(restore, ["--noflush", "--wait"], `*nat\n${lines.join("\n")}\nCOMMIT\n`);
+/** Runs the lines on the table, all or nothing; returns what iptables-restore complained about, "" when it did not. */
+export function tryRestore({ table, restore }: Tools, lines: readonly string[]): string {
+  const { ok, errors } = run(restore, ["--noflush", "--wait"], `*${table}\n${lines.join("\n")}\nCOMMIT\n`);
   return ok ? "" : errors || "it failed without a word";
 }
 
 /**
- * Plans lines from table nat as it is and runs them; planned again when somebody else changed it in between. No lines,
+ * Plans lines from the table as it is and runs them; planned again when somebody else changed it in between. No lines,
  * no run.
  */
-export const changeNat = (tools: Tools, plan: (nat: NatTable) => string[]): void =>
+export const changeTable = (tools: Tools, plan: (rules: ChainRules) => string[]): void =>
   withIptablesLock(() => planAndRun(tools, plan));
 
-function planAndRun(tools: Tools, plan: (nat: NatTable) => string[]): void {
+function planAndRun(tools: Tools, plan: (rules: ChainRules) => string[]): void {
   for (let attempt = 1; ; attempt++) {
-    const lines = plan(readNat(tools));
-    const errors = lines.length === 0 ? "" : tryRestoreNat(tools, lines);
+    const lines = plan(readTable(tools));
+    const errors = lines.length === 0 ? "" : tryRestore(tools, lines);
     if (errors === "") return;
     if (attempt === ATTEMPTS) throw new CniError(Code.Internal, `${tools.restore} failed: ${errors}`);
   }

@@ -14,7 +14,7 @@ import {
 } from "../../net/ip.ts";
 import type { Owner } from "../attachment.ts";
 import {
-  changeNat,
+  changeTable,
   commentMatch,
   dropChain,
   assertIptables,
@@ -22,11 +22,11 @@ import {
   getTools,
   hasChain,
   hasRules,
-  readNat,
+  readTable,
   replaceChain,
-  tryRestoreNat,
+  tryRestore,
 } from "./iptables.ts";
-import type { NatTable } from "./nat-table.ts";
+import type { ChainRules } from "./chain-rules.ts";
 import type { Undo } from "../undo.ts";
 
 // The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a
@@ -96,8 +96,8 @@ export function applyIptablesMasquerade(owner: Owner, addresses: readonly Prefix
     };
     // -N fails where the chain exists: that of another interface, or a left-over
     const tools = getTools(family);
-    if (tryRestoreNat(tools, [`-N ${rules.chain}`, ...lines(chainContent(rules, own, []), [])]) === "") continue;
-    changeNat(tools, (nat) => [
+    if (tryRestore(tools, [`-N ${rules.chain}`, ...lines(chainContent(rules, own, []), [])]) === "") continue;
+    changeTable(tools, (nat) => [
       ...replaceChain(rules.chain, []),
       ...lines(chainContent(rules, own, nat.get(rules.chain) ?? []), nat.get("POSTROUTING") ?? []),
     ]);
@@ -126,7 +126,7 @@ export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix
   return families.flatMap((family) => {
     const own = ofFamily(addresses, family);
     if (own.length === 0) return [];
-    const nat = readNat(getTools(family));
+    const nat = readTable(getTools(family));
     nat.load([rules.chain, "POSTROUTING"]);
     const chain = nat.get(rules.chain);
     if (!chain) return [`iptables chain ${rules.chain} is missing in table nat (IPv${family})`];
@@ -157,7 +157,7 @@ export function removeIptablesMasquerade(owner: Owner, addresses: readonly Ip[])
 function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): void {
   const rules = rulesOf(owner);
   for (const tools of filledTools(family, hasChain(rules.chain))) {
-    changeNat(tools, (nat) => {
+    changeTable(tools, (nat) => {
       nat.load([rules.chain, "POSTROUTING"]);
       const chain = nat.get(rules.chain);
       if (!chain) return [];
@@ -170,7 +170,7 @@ function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): v
 }
 
 /** Lines that delete the jumps of addresses that are going, and cut the chain to what the others need. */
-function withoutAddresses(nat: NatTable, chain: string, isGoing: (ip: Ip) => boolean): string[] {
+function withoutAddresses(nat: ChainRules, chain: string, isGoing: (ip: Ip) => boolean): string[] {
   const jumps = (nat.get("POSTROUTING") ?? []).filter((rule) => rule.endsWith(`-j ${chain}`));
   const isOfGoing = (rule: string): boolean => {
     const source = subnetOf(rule, "s");
@@ -198,7 +198,7 @@ export function collectIptablesMasquerade(network: string, valid: readonly { con
   const kept = new Set(valid.map(({ containerId }) => iptablesChain({ network, containerId })));
   const ofNetwork = `--comment "name: \\"${network}\\" id: `;
   for (const tools of families.flatMap((family) => filledTools(family, hasRules("POSTROUTING")))) {
-    changeNat(tools, (nat) => {
+    changeTable(tools, (nat) => {
       const lost = nat
         .all()
         .filter(

@@ -1,14 +1,9 @@
-import { CniError, Code } from "../../cni/error.ts";
-import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { formatIp, ipFromBytes } from "../../net/ip.ts";
-import type { FoundElement } from "../../netlink/nftables/decode.ts";
-import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
-import type { MasqueradePart, Owner } from "../attachment.ts";
+import type { MasqueradePart } from "../attachment.ts";
 import type { Kind, Rule } from "../kind.ts";
-import { findLink } from "../link/links.ts";
-import { describeOwner, hostVethName, ownerOfLabel } from "../owner.ts";
+import { hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
-import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
+import { compareElements, isLost, isOwnedBy, listElements, takeAbandoned, writeElements } from "./elements.ts";
 import { dropUnusedChains, whereUsable } from "./explained.ts";
 import {
   INET_FRAME,
@@ -47,7 +42,7 @@ export const masquerade: Kind<MasqueradePart> = {
     if (foreign || addresses.length === 0) return [];
     return backend === "iptables"
       ? checkIptablesMasquerade(owner, addresses)
-      : compareElements(masqueradeRuleset(owner, addresses));
+      : compareElements([masqueradeRuleset(owner, addresses)]);
   },
 
   // Best removed before the veth: what the kernel defers then passes in the same time.
@@ -82,20 +77,8 @@ export const masquerade: Kind<MasqueradePart> = {
 function write({ backend, addresses }: MasqueradePart, { owner, host }: Site, undo: Undo, isMended: boolean): void {
   if (addresses.length === 0) return;
   if (backend === "iptables") return applyIptablesMasquerade(owner, addresses, undo);
-  const replace: Ruleset["replace"] = (found, { what }) => assertTakeable(found, what, owner, host);
-  writeElements(owner, { ...masqueradeRuleset(owner, addresses), isMended, replace }, undo);
-}
-
-/** Throws, naming the holder, unless the element is the owner's own or was left behind by a pod whose link is gone. */
-function assertTakeable(found: FoundElement, what: string, owner: Owner, host: NetlinkSocket): void {
-  if (isOwnedBy(owner)(found)) return;
-  const holder = ownerOfLabel(found.comment);
-  if (holder && !findLink(host, hostVethName(holder))) return;
-  throw new CniError(
-    Code.TryAgainLater,
-    `${what.replace(/ in map .*/, "")} is masqueraded for another attachment: ` +
-      (holder ? describeOwner(holder) : JSON.stringify(found.comment)),
-  );
+  const replace = takeAbandoned(owner, host, "masqueraded");
+  writeElements(owner, [{ ...masqueradeRuleset(owner, addresses), isMended, replace }], undo);
 }
 
 /** Only podwire's own links have pods that are masqueraded. */

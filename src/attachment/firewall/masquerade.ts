@@ -19,7 +19,7 @@ import { chainNetwork, COMMENT_BYTES } from "./label.ts";
 
 /** The one table of podwire for traffic that is routed. */
 export const INET_TABLE: Table = { family: NFPROTO.INET, name: "podwire" };
-export const INET_COMMENT = "podwire: masquerading and port mappings of pods";
+export const INET_COMMENT = "podwire: forwarding, masquerading and port mappings of pods";
 
 export const masqueradeMap = (family: Family): string => `masquerade${family}`;
 

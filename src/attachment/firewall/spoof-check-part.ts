@@ -12,10 +12,10 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
   assertTools: () => assertBackend({ backend: "nftables", addresses: [] }),
 
   apply: ({ mac }, { owner, hostLink }, { undo }) =>
-    writeElements(owner, spoofCheckRuleset(owner, hostLink!, mac), undo),
+    writeElements(owner, [spoofCheckRuleset(owner, hostLink!, mac)], undo),
 
   compare: ({ mac }, { owner, hostLink }, foreign) =>
-    foreign ? [] : compareElements(spoofCheckRuleset(owner, hostLink!, mac)),
+    foreign ? [] : compareElements([spoofCheckRuleset(owner, hostLink!, mac)]),
 
   mend: ({ mac }, { owner, hostLink }, { differences, undo }) =>
     differences.length === 0
@@ -23,7 +23,7 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
       : [
           {
             what: `let ${hostLink} send from ${mac} only`,
-            run: () => writeElements(owner, { ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }, undo),
+            run: () => writeElements(owner, [{ ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }], undo),
           },
         ],
 

@@ -19,6 +19,7 @@ import { COMMENT_BYTES } from "./label.ts";
 
 /** Frames are looked at in the bridge, before it learns where a MAC lives. */
 export const BRIDGE_TABLE: Table = { family: NFPROTO.BRIDGE, name: "podwire" };
+export const BRIDGE_COMMENT = "podwire: what pods may send over their bridge";
 
 /** NF_BR_PRE_ROUTING; NF_BR_PRI_NAT_DST_BRIDGED: where the reference looks too. */
 const NF_BR_PRE_ROUTING = 0;
@@ -51,7 +52,7 @@ export function spoofCheckRuleset(owner: Owner, hostVeth: string, mac: string): 
   const comment = ownerLabel(owner, COMMENT_BYTES);
   return {
     table: BRIDGE_TABLE,
-    comment: "podwire: pods may send from their own MAC only",
+    comment: BRIDGE_COMMENT,
     sets: [
       { name: GUARDED, key: ["ifname"] },
       { name: ALLOWED, key: ["ifname", "ether_addr"] },

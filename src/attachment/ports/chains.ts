@@ -2,7 +2,7 @@ import { sha512 } from "../../kernel/hash.ts";
 import { type Family, formatPrefix, hostPrefix, type Ip, parseIp } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
 import { commentMatch, dropChain } from "../firewall/iptables.ts";
-import type { NatTable } from "../firewall/nat-table.ts";
+import type { ChainRules } from "../firewall/chain-rules.ts";
 import { assertGone, type Claim, claimedPorts, type Holder, portText } from "./holder.ts";
 import { hostAddress } from "./keys.ts";
 
@@ -33,7 +33,7 @@ export const chainNames = (owner: Owner): string[] => [interfaceChain(owner), co
 export const chainNote = ({ ifname }: Owner, link: string): string =>
   commentMatch(`interface: "${ifname}" link: "${link}"`);
 
-const noteOf = (nat: NatTable, chain: string): { ifname: string; link: string } | undefined => {
+const noteOf = (nat: ChainRules, chain: string): { ifname: string; link: string } | undefined => {
   const note = nat
     .get(chain)
     ?.map((rule) => /^-m comment --comment "interface: \\"(.*)\\" link: \\"(.*)\\""$/.exec(rule))
@@ -42,37 +42,37 @@ const noteOf = (nat: NatTable, chain: string): { ifname: string; link: string } 
 };
 
 /** True for a chain without podwire's note: the reference made it. */
-export const isReferences = (nat: NatTable, chain: string): boolean => nat.has(chain) && !noteOf(nat, chain);
+export const isReferences = (nat: ChainRules, chain: string): boolean => nat.has(chain) && !noteOf(nat, chain);
 
 /**
  * Whether a chain is the owner's: the note names the interface; where there is none, it is any interface's of the
  * container.
  */
-export const isChainOf = (nat: NatTable, chain: string, owner: Owner): boolean =>
+export const isChainOf = (nat: ChainRules, chain: string, owner: Owner): boolean =>
   chainNames(owner).includes(chain) && (noteOf(nat, chain)?.ifname ?? owner.ifname) === owner.ifname;
 
 /** The owner's chain, or the name for one: the reference's unless another interface of the container has that. */
-export function chainOf(nat: NatTable, owner: Owner): string {
+export function chainOf(nat: ChainRules, owner: Owner): string {
   const present = chainNames(owner).find((chain) => nat.has(chain) && isChainOf(nat, chain, owner));
   if (present !== undefined) return present;
   return nat.has(containerChain(owner)) ? interfaceChain(owner) : containerChain(owner);
 }
 
 /** The rules of `CNI-HOSTPORT-DNAT` that lead to the chain. */
-export const entriesOf = (nat: NatTable, chain: string): string[] =>
+export const entriesOf = (nat: ChainRules, chain: string): string[] =>
   (nat.get(DNAT) ?? []).filter((rule) => rule.endsWith(` -j ${chain}`));
 
 /** Lines that delete the chain and what leads to it, none when it is not there. */
-export const removeChain = (nat: NatTable, chain: string): string[] =>
+export const removeChain = (nat: ChainRules, chain: string): string[] =>
   nat.has(chain) ? [...entriesOf(nat, chain).map((rule) => `-D ${DNAT} ${rule}`), ...dropChain(chain)] : [];
 
 /** The chains that `CNI-HOSTPORT-DNAT` leads to, by its entries. */
-export const portChains = (nat: NatTable, isWanted: (entry: string) => boolean = () => true): string[] => [
+export const portChains = (nat: ChainRules, isWanted: (entry: string) => boolean = () => true): string[] => [
   ...new Set((nat.get(DNAT) ?? []).filter(isWanted).flatMap((entry) => / -j (CNI-DN-\w+)$/.exec(entry)?.[1] ?? [])),
 ];
 
 /** The owner's chains from when its network had another name: an entry names the container, a note the interface. */
-export function formerChains(nat: NatTable, { containerId, ifname }: Owner): string[] {
+export function formerChains(nat: ChainRules, { containerId, ifname }: Owner): string[] {
   const chains = portChains(nat, (entry) => entry.includes(` id: \\"${containerId}\\""`));
   nat.load(chains);
   return chains.filter((chain) => noteOf(nat, chain)?.ifname === ifname);
@@ -82,7 +82,7 @@ export function formerChains(nat: NatTable, { containerId, ifname }: Owner): str
  * The chains that translate a claimed port and must give way: the claimant's own from before, and those of gone pods.
  * Throws, naming the holder, when a live pod has one.
  */
-export function takenChains(nat: NatTable, family: Family, claim: Claim): string[] {
+export function takenChains(nat: ChainRules, family: Family, claim: Claim): string[] {
   const mappings = claimedPorts(claim).find((claimed) => claimed.family === family)?.mappings ?? [];
   const candidates = portChains(nat, (entry) => mappings.some((mapping) => mayHold(entry, mapping)));
   nat.load(candidates);
@@ -110,7 +110,7 @@ function holds(rule: string, mapping: PortMapping): boolean {
   return !address || other === undefined || other === formatPrefix(hostPrefix(address));
 }
 
-function holderOf(nat: NatTable, family: Family, chain: string): Holder {
+function holderOf(nat: ChainRules, family: Family, chain: string): Holder {
   const [, network, container] = /name: \\"(.*?)\\" id: \\"(.*?)\\"/.exec(entriesOf(nat, chain)[0] ?? "") ?? [];
   const note = noteOf(nat, chain);
   const place = `${family === 4 ? "iptables" : "ip6tables"} table nat, chain ${chain}`;
@@ -124,7 +124,7 @@ function holderOf(nat: NatTable, family: Family, chain: string): Holder {
 }
 
 /** Where the chain's ports lead; none when one of its rules cannot be read, for then nothing is proved. */
-export function targetsOf(nat: NatTable, chain: string): Ip[] {
+export function targetsOf(nat: ChainRules, chain: string): Ip[] {
   const targets = (nat.get(chain) ?? []).filter((rule) => rule.includes(" -j DNAT ")).map(targetOf);
   return targets.every((target) => target !== undefined) ? targets : [];
 }

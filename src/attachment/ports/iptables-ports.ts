@@ -1,7 +1,7 @@
 import { families, type Family, type Ip, parseIp } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
-import { changeNat, filledTools, getTools, hasChain, hasRules, readNat, type Tools } from "../firewall/iptables.ts";
-import type { NatTable } from "../firewall/nat-table.ts";
+import { changeTable, filledTools, getTools, hasChain, hasRules, readTable, type Tools } from "../firewall/iptables.ts";
+import type { ChainRules } from "../firewall/chain-rules.ts";
 import type { Undo } from "../undo.ts";
 import {
   chainNames,
@@ -40,7 +40,7 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
     if (mappings.length === 0) return [];
     const family = pod.ip.family;
     let former: Ip[] = [];
-    changeNat(getTools(family), (nat) => {
+    changeTable(getTools(family), (nat) => {
       nat.load(looksAt(owner, ports));
       const chain = chainOf(nat, owner);
       const taken = takenChains(nat, family, claim).filter((other) => other !== chain);
@@ -62,12 +62,12 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
  */
 export function takeFromIptables(claim: Claim): TakeOver {
   const taken = claimedPorts(claim).flatMap(({ family }) =>
-    filledTools(family, hasRules(DNAT)).filter((tools) => takenChains(readNat(tools), family, claim).length > 0),
+    filledTools(family, hasRules(DNAT)).filter((tools) => takenChains(readTable(tools), family, claim).length > 0),
   );
   return () =>
     taken.flatMap((tools) => {
       let former: Ip[] = [];
-      changeNat(tools, (nat) => {
+      changeTable(tools, (nat) => {
         const chains = takenChains(nat, tools.family, claim);
         former = chains.flatMap((chain) => targetsOf(nat, chain));
         return chains.flatMap((chain) => removeChain(nat, chain));
@@ -118,9 +118,9 @@ const removeFamily = (owner: Owner, family: Family, { isIts, thorough } = everyw
   );
 
 /** Takes away the chains that `find` finds. */
-function removeChains(tools: Tools, find: (nat: NatTable) => string[]): Removed {
+function removeChains(tools: Tools, find: (nat: ChainRules) => string[]): Removed {
   let removed = nothingRemoved;
-  changeNat(tools, (nat) => {
+  changeTable(tools, (nat) => {
     const chains = find(nat);
     removed = {
       found: chains.length > 0,
@@ -160,7 +160,7 @@ export function collectIptablesPorts(network: string, valid: readonly Omit<Owner
 /** The pods that the chains of any plugin lead to. */
 export const iptablesTargets = (family: Family): Ip[] =>
   filledTools(family, hasRules(DNAT)).flatMap((tools) => {
-    const nat = readNat(tools);
+    const nat = readTable(tools);
     const chains = portChains(nat);
     nat.load(chains);
     return chains.flatMap((chain) => targetsOf(nat, chain));
@@ -177,7 +177,7 @@ export function checkIptablesPorts(owner: Owner, ports: PortsPart, toolsOf = get
   const found = ports.addresses.flatMap((pod) => {
     const mappings = mappingsFor(pod, ports);
     if (mappings.length === 0) return [];
-    const nat = readNat(toolsOf(pod.ip.family));
+    const nat = readTable(toolsOf(pod.ip.family));
     nat.load(looksAt(owner, ports));
     const chain = chainOf(nat, owner);
     const isForeign = isReferences(nat, chain);
@@ -206,7 +206,7 @@ export function checkIptablesPorts(owner: Owner, ports: PortsPart, toolsOf = get
  * Conditions are printed by iptables-save in an order and spelling of its own: entries that have some are compared
  * without them.
  */
-function missingEntries(nat: NatTable, owner: Owner, own: Own, where: string): string[] {
+function missingEntries(nat: ChainRules, owner: Owner, own: Own, where: string): string[] {
   const found = entriesOf(nat, own.chain);
   const plain = entryRules(owner, { ...own, ports: { ...own.ports, conditions: { 4: [], 6: [] } } });
   const hasConditions = own.ports.conditions[own.pod.ip.family].length > 0;

@@ -2,7 +2,7 @@ import { CniError, Code } from "../../cni/error.ts";
 import { formatIp, formatPrefix, hostPrefix, networkOf, type Prefix } from "../../net/ip.ts";
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import { commentMatch, replaceChain } from "../firewall/iptables.ts";
-import type { NatTable } from "../firewall/nat-table.ts";
+import type { ChainRules } from "../firewall/chain-rules.ts";
 import { chainNames, chainNote, DNAT, entriesOf } from "./chains.ts";
 import { hostAddress } from "./keys.ts";
 
@@ -32,7 +32,7 @@ export const looksAt = (owner: Owner, { snat, externalSetMarkChain }: PortsPart)
  * The chains all containers share, as far as they are missing. `-N` fails where somebody made one just now, and all is
  * planned again.
  */
-export function sharedRules(nat: NatTable, { snat, externalSetMarkChain, markMasqBit }: PortsPart): string[] {
+export function sharedRules(nat: ChainRules, { snat, externalSetMarkChain, markMasqBit }: PortsPart): string[] {
   const mark = `0x${((1 << markMasqBit) >>> 0).toString(16)}`;
   const chain = (name: string): string[] => (nat.has(name) ? [] : [`-N ${name}`]);
   const rule = (name: string, text: string, command = "-A"): string[] =>
@@ -70,7 +70,7 @@ export interface Own {
 /**
  * The container's chain and the entries that lead to it, first in their chain so that nothing left behind shadows them.
  */
-export function ownRules(nat: NatTable, owner: Owner, own: Own): string[] {
+export function ownRules(nat: ChainRules, owner: Owner, own: Own): string[] {
   return [
     ...entriesOf(nat, own.chain).map((rule) => `-D ${DNAT} ${rule}`),
     ...replaceChain(own.chain, [...chainRules(own), chainNote(owner, own.hostLink)]),

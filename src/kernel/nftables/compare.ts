@@ -9,7 +9,7 @@ import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../netlink/nf
 export const compareRulesets = (nft: Nftables, rulesets: readonly Ruleset[]): string[] =>
   rulesets.flatMap((ruleset) => compareRuleset(nft, ruleset));
 
-function compareRuleset(nft: Nftables, { table, chains, elements }: Ruleset): string[] {
+function compareRuleset(nft: Nftables, { table, chains, elements, shared = [] }: Ruleset): string[] {
   const found = new Map(nft.chains(table).map((chain) => [chain.name, chain]));
   const rules = nft.rules(table);
   return [
@@ -21,7 +21,7 @@ function compareRuleset(nft: Nftables, { table, chains, elements }: Ruleset): st
         rules.filter((rule) => rule.chain === chain.name),
       ),
     ),
-    ...elements.flatMap((element) => compareElement(nft, table, element)),
+    ...[...elements, ...shared].flatMap((element) => compareElement(nft, table, element)),
   ];
 }
 

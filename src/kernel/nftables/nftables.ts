@@ -6,24 +6,23 @@ import {
   type Chain,
   decodeChain,
   decodeElements,
+  decodeGeneration,
   decodeRule,
   type FoundElement,
   type Rule,
 } from "../../netlink/nftables/decode.ts";
 import { deleteTable, getTable } from "../../netlink/nftables/table.ts";
 import type { ElementRef } from "../../netlink/nftables/ruleset.ts";
+import { deleteElement, getElement, listElements } from "../../netlink/nftables/element.ts";
 import {
   addChain,
   addTable,
   batch,
   deleteChain,
-  deleteElement,
   deleteRule,
   getChain,
-  getElement,
   type Hook,
   listChains,
-  listElements,
   listRules,
   NFT_MSG,
   nftMessage,
@@ -32,6 +31,8 @@ import {
 
 /** A deletion that meets somebody else's is tried again this often. */
 const DELETE_ATTEMPTS = 5;
+/** What must not meet any other change at all is tried this often. */
+const QUIET_ATTEMPTS = 20;
 
 /** A table, and the place of a base chain in it. */
 export interface Frame {
@@ -72,9 +73,33 @@ export class Nftables {
     if (messages.length > 0) this.socket.request(batch(messages));
   }
 
-  /** Asks for the generation number: throws where the kernel has no nftables or we may not use it. Changes nothing. */
-  probe(): void {
-    this.socket.request([nftMessage(NFT_MSG.GETGEN, 0, 0, { what: "use nftables" })]);
+  /**
+   * Commits what `look` finds, unless anything was changed since it looked, by anybody: then it looks again; false when
+   * that happened too often.
+   */
+  commitUnlessChanged(look: () => Message[]): boolean {
+    for (let attempt = 1; attempt <= QUIET_ATTEMPTS; attempt++) {
+      const generation = this.probe();
+      const messages = look();
+      if (messages.length === 0) return true;
+      try {
+        this.socket.request(batch(messages, generation));
+        return true;
+      } catch (error) {
+        if (!isErrno(error, "ERESTART")) throw error;
+      }
+    }
+    return false;
+  }
+
+  /** The generation of the ruleset: throws where the kernel has no nftables or we may not use it. Changes nothing. */
+  probe(): number {
+    const [reply] = this.socket.request([nftMessage(NFT_MSG.GETGEN, 0, 0, { what: "use nftables" })]);
+    return reply ? decodeGeneration(reply) : 0;
+  }
+
+  hasTable(table: Table): boolean {
+    return this.socket.find(getTable(table)) !== undefined;
   }
 
   /**

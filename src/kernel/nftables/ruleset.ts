@@ -1,14 +1,7 @@
 import { isErrno } from "../linux.ts";
 import type { Message } from "../../netlink/message.ts";
-import {
-  addChain,
-  addRule,
-  addSet,
-  addTable,
-  createElement,
-  deleteElement,
-  flushChain,
-} from "../../netlink/nftables/object.ts";
+import { addElement, createElement, deleteElement } from "../../netlink/nftables/element.ts";
+import { addChain, addRule, addSet, addTable, flushChain } from "../../netlink/nftables/object.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Nftables } from "./nftables.ts";
 
@@ -60,8 +53,10 @@ function lackingFrame(nft: Nftables, { table, comment, sets, chains, isMended }:
   ];
 }
 
-const additions = ({ table, elements }: Ruleset): Message[] =>
-  elements.map((element) => createElement(table, element.set, element));
+const additions = ({ table, elements, shared = [] }: Ruleset): Message[] => [
+  ...elements.map((element) => createElement(table, element.set, element)),
+  ...shared.map((element) => addElement(table, element.set, element)),
+];
 
 /** Takes away elements with our keys, such as a gone pod with our address left. */
 const deletions = (nft: Nftables, { table, elements, replace }: Ruleset): Message[] =>

@@ -73,6 +73,9 @@ export function decodeBaseChain(reply: Reply): BaseChain | undefined {
   };
 }
 
+/** The generation of the ruleset, which every change counts up (NFT_MSG_NEWGEN). */
+export const decodeGeneration = (reply: Reply): number => attributesOf(reply).be32(1 /* NFTA_GEN_ID */) ?? 0;
+
 export interface Rule {
   table: string;
   chain: string;

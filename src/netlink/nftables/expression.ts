@@ -14,7 +14,7 @@ export const NFT_REG32_02 = 10;
 export const NFT_REG32_05 = 13;
 const NFT_REG_VERDICT = 0;
 
-export const NFT_META = { MARK: 3, IIF: 4, IIFNAME: 6, NFPROTO: 15, L4PROTO: 16 } as const;
+export const NFT_META = { MARK: 3, IIF: 4, IIFNAME: 6, OIFNAME: 7, NFPROTO: 15, L4PROTO: 16 } as const;
 export const NFT_PAYLOAD = { LL_HEADER: 0, NETWORK_HEADER: 1, TRANSPORT_HEADER: 2 } as const;
 
 export const NF_DROP = 0;
@@ -52,6 +52,10 @@ export const verdictData = (type: number, { code, chain }: Verdict): Bytes =>
 /** Loads a property of the packet (NFT_META) into a register. */
 export const loadMeta = (key: number, register = NFT_REG_1): Bytes =>
   expression("meta", be32(2 /* NFTA_META_KEY */, key), be32(1 /* NFTA_META_DREG */, register));
+
+/** What connection tracking knows of the packet (NFT_CT_STATE, NFT_CT_STATUS), into register 1. */
+export const loadTracked = (key: 0 | 2): Bytes =>
+  expression("ct", be32(2 /* NFTA_CT_KEY */, key), be32(1 /* NFTA_CT_DREG */, NFT_REG_1));
 
 /** Sets a property of the packet from register 1. */
 export const storeMeta = (key: number): Bytes =>

@@ -1,7 +1,18 @@
 import { encodeUtf8 } from "../../net/bytes.ts";
 import { bits, type Family, ipBytes, networkOf, type Prefix } from "../../net/ip.ts";
 import { type Bytes, word } from "../codec.ts";
-import { bitwise, compare, type Field, loadMeta, loadPayload, NFT_META, NFT_PAYLOAD, storeMeta } from "./expression.ts";
+import {
+  bitwise,
+  compare,
+  type Field,
+  loadMeta,
+  loadPayload,
+  loadTracked,
+  NFT_META,
+  NFT_PAYLOAD,
+  NFT_REG_2,
+  storeMeta,
+} from "./expression.ts";
 
 /** linux/netfilter.h */
 export const NFPROTO = { INET: 1, IPV4: 2, BRIDGE: 7, IPV6: 10 } as const;
@@ -72,9 +83,31 @@ export const setMarkBit = (bit: number): Bytes => [
   ...bitwise(word(~bit), word(bit)),
   ...storeMeta(NFT_META.MARK),
 ];
+/** `meta mark set meta mark & ~bit` */
+export const clearMarkBit = (bit: number): Bytes => [
+  ...loadMeta(NFT_META.MARK),
+  ...bitwise(word(~bit), word(0)),
+  ...storeMeta(NFT_META.MARK),
+];
 /** `meta mark & bit == bit` */
 export const hasMarkBit = (bit: number): Bytes => [
   ...loadMeta(NFT_META.MARK),
   ...bitwise(word(bit), word(0)),
   ...compare(word(bit)),
 ];
+
+/** linux/netfilter/nf_tables.h; NF_CT_STATE_BIT and IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h */
+const tracked = {
+  established: { key: 0 /* NFT_CT_STATE */, bits: 2 | 4 },
+  dnat: { key: 2 /* NFT_CT_STATUS */, bits: 0x20 },
+} as const;
+
+/** `ct state established,related`, or `ct status dnat`. */
+export const isTracked = (what: keyof typeof tracked): Bytes => [
+  ...loadTracked(tracked[what].key),
+  ...bitwise(word(tracked[what].bits), word(0)),
+  ...compare(word(0), "!="),
+];
+
+/** The packet's way in and out, `iifname . oifname`, as the key of a set. */
+export const loadLinks = (): Bytes => [...loadMeta(NFT_META.IIFNAME), ...loadMeta(NFT_META.OIFNAME, NFT_REG_2)];

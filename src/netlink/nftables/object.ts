@@ -1,7 +1,7 @@
 import { concatBytes, encodeUtf8 } from "../../net/bytes.ts";
 import { attribute, be32, be64, type Bytes, nested, NLM_F, text } from "../codec.ts";
 import type { Message } from "../message.ts";
-import { type Verdict, valueData, verdictData } from "./expression.ts";
+import type { Verdict } from "./expression.ts";
 
 // Tables, chains, rules, sets and their elements as messages (linux/netfilter/nf_tables.h,
 // linux/netfilter/nfnetlink.h).
@@ -30,7 +30,7 @@ export interface Hook {
 }
 
 /** linux/netfilter.h */
-export const NF_INET = { PRE_ROUTING: 0, LOCAL_OUT: 3, POST_ROUTING: 4 } as const;
+export const NF_INET = { PRE_ROUTING: 0, FORWARD: 2, LOCAL_OUT: 3, POST_ROUTING: 4 } as const;
 
 /**
  * Types as nft numbers them (its src/datatype.c); the kernel stores them for nft's listing. `order`: 1 host, 2 network
@@ -61,7 +61,8 @@ export interface Element {
   comment?: string;
 }
 
-const name = (table: Table): string =>
+/** The table as nft writes it: "inet podwire". */
+export const tableName = (table: Table): string =>
   `${["", "inet", "ip", "", "", "", "", "bridge", "", "", "ip6"][table.family]} ${table.name}`;
 
 /** A request about `table`: struct nfgenmsg { u8 family; u8 version; be16 res_id; }, then attributes. */
@@ -77,16 +78,19 @@ export const nftMessage = (
   what: body.what,
 });
 
-const batchMark = (type: number): Message => ({
+const batchMark = (type: number, more: Bytes = []): Message => ({
   type,
   flags: 0,
-  data: [Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES)],
+  data: [Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES), ...more],
   what: "change nftables",
 });
 
-/** The messages as one transaction: all of them take effect at once, or none. */
-export const batch = (messages: readonly Message[]): Message[] => [
-  batchMark(NFNL_MSG_BATCH_BEGIN),
+/**
+ * The messages as one transaction: all of them take effect at once, or none. With a generation (NFTA_GEN_ID) the kernel
+ * refuses them (ERESTART) when anything has changed since.
+ */
+export const batch = (messages: readonly Message[], generation?: number): Message[] => [
+  batchMark(NFNL_MSG_BATCH_BEGIN, generation === undefined ? [] : be32(1 /* NFNL_BATCH_GENID */, generation)),
   ...messages,
   batchMark(NFNL_MSG_BATCH_END),
 ];
@@ -100,14 +104,14 @@ function commentData(comment: string): Bytes {
   return [Uint8Array.of(0, bytes.length), bytes];
 }
 
-const userdata = (type: number, comment: string | undefined): Bytes =>
+export const userdata = (type: number, comment: string | undefined): Bytes =>
   comment === undefined ? [] : attribute(type, commentData(comment));
 
 /** `add table`; a kernel before 5.10 does not keep the comment. */
 export const addTable = (table: Table, comment: string): Message =>
   nftMessage(NFT_MSG.NEWTABLE, NLM_F.CREATE, table.family, {
     data: [...text(1 /* NFTA_TABLE_NAME */, table.name), ...userdata(6 /* NFTA_TABLE_USERDATA */, comment)],
-    what: `add nftables table ${name(table)}`,
+    what: `add nftables table ${tableName(table)}`,
   });
 
 /** `add chain`, a base chain with `hook`. */
@@ -124,14 +128,14 @@ export const addChain = (table: Table, chain: string, hook?: Hook): Message => {
     : [];
   return nftMessage(NFT_MSG.NEWCHAIN, NLM_F.CREATE, table.family, {
     data: [...text(1 /* NFTA_CHAIN_TABLE */, table.name), ...text(3 /* NFTA_CHAIN_NAME */, chain), ...place],
-    what: `add nftables chain ${name(table)} ${chain}`,
+    what: `add nftables chain ${tableName(table)} ${chain}`,
   });
 };
 
 const chainMessage = (type: number, table: Table, chain: string, what: string): Message =>
   nftMessage(type, 0, table.family, {
     data: [...text(1 /* NFTA_CHAIN_TABLE */, table.name), ...text(3 /* NFTA_CHAIN_NAME */, chain)],
-    what: `${what} ${name(table)} ${chain}`,
+    what: `${what} ${tableName(table)} ${chain}`,
   });
 
 export const getChain = (table: Table, chain: string): Message =>
@@ -151,7 +155,7 @@ const ruleMessage = (
       ...text(2 /* NFTA_RULE_CHAIN */, body.chain),
       ...(body.data ?? []),
     ],
-    what: `${body.what} ${name(table)} ${body.chain}`,
+    what: `${body.what} ${tableName(table)} ${body.chain}`,
   });
 
 /** `add rule`, at the end of the chain; `line` is the rule as nft would print it, for error messages. */
@@ -211,62 +215,17 @@ export const addSet = (table: Table, set: SetSpec, id: number): Message => {
       ...be32(10 /* NFTA_SET_ID */, id),
       ...attribute(13 /* NFTA_SET_USERDATA */, byteOrder(0, set.key), ...(set.data ? [byteOrder(1, types ?? [])] : [])),
     ],
-    what: `add nftables ${set.data ? "map" : "set"} ${name(table)} ${set.name}`,
+    what: `add nftables ${set.data ? "map" : "set"} ${tableName(table)} ${set.name}`,
   });
 };
 
-const elementData = ({ key, verdict, data, comment }: Element): Bytes =>
-  nested(
-    1 /* NFTA_LIST_ELEM */,
-    valueData(1 /* NFTA_SET_ELEM_KEY */, key),
-    ...(verdict ? [verdictData(2 /* NFTA_SET_ELEM_DATA */, verdict)] : []),
-    ...(data ? [valueData(2 /* NFTA_SET_ELEM_DATA */, data)] : []),
-    userdata(6 /* NFTA_SET_ELEM_USERDATA */, comment),
-  );
-
-const elementMessage = (
-  type: number,
-  flags: number,
-  table: Table,
-  body: { set: string; element?: Element; what: string },
-): Message =>
-  nftMessage(type, flags, table.family, {
-    data: [
-      ...text(1 /* NFTA_SET_ELEM_LIST_TABLE */, table.name),
-      ...text(2 /* NFTA_SET_ELEM_LIST_SET */, body.set),
-      ...(body.element ? nested(3 /* NFTA_SET_ELEM_LIST_ELEMENTS */, elementData(body.element)) : []),
-    ],
-    what: body.what,
-  });
-
-/** `create element`: EEXIST when the set has the key already, whatever its data. */
-export const createElement = (table: Table, set: string, element: Element): Message =>
-  elementMessage(NFT_MSG.NEWSETELEM, NLM_F.CREATE | NLM_F.EXCL, table, {
-    set,
-    element,
-    what: `add to ${name(table)} ${set} the element of ${element.comment ?? "nobody"}`,
-  });
-export const deleteElement = (table: Table, set: string, key: Uint8Array): Message =>
-  elementMessage(NFT_MSG.DELSETELEM, 0, table, {
-    set,
-    element: { key },
-    what: `delete an element of ${name(table)} ${set}`,
-  });
-export const getElement = (table: Table, set: string, key: Uint8Array): Message =>
-  elementMessage(NFT_MSG.GETSETELEM, 0, table, {
-    set,
-    element: { key },
-    what: `find an element of ${name(table)} ${set}`,
-  });
-export const listElements = (table: Table, set: string): Message =>
-  elementMessage(NFT_MSG.GETSETELEM, 0, table, { set, what: `list ${name(table)} ${set}` });
 export const listRules = (table: Table, chain?: string): Message =>
   nftMessage(NFT_MSG.GETRULE, 0, table.family, {
     data: [
       ...text(1 /* NFTA_RULE_TABLE */, table.name),
       ...(chain === undefined ? [] : text(2 /* NFTA_RULE_CHAIN */, chain)),
     ],
-    what: `list the rules of nftables table ${name(table)}`,
+    what: `list the rules of nftables table ${tableName(table)}`,
   });
 export const listChains = (table: Table): Message =>
-  nftMessage(NFT_MSG.GETCHAIN, 0, table.family, { what: `list the chains of nftables table ${name(table)}` });
+  nftMessage(NFT_MSG.GETCHAIN, 0, table.family, { what: `list the chains of nftables table ${tableName(table)}` });

@@ -40,6 +40,8 @@ export interface Ruleset {
   /** in an order in which jumps lead to chains listed earlier */
   chains: ChainSpec[];
   elements: ElementSpec[];
+  /** elements that are there for several owners: made when missing */
+  shared?: ElementSpec[];
   /** chains that are ours alone get their rules anew, whatever they have: somebody changed them */
   isMended?: boolean;
   /** Decides about an element with the key of one of ours: returns for it to be replaced, throws for it to stay. */

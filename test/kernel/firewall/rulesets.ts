@@ -1,4 +1,5 @@
-import type { Owner, PortsPart } from "../../../src/attachment/attachment.ts";
+import type { FilterPart, Owner, PortsPart } from "../../../src/attachment/attachment.ts";
+import { filterRuleset, isolationRuleset } from "../../../src/attachment/firewall/filter.ts";
 import { masqueradeRuleset } from "../../../src/attachment/firewall/masquerade.ts";
 import { portMappingRuleset } from "../../../src/attachment/ports/maps.ts";
 import { spoofCheckRuleset } from "../../../src/attachment/firewall/spoof-check.ts";
@@ -18,11 +19,22 @@ const ports: PortsPart = {
   conditions: { 4: [], 6: [] },
 };
 
+const filter: FilterPart = {
+  kind: "filter",
+  addresses: addresses.map(({ ip }) => ip),
+  adminChain: "CNI-ADMIN",
+  zone: "trusted",
+  policy: "isolated",
+  bridge: "br0",
+};
+
 /** One of each rule podwire writes. */
 export const everyRuleset: Ruleset[] = [
   masqueradeRuleset(owner, addresses),
   masqueradeRuleset(owner, [parsePrefix("10.0.0.5/24")!]),
   spoofCheckRuleset(owner, "veth1", "02:00:00:00:00:01"),
   portMappingRuleset(ports, "net c1 eth0 veth1"),
+  filterRuleset(owner, filter),
+  isolationRuleset(owner, "veth1"),
   portMappingRuleset({ ...ports, masqAll: true, markMasqBit: 31 }, "net c1 eth0 veth1"),
 ];

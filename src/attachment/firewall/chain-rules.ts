@@ -1,4 +1,4 @@
-/** What prints the lines of table nat. */
+/** What prints the lines of a table. */
 export interface Printer {
   /** all of it, as iptables-save does */
   whole(): string;
@@ -6,8 +6,8 @@ export interface Printer {
   some?(chains: readonly string[]): string | undefined;
 }
 
-/** The rules of a family's table nat, by chain, as iptables prints them; read when they are asked for. */
-export class NatTable {
+/** The rules of a table of iptables, by chain, as iptables prints them; read when they are asked for. */
+export class ChainRules {
   private readonly read = new Map<string, string[] | undefined>();
   private isWhole = false;
 

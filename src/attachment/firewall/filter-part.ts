@@ -1,0 +1,155 @@
+import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { type Family, formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
+import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { FilterPart } from "../attachment.ts";
+import type { Kind } from "../kind.ts";
+import { networkLabel, ownerLabel } from "../owner.ts";
+import type { Site } from "../site.ts";
+import type { Undo } from "../undo.ts";
+import { assertBackend, statusOfBackend } from "./backend.ts";
+import { compareElements, isLost, isOwnedBy, listElements, takeAbandoned, writeElements } from "./elements.ts";
+import { whereUsable } from "./explained.ts";
+import {
+  acceptedElements,
+  acceptedSets,
+  FILTER_FRAME,
+  filterRuleset,
+  isolationRuleset,
+  openBridges,
+  policySets,
+} from "./filter.ts";
+import {
+  applyIptablesFilter,
+  collectIptablesFilter,
+  compareIptablesFilter,
+  compareMarkAccepted,
+  ensureMarkAccepted,
+  hasReferenceFilter,
+  removeIptablesFilter,
+} from "./filter-iptables.ts";
+import {
+  addSource,
+  assertFirewalld,
+  compareSource,
+  hasFirewalld,
+  removeSource,
+  statusOfFirewalld,
+} from "./firewalld.ts";
+import { assertIptables } from "./iptables.ts";
+import { COMMENT_BYTES } from "./label.ts";
+import { Code } from "../../cni/error.ts";
+
+/** What the host's firewall lets pass for a pod, and what its bridge is closed to. */
+export const filter: Kind<FilterPart> = {
+  assertTools(part) {
+    if (part.backend === "iptables") return assertIptables([4], Code.Internal, "filter");
+    assertBackend({ backend: "nftables", addresses: [] });
+    if (part.backend === "firewalld") assertFirewalld();
+  },
+
+  apply(part, site, { undo }) {
+    const { owner } = site;
+    if (part.backend === "iptables") return applyIptablesFilter(owner, part, undo);
+    const replace = takeAbandoned(owner, site.host, "let through");
+    if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
+    const [first, ...more] = rulesetsOf(part, site);
+    writeElements(owner, [{ ...first!, replace }, ...more.map((ruleset) => ({ ...ruleset, replace }))], undo);
+    for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
+    if (usesFirewalld(part)) addSources(part, undo);
+  },
+
+  compare(part, site) {
+    const differences =
+      part.backend === "iptables"
+        ? compareIptablesFilter(site.owner, part)
+        : [
+            ...compareElements(rulesetsOf(part, site)),
+            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain)),
+            ...(usesFirewalld(part) ? part.addresses.flatMap((ip) => compareSource(part.zone, ip)) : []),
+          ];
+    return differences.length > 0 && hasReferenceFilter(site.owner, part) ? [] : differences;
+  },
+
+  remove({ owner, addresses }, part) {
+    const found = removeElements(
+      { words: ownerLabel(owner, COMMENT_BYTES), isMine: isOwnedBy(owner), addresses },
+      part,
+    );
+    if (part?.backend === "iptables") removeIptablesFilter(owner, addresses);
+    return found ? "own" : "unknown";
+  },
+
+  removeReference({ owner, addresses }, part) {
+    removeIptablesFilter(owner, addresses);
+    if (part && usesFirewalld(part)) for (const ip of addresses) removeSource(part.zone, ip);
+  },
+
+  collect(selection, part) {
+    const { network, valid } = selection;
+    removeElements({ words: networkLabel(network, COMMENT_BYTES), isMine: isLost(selection), addresses: [] }, part);
+    if (part?.backend === "iptables") collectIptablesFilter(network, valid);
+  },
+
+  list: () =>
+    acceptedSets.flatMap(({ table, set }) =>
+      listElements(table, set, (key) => `${formatIp(ipFromBytes(key))} in set ${set}`),
+    ),
+
+  status({ backend, zone }) {
+    if (backend === "iptables") return assertIptables([4], Code.NotAvailable, "filter");
+    statusOfBackend("nftables", FILTER_FRAME);
+    if (backend === "firewalld") statusOfFirewalld(zone);
+  },
+};
+
+const familiesOf = ({ addresses }: FilterPart): Family[] => [...new Set(addresses.map(({ family }) => family))];
+
+/** An isolated pod's port is told by the host's end of its link; without one there is no bridge it is on. */
+function rulesetsOf(part: FilterPart, { owner, hostLink }: Site): Ruleset[] {
+  const isPort = part.policy === "isolated" && hostLink !== undefined;
+  return [filterRuleset(owner, part), ...(isPort ? [isolationRuleset(owner, hostLink)] : [])];
+}
+
+const usesFirewalld = ({ backend }: FilterPart): boolean =>
+  backend === "firewalld" ||
+  (backend === undefined && whereUsable("look for firewalld", (nft) => hasFirewalld(nft)) === true);
+
+function addSources({ zone, addresses }: FilterPart, undo: Undo): void {
+  for (const ip of addresses) {
+    undo.push("remove sources of firewalld", () => removeSource(zone, ip));
+    addSource(zone, ip);
+  }
+}
+
+/** Elements of some attachments: the words their comments start with, which of those, and addresses that are known. */
+interface Going {
+  words: string;
+  isMine(found: FoundElement): boolean;
+  addresses: readonly Ip[];
+}
+
+/** True when there were any. */
+function removeElements({ words, isMine, addresses }: Going, part: FilterPart | undefined): boolean {
+  const going = whereUsable("remove nftables elements", (nft) => {
+    const known = acceptedElements(addresses).filter((ref) => {
+      const found = nft.findElement(ref);
+      return found && isMine(found);
+    });
+    const own = (sets: typeof acceptedSets) =>
+      sets.flatMap(({ table, set }) =>
+        nft
+          .elements(table, set, words)
+          .filter(isMine)
+          .map(({ key }) => ({ table, set, key })),
+      );
+    const accepted = known.length > 0 ? known : own(acceptedSets);
+    const policies = own(policySets);
+    nft.deleteElements([...accepted, ...policies], isMine);
+    if (policies.length > 0) openBridges(nft);
+    return { isAny: accepted.length + policies.length > 0, ips: accepted.map(({ key }) => ipFromBytes(key)) };
+  });
+  const ips = going?.ips ?? [];
+  if (part && ips.length > 0 && usesFirewalld(part)) for (const ip of ips) removeSource(part.zone, ip);
+  return going?.isAny ?? false;
+}

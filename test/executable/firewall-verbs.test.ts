@@ -1,0 +1,358 @@
+import { describe, expect, test } from "vitest";
+import { bareEnvironment, failure, watchedTools } from "./configs.ts";
+import { type Answer, type Call, type CniResult, Node, reference, type Verb } from "./harness.ts";
+import { nodeWithFirewalld } from "./firewalld.ts";
+
+// What firewall says and leaves behind; packets are in firewall.test.ts.
+
+const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/** A result of an earlier plugin for a pod of br0, in the shape of the version. */
+function previous(cniVersion: string, host = 5): CniResult {
+  const dns = { nameservers: ["10.9.0.1"] };
+  const [ip4, ip6] = [`10.9.0.${host}/24`, `fd00:9::${host}/64`];
+  if (/^0\.[12]/.test(cniVersion)) return { cniVersion, ip4: { ip: ip4 }, ip6: { ip: ip6 }, dns };
+  const version = (family: string) => (cniVersion.startsWith("0.") ? { version: family } : {});
+  return {
+    cniVersion,
+    interfaces: [{ name: "br0" }, { name: "veth0" }, { name: "eth0", sandbox: "/run/netns/pod" }],
+    ips: [
+      { ...version("4"), interface: 2, address: ip4 },
+      { ...version("6"), interface: 2, address: ip6 },
+    ],
+    dns,
+  };
+}
+
+const call = (more: object = {}, cniVersion = "1.1.0", host = 5) => ({
+  plugin: "firewall",
+  containerId: `pod-${host}`,
+  netns: "/run/netns/pod",
+  config: { cniVersion, name: "net", type: "firewall", prevResult: previous(cniVersion, host), ...more },
+});
+const withoutPrevious = (given: ReturnType<typeof call>, more: object = {}): Call => ({
+  ...given,
+  netns: "",
+  config: { ...given.config, prevResult: undefined, ...more },
+});
+
+/** All rules there are, nftables' and iptables' as both its tools print them. */
+async function rules(node: Node): Promise<string> {
+  const saved = ["iptables-save", "ip6tables-save"].map(async (tool) => node.must(tool, "-t", "filter"));
+  const lines = (await Promise.all(saved)).flatMap((text) => text.split("\n")).filter((line) => /^(-A|:)/.test(line));
+  const tables = ["inet", "bridge"].map(
+    async (family) => (await node.run("nft", ["list", "table", family, "podwire"])).stdout,
+  );
+  return [...lines.map((line) => line.replace(/ \[\d+:\d+\]/, "")), ...(await Promise.all(tables))].join("\n");
+}
+
+const complaint = async (node: Node, given: Call): Promise<string> => {
+  const { exitCode, error } = await node.podwire("CHECK", given);
+  return exitCode === 0 ? "" : error!.msg;
+};
+
+/** A node where all that is shared by pods is there, by a pod that lives. */
+async function nodeWithPod(more: object): Promise<Node> {
+  const node = await Node.create();
+  await node.succeed("ADD", call(more, "1.1.0", 9));
+  return node;
+}
+
+const backends = ["nftables", "iptables"];
+
+describe("firewall ADD", () => {
+  test.each(versions)("prints the earlier result unchanged: %s", async (version) => {
+    const node = await Node.create();
+    const { result } = await node.succeed("ADD", call({}, version));
+    expect(result).toEqual(previous(version));
+    expect(await rules(node)).toMatch(/10\.9\.0\.5 comment "net pod-5 eth0"/);
+  });
+
+  test("needs the result of an earlier plugin, and with a policy its bridge", async () => {
+    const node = await Node.create();
+    const before = await rules(node);
+    expect(failure(await node.podwire("ADD", call({ prevResult: undefined })))).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("prevResult is missing") as unknown,
+    });
+    const bridgeless = call({
+      ingressPolicy: "isolated",
+      prevResult: { ...previous("1.1.0"), interfaces: [], ips: [] },
+    });
+    expect(failure(await node.podwire("ADD", bridgeless)).msg).toContain(
+      'prevResult.interfaces[0].name: must be the bridge of "isolated"',
+    );
+    expect(await rules(node)).toBe(before);
+  });
+
+  test("names every wrong key, and changes nothing", async () => {
+    const node = await Node.create();
+    const before = await rules(node);
+    const wrong = { backend: "iptable", ingressPolicy: "closed", iptablesAdminChainName: "a b", firewalldZone: 7 };
+    const { code, msg } = failure(await node.podwire("ADD", call(wrong)));
+    expect(code).toBe(7);
+    for (const words of [
+      'backend is "iptable", must be "nftables" or "iptables" or "firewalld"',
+      'ingressPolicy is "closed", must be "open" or "same-bridge" or "isolated"',
+      'iptablesAdminChainName is "a b", must be the name of an iptables chain',
+      "firewalldZone is 7, must be the name of a zone",
+    ]) {
+      expect(msg).toContain(words);
+    }
+    expect(await rules(node)).toBe(before);
+    await node.succeed("DEL", call(wrong));
+  });
+
+  test("starts a program on a node's first pod, and none after that", async () => {
+    const node = await nodeWithPod({});
+    const tools = watchedTools();
+    await node.succeed("ADD", { ...call({ ingressPolicy: "isolated" }), env: tools.env });
+    await node.succeed("CHECK", { ...call({ ingressPolicy: "isolated" }), env: tools.env });
+    await node.succeed("DEL", { ...call({ ingressPolicy: "isolated" }), env: tools.env });
+    expect(tools.started()).toEqual([]);
+  });
+
+  test("works without iptables on the node, which then has no FORWARD chain either", async () => {
+    const node = await Node.create();
+    await node.succeed("ADD", { ...call(), env: bareEnvironment() });
+    expect(await node.rulesetText()).not.toContain("table ip filter");
+    expect(await complaint(node, { ...call(), env: bareEnvironment() })).toBe("");
+    expect(await complaint(node, call())).toContain("iptables table filter (IPv4): lacks FORWARD -m comment");
+    await node.succeed("ADD", call());
+    expect(await complaint(node, call())).toBe("");
+  });
+
+  test.each(backends)("of an address that a live pod has in another network, by %s", async (backend) => {
+    const node = await Node.create();
+    await node.succeed("ADD", call({ backend }));
+    const other = call({ backend, name: "other" });
+    if (backend === "nftables") {
+      // the holder's link says that it lives
+      const { stdout } = await node.run("nft", ["list", "ruleset"]);
+      expect(stdout).toContain("net pod-5 eth0");
+      await node.succeed("ADD", call({ backend, ingressPolicy: "isolated" }));
+      const name = /"br0" \. "(veth\w{11})"/.exec(await node.rulesetText())![1]!;
+      await node.ip(`link add ${name} type veth peer name peer0`);
+      expect(failure(await node.podwire("ADD", other))).toMatchObject({
+        code: 11,
+        msg: "10.9.0.5 is let through for another attachment: container pod-5 (interface eth0, network net)",
+      });
+      await node.ip(`link delete ${name}`);
+    }
+    await node.succeed("ADD", other);
+    await node.succeed("DEL", other);
+    const lost = await complaint(node, call({ backend }));
+    if (backend === "iptables") expect(lost).toBe("");
+    else expect(lost).toContain("10.9.0.5 in set accepted4 is missing");
+  });
+});
+
+describe.each(backends)("what firewall makes by %s", (backend) => {
+  test.each([
+    ["with all it was told", {}, {}],
+    ["without namespace and earlier result", { netns: "" }, { prevResult: undefined }],
+    ["with a configuration that is wrong", {}, { ingressPolicy: "closed", firewalldZone: 7 }],
+  ])("goes by DEL %s, and again", async (_how, more, keys) => {
+    // policies of bridges are shared where iptables has them
+    const policy = backend === "nftables" ? { ingressPolicy: "isolated" } : {};
+    const node = await nodeWithPod({ backend });
+    const before = await rules(node);
+    const given = call({ backend, ...policy });
+    await node.succeed("ADD", given);
+    expect(await rules(node)).not.toBe(before);
+    for (let times = 0; times < 2; times++) {
+      const answer = await node.succeed("DEL", { ...given, ...more, config: { ...given.config, ...keys } });
+      expect([answer.stdout, answer.stderr.replace(/.*ignored in the configuration.*\n/g, "")]).toEqual(["", ""]);
+      expect(await rules(node)).toBe(before);
+    }
+  });
+
+  test("goes by GC, where it is not valid any more", async () => {
+    const node = await nodeWithPod({ backend, ingressPolicy: "same-bridge" });
+    await node.succeed("ADD", call({ backend, name: "other" }, "1.1.0", 8));
+    const before = await rules(node);
+    await node.succeed("ADD", call({ backend, ingressPolicy: "same-bridge" }));
+    const valid = [{ containerID: "pod-9", ifname: "eth0" }];
+    const gc = { backend, prevResult: undefined, "cni.dev/valid-attachments": valid };
+    await node.succeed("GC", { plugin: "firewall", config: call(gc).config });
+    expect(await rules(node)).toBe(before);
+    expect(await complaint(node, call({ backend, ingressPolicy: "same-bridge" }, "1.1.0", 9))).toBe("");
+  });
+
+  test("is missed by CHECK", async () => {
+    const node = await Node.create();
+    const given = call({ backend, ingressPolicy: "isolated" });
+    await node.succeed("ADD", given);
+    expect(await complaint(node, given)).toBe("");
+    const damages: [string[], RegExp][] = [
+      [["iptables", "-D", "FORWARD", "1"], /lacks FORWARD/],
+      [["ip6tables", "-F", "CNI-FORWARD"], /IPv6.*lacks CNI-FORWARD/],
+      ...(backend === "iptables"
+        ? ([
+            [["iptables", "-F", "CNI-ISOLATION-STAGE-2"], /lacks CNI-ISOLATION-STAGE-2 -o br0/],
+            [["iptables", "-D", "CNI-FORWARD", "-s", "10.9.0.5", "-j", "ACCEPT"], /lacks CNI-FORWARD -s 10\.9\.0\.5/],
+          ] as [string[], RegExp][])
+        : ([
+            [["nft", "delete element inet podwire accepted4 { 10.9.0.5 }"], /10\.9\.0\.5 in set accepted4 is missing/],
+            [["nft", 'delete element inet podwire closed { "br0" }'], /br0 in set closed is missing/],
+            [["nft", "flush chain inet podwire forward"], /rule "iifname \. oifname @isolated drop" is missing/],
+          ] as [string[], RegExp][])),
+    ];
+    for (const [[command, ...args], words] of damages) {
+      await node.must(command!, ...args);
+      expect(await complaint(node, given)).toMatch(words);
+      await node.succeed("ADD", given); // the same again mends it
+      expect(await complaint(node, given)).toBe("");
+    }
+  });
+
+  test("STATUS says whether it can be made", async () => {
+    const node = await Node.create();
+    expect((await node.succeed("STATUS", { plugin: "firewall", config: call({ backend }).config })).stdout).toBe("");
+    const bare = await node.podwire("STATUS", {
+      plugin: "firewall",
+      config: call({ backend }).config,
+      env: bareEnvironment(),
+    });
+    if (backend === "nftables") expect(bare.exitCode).toBe(0);
+    else expect(failure(bare)).toMatchObject({ code: 50, msg: expect.stringContaining("iptables-save") as unknown });
+  });
+});
+
+test("the administrator's chain has the name that was given, one for each network", async () => {
+  const node = await Node.create();
+  await node.succeed("ADD", call({ iptablesAdminChainName: "FIRST" }));
+  await node.succeed("ADD", call({ iptablesAdminChainName: "SECOND", name: "two" }, "1.1.0", 6));
+  const lines = (await rules(node)).split("\n").filter((line) => line.includes("admin overrides"));
+  expect(lines.map((line) => line.replace(/.* -j /, ""))).toEqual(["SECOND", "FIRST", "SECOND", "FIRST"]);
+});
+
+describe.skipIf(!reference.newest)("where the reference has been", () => {
+  const isAccepted = async (node: Node): Promise<boolean> => (await rules(node)).includes("10.9.0.5");
+
+  /** What a sequence of verbs answered, and the rules of table filter after each, without podwire's own. */
+  async function transcript(by: "podwire" | "reference", version: string, policy: string): Promise<unknown[]> {
+    const node = await Node.create();
+    const steps: unknown[] = [];
+    const step = async (verb: Verb, host: number, bridge: string): Promise<void> => {
+      const given = call({ backend: "iptables", ingressPolicy: policy }, version, host);
+      const text = JSON.stringify(given.config).replaceAll('"br0"', `"${bridge}"`);
+      const { exitCode, result } = await node[by](verb, { ...given, config: text });
+      const lines = (await rules(node)).split("\n").filter((line) => !line.includes("--ctstate DNAT"));
+      steps.push({ verb, host, exitCode, result, lines: lines.filter((line) => line !== "") });
+    };
+    for (const [host, bridge] of [
+      [5, "br0"],
+      [6, "br1"],
+      [7, "br0"],
+    ] as const) {
+      await step("ADD", host, bridge);
+      await step("CHECK", host, bridge);
+    }
+    await step("ADD", 5, "br0");
+    for (const host of [5, 5, 7]) await step("DEL", host, "br0");
+    await step("ADD", 5, "br1");
+    return steps;
+  }
+
+  const policies = ["open", "same-bridge", "isolated"];
+  const cases = ["0.4.0", "1.0.0", "1.1.0"].flatMap((version) => policies.map((policy) => [version, policy] as const));
+  test.each(cases)("iptables has the same rules after the same calls: %s, %s", async (version, policy) => {
+    const [mine, theirs] = await Promise.all([
+      transcript("podwire", version, policy),
+      transcript("reference", version, policy),
+    ]);
+    expect(mine).toEqual(theirs);
+  });
+
+  test.each([undefined, "iptables"])("its pod is content and goes, backend %s", async (backend) => {
+    const node = await Node.create();
+    const more = { ingressPolicy: "isolated", ...(backend && { backend }) };
+    const made = await node.reference("ADD", call(more));
+    expect(made.exitCode).toBe(0);
+    expect(await complaint(node, call(more))).toBe("");
+    await node.must("iptables", "-D", "CNI-FORWARD", "-s", "10.9.0.5", "-j", "ACCEPT");
+    expect(await complaint(node, call(more))).not.toBe("");
+    expect(await isAccepted(node)).toBe(true);
+    await node.succeed("DEL", call(more));
+    expect(await isAccepted(node)).toBe(false);
+    expect(await node.succeed("DEL", withoutPrevious(call(more)))).toMatchObject({ stderr: "" });
+  });
+
+  test("podwire's pod by iptables is content and goes, but for what is podwire's own", async () => {
+    const node = await Node.create();
+    const given = call({ backend: "iptables", ingressPolicy: "same-bridge" });
+    await node.succeed("ADD", given);
+    const steps: Answer[] = [await node.reference("CHECK", given), await node.reference("DEL", given)];
+    expect(steps.map(({ exitCode, stdout }) => [exitCode, stdout])).toEqual([
+      [0, ""],
+      [0, ""],
+    ]);
+    const left = (await rules(node)).split("\n").filter((line) => line.includes("10.9.0.5"));
+    expect(left).toEqual([
+      '-A CNI-FORWARD -d 10.9.0.5/32 -m conntrack --ctstate DNAT -m comment --comment "podwire: net pod-5 eth0" -j ACCEPT',
+    ]);
+    await node.succeed("GC", {
+      plugin: "firewall",
+      config: call({ backend: "iptables", prevResult: undefined, "cni.dev/valid-attachments": [] }).config,
+    });
+    expect(await isAccepted(node)).toBe(false);
+  });
+
+  test("pods of both live side by side, and each keeps its own", async () => {
+    const node = await Node.create();
+    await node.reference("ADD", call({ backend: "iptables" }, "1.1.0", 7));
+    const before = await rules(node);
+    await node.succeed("ADD", call({ backend: "iptables" }));
+    await node.succeed("DEL", call({ backend: "iptables" }));
+    expect(await rules(node)).toBe(before);
+    expect(await complaint(node, call({ backend: "iptables" }, "1.1.0", 7))).toBe("");
+  });
+});
+
+describe("firewalld", () => {
+  test("no D-Bus: ADD fails and leaves nothing, and STATUS says so", async () => {
+    const node = await nodeWithPod({});
+    const before = await rules(node);
+    const env = { DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nowhere" };
+    const given = { ...call({ backend: "firewalld" }), env };
+    expect(failure(await node.podwire("ADD", given)).msg).toContain(
+      "cannot add 10.9.0.5/32 to zone trusted of firewalld",
+    );
+    expect(await rules(node)).toBe(before);
+    expect(failure(await node.podwire("STATUS", given))).toMatchObject({ code: 50 });
+  });
+
+  test.skipIf(!nodeWithFirewalld.isPossible)("pods become sources of the zone, asked for or found", async () => {
+    const { node, sources, env } = await nodeWithFirewalld();
+    const found = { ...call({ ingressPolicy: "same-bridge" }), env };
+    const asked = { ...call({ backend: "firewalld", firewalldZone: "internal" }, "1.1.0", 6), env };
+    for (const each of [found, asked, asked]) await node.succeed("ADD", each);
+    expect([await sources("trusted"), await sources("internal")]).toEqual([
+      "10.9.0.5/32 fd00:9::5/128",
+      "10.9.0.6/32 fd00:9::6/128",
+    ]);
+    for (const each of [found, asked]) expect(await complaint(node, each)).toBe("");
+    expect(await complaint(node, { ...asked, config: { ...asked.config, firewalldZone: "work" } })).toContain(
+      "10.9.0.6/32 is no source of zone work",
+    );
+    await node.succeed("STATUS", asked);
+    expect(await node.succeed("DEL", { ...withoutPrevious(call()), env })).toMatchObject({ stderr: "" });
+    const gc = call({
+      backend: "firewalld",
+      firewalldZone: "internal",
+      prevResult: undefined,
+      "cni.dev/valid-attachments": [],
+    });
+    await node.succeed("GC", { plugin: "firewall", config: gc.config, env });
+    expect([await sources("trusted"), await sources("internal")]).toEqual(["", ""]);
+  });
+
+  test.skipIf(!nodeWithFirewalld.isPossible || !reference.newest)("the reference's sources go as well", async () => {
+    const { node, sources, env } = await nodeWithFirewalld();
+    const made = await node.reference("ADD", { ...call({ backend: "firewalld" }), env });
+    expect([made.exitCode, await sources("trusted")]).toEqual([0, "10.9.0.5/32 fd00:9::5/128"]);
+    await node.succeed("DEL", { ...call(), env });
+    expect(await sources("trusted")).toBe("");
+  });
+});
