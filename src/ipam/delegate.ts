@@ -7,16 +7,22 @@ import { decodeDelegateResult } from "../protocol/result-shapes.ts";
 import { parseVersion } from "../cni/versions.ts";
 import { parseAnswer, PLUGIN_DEADLINE_MS, runPlugin } from "./plugin-process.ts";
 
-type Call = Pick<Invocation, "verb" | "path" | "stdin" | "cniVersion" | "log">;
+/** `typeKey` is the key that names the plugin: `ipam.type`, unless it says otherwise. */
+type Call = Pick<Invocation, "verb" | "path" | "stdin" | "cniVersion" | "log"> & { typeKey?: string };
 
 /**
  * ADD by another plugin of CNI_PATH: its result with the interfaces dropped, whatever version it spoke. The caller runs
  * its DEL after any failure, this one too: the plugin may have done half of it.
  */
 export function delegateAdd(call: Call, type: string, deadlineMs = PLUGIN_DEADLINE_MS): Result {
-  const answer = parseAnswer(execute(call, type, "ADD", deadlineMs), type);
-  const result = decodeDelegateResult(answer, parseVersion(call.cniVersion), type);
+  const result = delegateWiring(call, type, deadlineMs);
   return { ...result, interfaces: [], ips: result.ips.map(({ interface: _dropped, ...one }) => one) };
+}
+
+/** ADD by another plugin that wires the pod: its result as it is. */
+export function delegateWiring(call: Call, type: string, deadlineMs = PLUGIN_DEADLINE_MS): Result {
+  const answer = parseAnswer(execute(call, type, "ADD", deadlineMs), type);
+  return decodeDelegateResult(answer, parseVersion(call.cniVersion), type);
 }
 
 /** Any verb but ADD by another plugin of CNI_PATH; its error is thrown unchanged. */
@@ -25,14 +31,13 @@ export function delegateVerb(call: Call, type: string, verb: Verb = call.verb, d
 }
 
 /**
- * The file of a plugin: the first directory of CNI_PATH with a regular file of that name. Throws code 7 naming
- * `ipam.type`.
+ * The file of a plugin: the first directory of CNI_PATH with a regular file of that name. Throws code 7 naming the key.
  */
-export function getPluginFile({ path }: Pick<Invocation, "path">, type: string): string {
+export function getPluginFile({ path, typeKey = "ipam.type" }: Pick<Call, "path" | "typeKey">, type: string): string {
   if (type === "" || type === "." || type === ".." || type.includes("/")) {
     throw new CniError(
       Code.InvalidConfig,
-      `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be the name of a plugin's executable`,
+      `invalid configuration: ${typeKey} is ${JSON.stringify(type)}, must be the name of a plugin's executable`,
     );
   }
   const directories = path.split(":").filter(Boolean);
@@ -41,12 +46,12 @@ export function getPluginFile({ path }: Pick<Invocation, "path">, type: string):
   if (directories.length === 0) {
     throw new CniError(
       Code.InvalidEnvironment,
-      `CNI_PATH is not set: it says where plugin "${type}", which ipam.type names, can be found`,
+      `CNI_PATH is not set: it says where plugin "${type}", which ${typeKey} names, can be found`,
     );
   }
   throw new CniError(
     Code.InvalidConfig,
-    `failed to find plugin "${type}": the executable that ipam.type names ` +
+    `failed to find plugin "${type}": the executable that ${typeKey} names ` +
       `is not in CNI_PATH [${directories.join(" ")}]`,
   );
 }

@@ -4,6 +4,7 @@ import { dummy } from "./interface/dummy.ts";
 import { ipvlan } from "./interface/ipvlan.ts";
 import { vlan } from "./interface/vlan.ts";
 import { bridge } from "./interface/bridge.ts";
+import { flannel } from "./interface/flannel.ts";
 import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
 import { staticIpam } from "./ipam/static.ts";
@@ -30,6 +31,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   loopback,
   chainedPlugin(portmap),
   chainedPlugin(firewall),
+  flannel((type) => findPlugin(type)),
   chainedPlugin(sbr),
   chainedPlugin(bandwidth),
   chainedPlugin(tuning),

@@ -1,3 +1,5 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Call, Verb } from "../harness/invoke.ts";
 import type { Node } from "../harness/node.ts";
 import type { Side } from "./sides.ts";
@@ -136,7 +138,25 @@ export const cases: Case[] = [
     plugins: (side) => [bridge(side), { type: "firewall", ingressPolicy: "same-bridge" }],
     targets: { ADD: 0.7 },
   },
+  { name: "flannel", plugins: (side) => [flannel(side)], targets: { ADD: 0.7 } },
 ];
+
+const SUBNET_ENV = ["NETWORK=10.60.0.0/14", "SUBNET=10.60.0.1/16", "MTU=1450", "IPMASQ=true"]
+  .map((line) => `FLANNEL_${line}\n`)
+  .join("");
+
+/** flannel's plugin with the bridge it delegates to, as k3s has it. */
+function flannel(side: Side): Record<string, unknown> {
+  const subnetFile = join(side.node.dataDir, "subnet.env");
+  if (!existsSync(subnetFile)) writeFileSync(subnetFile, SUBNET_ENV);
+  return {
+    type: "flannel",
+    subnetFile,
+    dataDir: join(side.node.dataDir, "flannel"),
+    delegate: { hairpinMode: true, forceAddress: true, isDefaultGateway: true },
+    ipam: { dataDir: side.node.dataDir },
+  };
+}
 
 /** The call for one plugin of a chain. */
 export function callFor(

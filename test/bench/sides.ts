@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { host } from "../harness/host.ts";
 import { environment, type Call, type Verb } from "../harness/invoke.ts";
@@ -23,7 +23,7 @@ function installed(): Record<Side["name"], string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "reference"), { recursive: true });
   execFileSync(executable, ["install", "--bin-dir", join(folder, "podwire")]);
-  for (const name of pluginNames) {
+  for (const name of pluginNames.filter((each) => existsSync(join(reference.folder, each)))) {
     copyWhole(join(reference.folder, name), join(folder, "reference", name));
   }
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
@@ -88,7 +88,8 @@ export function peakMemory(side: Side, step: Step): number {
 
 /** What all plugins of a side take on disk, in MB; links count once. */
 export function fileSize(side: Side): number {
-  const files = pluginNames.filter((name) => name !== "podwire").map((name) => statSync(join(side.folder, name)));
+  const paths = pluginNames.map((name) => join(side.folder, name)).filter((path) => existsSync(path));
+  const files = paths.map((path) => statSync(path));
   const sizes = new Map(files.map(({ ino, size }) => [ino, size]));
   return [...sizes.values()].reduce((sum, size) => sum + size, 0) / 1e6;
 }

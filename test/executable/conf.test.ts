@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { pluginNames } from "../../src/plugins/registry.ts";
 import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb } from "./harness.ts";
@@ -11,6 +11,13 @@ const elsewhere = new Set(["bridge-vlan.json", "dummy.json", "ipvlan.json", "vla
 const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json", "static.json"]);
 const isolated = new Set(["bridge-isolated.json"]);
 const mapping = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
+
+/** What flanneld writes, where it writes it. */
+function writeSubnetEnv(): void {
+  mkdirSync("/run/flannel", { recursive: true });
+  const lines = ["NETWORK=10.42.0.0/16", "SUBNET=10.42.3.1/24", "MTU=1450", "IPMASQ=true"];
+  writeFileSync("/run/flannel/subnet.env", lines.map((line) => `FLANNEL_${line}\n`).join(""));
+}
 
 /** Addresses of a result without prefix lengths, whatever its version. */
 const addresses = (answer: Answer): string[] =>
@@ -27,6 +34,7 @@ describe("conf/", () => {
     const node = await Node.create();
     const outside = await node.outside();
     await node.ip(`route add default via ${outside.address4}`);
+    if (list.plugins[0]?.type === "flannel") writeSubnetEnv();
     // host-device's: each pod has one of the two
     await node.ip("link add lan0 type veth peer name lan1");
     const others = {

@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Answer,
@@ -61,6 +61,31 @@ export const hostDevice = (node: Node, more: object = {}): Config => ({
   ipam: hostLocal(node),
   ...more,
 });
+
+/** What flanneld says of a node. */
+export const SUBNET_ENV = `FLANNEL_NETWORK=10.42.0.0/16
+FLANNEL_SUBNET=10.42.3.1/24
+FLANNEL_IPV6_NETWORK=fd42::/56
+FLANNEL_IPV6_SUBNET=fd42:0:0:3::1/64
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=false
+`;
+
+/** A flannel network "net" on br0, on a node that flanneld runs on. */
+export function flannel(node: Node, more: object = {}): Config {
+  const subnetFile = `${node.dataDir}/subnet.env`;
+  if (!existsSync(subnetFile)) writeFileSync(subnetFile, SUBNET_ENV);
+  return {
+    cniVersion: "1.1.0",
+    name: "net",
+    type: "flannel",
+    subnetFile,
+    dataDir: `${node.dataDir}/flannel`,
+    delegate: { bridge: "br0", hairpinMode: true, isDefaultGateway: true },
+    ipam: { dataDir: node.dataDir },
+    ...more,
+  };
+}
 
 /** A bridge network with addresses of both families, and all the firewall a pod can have but port mappings. */
 export const everything = (node: Node, more: object = {}): Config =>

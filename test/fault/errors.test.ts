@@ -97,6 +97,7 @@ const named = [
   scenarios.hostLocal,
   scenarios.portmap,
   scenarios.firewall,
+  scenarios.flannel,
   scenarios.bandwidth,
   scenarios.tuning,
 ].map((scenario) => [scenario.name, scenario] as const);

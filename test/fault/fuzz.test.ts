@@ -136,7 +136,7 @@ const word = (good: string) =>
     fc.constantFrom(...words.filter((text) => !text.includes("\0")), "a".repeat(300)),
   );
 const input = fc.record({
-  plugin: fc.constantFrom("bridge", "ptp", "host-local", "portmap", "firewall", "loopback", "podwire"),
+  plugin: fc.constantFrom("bridge", "ptp", "host-local", "portmap", "firewall", "flannel", "loopback", "podwire"),
   verb: fc.oneof(
     { weight: 6, arbitrary: fc.constant("ADD") },
     fc.constantFrom("DEL", "CHECK", "GC", "STATUS", "VERSION", "add", ""),

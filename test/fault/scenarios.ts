@@ -1,4 +1,4 @@
-import { bridge, dualStack, hostDevice, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
+import { bridge, dualStack, flannel, hostDevice, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
 import { expect } from "vitest";
 import { Node, type Answer, type Call, type Namespace, type Verb } from "../executable/harness.ts";
 import type { HostState } from "../harness/state.ts";
@@ -48,6 +48,7 @@ export const scenarios: Record<
   | "hostLocal"
   | "portmap"
   | "firewall"
+  | "flannel"
   | "bandwidth"
   | "tuning",
   Scenario
@@ -91,6 +92,7 @@ export const scenarios: Record<
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: dualStack(node) }),
     config: () => ({ cniVersion: "1.1.0", name: "net", type: "firewall", ingressPolicy: "isolated" }),
   },
+  flannel: { name: "flannel with bridge, dual stack", config: (node) => flannel(node) },
   bandwidth: {
     name: "bandwidth after bridge",
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
@@ -157,7 +159,7 @@ export type State = HostState & { leases: Record<string, string>; pod: unknown }
 export async function stateOf({ node, call }: Stage): Promise<State> {
   const [state, pod] = await Promise.all([node.snapshot(), podState(call.netns as Namespace)]);
   const all = node.leases({ all: true });
-  const records = Object.entries(all).filter(([path]) => /^(\.podwire\/net\/[^.]|tuning\/)/.test(path));
+  const records = Object.entries(all).filter(([path]) => /^(\.podwire\/net\/[^.]|flannel\/[^.]|tuning\/)/.test(path));
   return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, pod };
 }
 

@@ -6,8 +6,8 @@ import { files, imports, layer, source } from "./source.ts";
 
 /** Whole folders that are pure: values, bytes, words, the protocol, what plugins plan, their keys. */
 const folders = ["net", "netlink", "cni", "protocol", "plugins/interface", "plugins/chained"];
-/** It talks to the pod's `lo`, and nothing else. */
-const impure = ["plugins/interface/loopback.ts"];
+/** One talks to the pod's `lo`, the other runs and remembers delegates; neither does anything else. */
+const impure = ["plugins/interface/loopback.ts", "plugins/interface/flannel.ts"];
 /** Plans and formats elsewhere: from configuration to data. */
 const plans = [
   "attachment/attachment.ts",

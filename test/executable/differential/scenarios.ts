@@ -1,5 +1,6 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { flannel } from "../configs.ts";
 import { podwireFolder, reference, type Call, type Namespace, type Node } from "../harness.ts";
 
 export const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -310,6 +311,7 @@ export const scenarios: Scenario[] = [
       ipam: hostLocal(node, { ranges: [[v6]] }),
     })),
   },
+  ...flannelScenarios(),
   {
     name: "static",
     plugin: "static",
@@ -344,3 +346,41 @@ export const scenarios: Scenario[] = [
 ];
 
 const resolvConf = (node: Node): string => join(node.dataDir, "..", `resolv-${node.name}`);
+
+/** flannel's plugin is no part of the reference's set: it is compared where it was built. */
+function flannelScenarios(): Scenario[] {
+  if (!existsSync(join(reference.folder, "flannel"))) return [];
+  const routes = [{ dst: "0.0.0.0/0" }, { dst: "10.50.0.0/16", junk: 1 }];
+  const far = [{ dst: "10.50.0.0/16", gw: "10.42.3.9", priority: 7 }];
+  const made = (node: Node, version: string, keys: object): Record<string, unknown> => {
+    const {
+      name: _name,
+      type: _type,
+      ...config
+    } = flannel(node, { cniVersion: version, name: "differential", ...keys });
+    return { ...config, name: "differential" };
+  };
+  return [
+    { name: "flannel, dual stack", plugin: "flannel", config: (node, version) => made(node, version, {}) },
+    {
+      name: "flannel, a bridge with routes of its own",
+      plugin: "flannel",
+      versions: ["0.4.0", "1.1.0"],
+      config: (node, version) =>
+        made(node, version, {
+          delegate: { bridge: "br0", mtu: 1300, ipMasq: false },
+          ipam: { routes: far, dataDir: node.dataDir },
+        }),
+    },
+    {
+      name: "flannel with ptp and routes of its own",
+      plugin: "flannel",
+      versions: shapes,
+      config: (node, version) =>
+        made(node, version, {
+          delegate: { type: "ptp", mtu: 1300 },
+          ipam: { routes, dataDir: node.dataDir },
+        }),
+    },
+  ];
+}

@@ -1,0 +1,98 @@
+import type { Undo } from "../attachment/undo.ts";
+import { tryJson } from "../cni/json.ts";
+import type { JsonObject } from "../cni/invocation.ts";
+import { isObject } from "../cni/schema.ts";
+import { ensureDirectory, findLstat, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
+import { sha512 } from "../kernel/hash.ts";
+import { fsync, link, O, rename, writeAll } from "../kernel/linux.ts";
+import { encodeUtf8, utf8Length } from "../net/bytes.ts";
+
+// What an attachment's delegate was told, so that it can be told again when the attachment goes. The reference keeps
+// one file for each container, `<dataDir>/<containerid>`, where a second interface or network overwrites the first; it
+// is kept too, for the reference to find, as another name of podwire's own, which names all three.
+
+/** Whose it is, and where it is kept. */
+export interface Place {
+  dataDir: string;
+  network: string;
+  containerId: string;
+  ifname: string;
+}
+
+/** ext4 and most others allow 255 bytes. */
+const READABLE_BYTES = 200;
+
+/** `:` occurs in no container id, network or interface name: no name is another attachment's, or the reference's. */
+function nameOf({ network, containerId, ifname }: Place): string {
+  const readable = `${containerId}:${ifname}:${network}`;
+  return utf8Length(readable) <= READABLE_BYTES ? readable : `sha512:${sha512(readable).slice(0, 64)}`;
+}
+
+const pathOf = (place: Place): string => `${place.dataDir}/${nameOf(place)}`;
+const draftOf = (place: Place): string => `${place.dataDir}/.new-${nameOf(place)}`;
+const sharedPath = ({ dataDir, containerId }: Pick<Place, "dataDir" | "containerId">): string =>
+  `${dataDir}/${containerId}`;
+
+/** Keeps the text, on disk before it returns; `undo` puts back what was kept before. */
+export function keepDelegation(place: Place, text: string, undo: Undo): void {
+  const before = findText(pathOf(place));
+  ensureDirectory(place.dataDir, 0o700);
+  undo.push("forget what the delegate was told", () =>
+    before === undefined ? forgetDelegation(place) : write(place, before),
+  );
+  write(place, text);
+}
+
+function write(place: Place, text: string): void {
+  const draft = draftOf(place);
+  removeFile(draft); // of a call that was killed
+  withFile(draft, O.WRONLY | O.CREAT | O.EXCL, 0o600, (fd) => {
+    writeAll(fd, encodeUtf8(text));
+    fsync(fd);
+  });
+  rename(draft, pathOf(place));
+  removeFile(sharedPath(place));
+  link(pathOf(place), sharedPath(place));
+}
+
+/** What the delegate was told; of the reference's file only what is about this network. Undefined where nothing is. */
+export function findDelegation(place: Place): JsonObject | undefined {
+  const own = decode(findText(pathOf(place)));
+  if (own) return own;
+  const shared = decode(findText(sharedPath(place)));
+  return shared?.["name"] === place.network ? shared : undefined;
+}
+
+const decode = (text: string | undefined): JsonObject | undefined => {
+  const json = tryJson(text ?? "");
+  return isObject(json) ? json : undefined;
+};
+
+/** Removes what is kept of the attachment; missing is success. */
+export function forgetDelegation(place: Place): void {
+  removeFile(draftOf(place));
+  const own = findLstat(pathOf(place));
+  const shared = findLstat(sharedPath(place));
+  const isSame = own && shared && own.inode === shared.inode && own.device === shared.device;
+  if (isSame || (!own && findDelegation(place))) removeFile(sharedPath(place));
+  removeFile(pathOf(place));
+}
+
+/** Removes what is kept of attachments of the network that are not valid. */
+export function collectDelegations(
+  { dataDir, network }: Pick<Place, "dataDir" | "network">,
+  valid: readonly { containerId: string; ifname: string }[],
+): void {
+  const names = namesIn(dataDir);
+  for (const name of names) {
+    const [containerId, ifname, of] = name.split(":");
+    if (of !== network || valid.some((each) => each.containerId === containerId && each.ifname === ifname)) continue;
+    forgetDelegation({ dataDir, network, containerId: containerId!, ifname: ifname! });
+  }
+  const isTheirs = (name: string): boolean => !name.startsWith(".") && !name.includes(":");
+  for (const containerId of names.filter(isTheirs)) {
+    const path = sharedPath({ dataDir, containerId });
+    const isValid = valid.some((each) => each.containerId === containerId);
+    if (!isValid && decode(findText(path))?.["name"] === network) removeFile(path);
+  }
+}
