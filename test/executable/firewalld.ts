@@ -1,16 +1,24 @@
-import { existsSync } from "node:fs";
 import { execa, type Options } from "execa";
 import { onTestFinished } from "vitest";
 import { Node, temporaryFolder } from "./harness.ts";
 
 // firewalld itself, in a node's namespace, on a message bus of its own.
 
-/** Debian's packages firewalld, dbus-daemon and systemd, which has busctl. */
-const programs = ["/usr/sbin/firewalld", "/usr/bin/firewall-cmd", "/usr/bin/dbus-daemon", "/usr/bin/busctl"];
+/** What is needed for it: Debian's packages firewalld, dbus-daemon and systemd, which has busctl. */
+export const firewalldPrograms = ["firewalld", "firewall-cmd", "dbus-daemon", "busctl"];
 
 const START_MS = 20_000;
 
-async function start(): Promise<{ node: Node; sources(zone: string): Promise<string>; env: Record<string, string> }> {
+interface Firewalld {
+  node: Node;
+  /** the sources of a zone, as firewall-cmd prints them */
+  sources(zone: string): Promise<string>;
+  /** where podwire finds it */
+  env: Record<string, string>;
+}
+
+/** A node that firewalld runs on, until the test ends. */
+export async function nodeWithFirewalld(): Promise<Firewalld> {
   const node = await Node.create();
   const address = `unix:path=${temporaryFolder("bus")}/socket`;
   const env = { DBUS_SYSTEM_BUS_ADDRESS: address };
@@ -37,6 +45,3 @@ async function start(): Promise<{ node: Node; sources(zone: string): Promise<str
   }
   return { node, env, sources: async (zone) => ask(`--zone=${zone}`, "--list-sources") };
 }
-
-/** A node that firewalld runs on, until the test ends. */
-export const nodeWithFirewalld = Object.assign(start, { isPossible: programs.every((path) => existsSync(path)) });

@@ -14,7 +14,7 @@ import {
   refusal,
   SUBNET_ENV,
 } from "./configs.ts";
-import { type Answer, Node, podwireFolder, reference } from "./harness.ts";
+import { type Answer, Node } from "./harness.ts";
 
 // flannel's plugin: what it tells its delegate, what it keeps, and what is left when pods go.
 
@@ -97,28 +97,6 @@ describe("what flannel tells its delegate", () => {
       },
     });
   });
-
-  test.skipIf(!existsSync(join(reference.folder, "flannel")))(
-    "is byte for byte what the reference tells it",
-    async () => {
-      const path = `${noting()}:${reference.folder}`;
-      const config = flannel(node, {
-        ...NOTE,
-        ipam: { routes: [{ dst: "1.2.3.4/8" }], a: 1.5 },
-        delegate: { type: "note", z: 1, b: [2] },
-      });
-      const texts: string[] = [];
-      for (const by of ["podwire", "reference"] as const) {
-        const answer = await node[by]("ADD", call(config, { netns: await node.pod(), path }));
-        expect(answer.exitCode).toBe(0);
-        texts.push(
-          readFileSync(join(path.split(":")[0]!, "note.ADD"), "utf8"),
-          readFileSync(join(node.dataDir, "flannel/pod-1"), "utf8"),
-        );
-      }
-      expect(new Set(texts).size).toBe(1);
-    },
-  );
 });
 
 describe("flannel refuses", () => {
@@ -269,32 +247,6 @@ describe("a pod of flannel goes", () => {
     await node.succeed("GC", { plugin: "flannel", config: { ...flannel(node), "cni.dev/valid-attachments": valid } });
     expect([kept(), leases(), await veths()]).toEqual(before);
     expect(await complaint(node, pod)).toBe("");
-  });
-});
-
-describe.skipIf(!existsSync(join(reference.folder, "flannel")))("where the reference has been", () => {
-  const at = { path: reference.folder };
-
-  test("its pod is content, and goes", async () => {
-    const config = flannel(node);
-    const made = call(config, { netns: await node.pod(), ...at });
-    const { result } = await node.reference("ADD", made);
-    expect(kept()).toEqual(["pod-1"]);
-    const given = { ...made, config: { ...config, prevResult: result }, path: podwireFolder() };
-    await node.succeed("CHECK", given);
-    await node.succeed("DEL", call({ ...config, name: "another" }));
-    expect(kept()).toEqual(["pod-1"]);
-    await node.succeed("DEL", given);
-    expect([kept(), leases(), await veths()]).toEqual([[], [], []]);
-  });
-
-  test("podwire's pod goes by it, but for what podwire keeps beside, which GC takes", async () => {
-    const pod = await attach(node, flannel(node));
-    const answer = await node.reference("DEL", { ...pod.call, ...at });
-    expect([answer.exitCode, leases(), await veths()]).toEqual([0, [], []]);
-    expect(kept()).toEqual([`${pod.call.containerId}:eth0:net`]);
-    await node.succeed("GC", { plugin: "flannel", config: { ...flannel(node), "cni.dev/valid-attachments": [] } });
-    expect(kept()).toEqual([]);
   });
 });
 

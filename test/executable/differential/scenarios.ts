@@ -347,7 +347,7 @@ export const scenarios: Scenario[] = [
 
 const resolvConf = (node: Node): string => join(node.dataDir, "..", `resolv-${node.name}`);
 
-/** flannel's plugin is no part of the reference's set: it is compared where it was built. */
+/** flannel's plugin is no part of the reference's set: it is compared where test/runner/reference could build it. */
 function flannelScenarios(): Scenario[] {
   if (!existsSync(join(reference.folder, "flannel"))) return [];
   const routes = [{ dst: "0.0.0.0/0" }, { dst: "10.50.0.0/16", junk: 1 }];
