@@ -2,12 +2,13 @@ import { lstatSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
+import { commands as table } from "../../src/cli/commands.ts";
 import { executable, temporaryFolder } from "./harness.ts";
 
 // Real shells complete what a person typed; zsh's own functions are stood in for by some that say what they were given.
 
 const shells = ["bash", "zsh", "fish"] as const;
-const commands = ["completion", "install", "leases", "manual", "run", "uninstall", "validate"];
+const commands = table.map(({ name }) => name).toSorted();
 let folder: string;
 const scripts: Record<string, string> = {};
 

@@ -2,6 +2,7 @@ import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
+import { commands } from "../../src/cli/commands.ts";
 import { pluginNames } from "../../src/plugins/registry.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { executable, Node, podwireFolder, temporaryFolder } from "./harness.ts";
@@ -123,7 +124,7 @@ describe("run by a person", () => {
       const { exitCode, stdout, stderr } = await run({ args: [command] });
       expect([exitCode, stdout]).toEqual([2, ""]);
       expect(stderr).toBe(
-        `podwire: unknown command ${JSON.stringify(command)}; there are: install, uninstall, leases, validate, run, completion, manual\n`,
+        `podwire: unknown command ${JSON.stringify(command)}; there are: ${commands.map(({ name }) => name).join(", ")}\n`,
       );
     },
   );

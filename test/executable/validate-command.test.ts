@@ -83,7 +83,7 @@ describe("podwire validate", () => {
       "mtu": "1500",
       "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.9.0.0/24", "gateway": "x" }]], "colour": 1 }
     },
-    { "type": "bandwidth", "capabilities": { "bandwidth": "yes" } },
+    { "type": "otherwise", "capabilities": { "bandwidth": "yes" } },
     { "type": "portmap" },
     {}
   ]
@@ -97,7 +97,7 @@ describe("podwire validate", () => {
       '8:14 plugins[0].mtu is "1500", must be a whole number from 0 to 65535',
       '9:89 plugins[0].ipam.ranges[0][0].gateway is "x", must be an IP address',
       "9:98 warning: plugins[0].ipam.colour is unknown: nothing reads it",
-      `11:5 plugins[1]: bandwidth is not in ${podwireFolder()}`,
+      `11:5 plugins[1]: otherwise is not in ${podwireFolder()}`,
       '11:59 plugins[1].capabilities.bandwidth is "yes", must be true or false',
       "12:5 warning: plugins[2].capabilities has no portMappings that is true: no runtime tells portmap which ports to map",
       "13:5 plugins[3].type is missing, must be the name of a plugin's executable",
