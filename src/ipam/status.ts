@@ -1,6 +1,6 @@
 import { Code, CniError } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
-import { findStat, namesIn } from "../kernel/file.ts";
+import { entriesAtMost, findStat } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import type { HostLocalConfig } from "./config.ts";
 import { leasedAddresses } from "./folder.ts";
@@ -17,7 +17,7 @@ export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log
     const message = `ipam.dataDir is ${JSON.stringify(folder.dataDir)}: no lease can be written there, ${problem}`;
     throw new CniError(Code.NotAvailable, message);
   }
-  const files = namesIn(folderPath(folder)).length; // with fewer of them than addresses no set can be full
+  const files = entriesAtMost(folderPath(folder)); // with fewer of them than addresses no set can be full
   if (sets.every((set) => sizeOf(set) > files)) return;
   const leased = leasedAddresses(folder);
   sets.forEach((set, n) => {

@@ -9,6 +9,8 @@ import {
   listEntries,
   mentionOf,
 } from "../netlink/conntrack.ts";
+import { encodeHex } from "../net/bytes.ts";
+import { type Ip, ipBytes } from "../net/ip.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
@@ -17,16 +19,29 @@ import { isErrno } from "./system-error.ts";
  */
 const PATTERNS_PER_LIST = 40;
 
-/**
- * Makes the kernel forget the flows that fit one of the patterns, none of which is empty; a kernel without connection
- * tracking has none.
- */
-export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, patterns: readonly FlowPattern[]): void {
+/** Which flows of a kind: those that fit a pattern, none of which is empty, and those to ports of the node itself. */
+export interface Wanted {
+  patterns: readonly FlowPattern[];
+  ports: readonly number[];
+  /** the node's own addresses by their bytes in hex, read where they are needed: there can be thousands */
+  own(): ReadonlyMap<string, Ip>;
+}
+
+/** Makes the kernel forget flows; a kernel without connection tracking has none. */
+export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, wanted: Wanted): void {
+  let found: ReadonlyMap<string, Ip> | undefined;
+  const { patterns, ports } = wanted;
+  const own = (): ReadonlyMap<string, Ip> => (found ??= wanted.own());
   // Linux (6.18 at least) takes an IPv6 address in a filter for all addresses but that one
-  if (kind.family === 4 && patterns.length <= PATTERNS_PER_LIST && deleteFlows(socket, kind, patterns)) return;
+  if (kind.family === 4) {
+    const count = patterns.length + (ports.length > 0 ? ports.length * own().size : 0);
+    const ofPorts = (): FlowPattern[] =>
+      ports.flatMap((destinationPort) => [...own().values()].map((destination) => ({ destination, destinationPort })));
+    if (count <= PATTERNS_PER_LIST && deleteFlows(socket, kind, [...patterns, ...ofPorts()])) return;
+  }
   const deleting = NetlinkSocket.open(NETLINK_NETFILTER);
   try {
-    forgetListed(socket, kind, patterns, deleting);
+    forgetListed(socket, kind, { patterns, ports, own }, deleting);
   } finally {
     deleting.close();
   }
@@ -39,10 +54,14 @@ export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, patterns: rea
 function forgetListed(
   socket: NetlinkSocket,
   kind: FlowKind,
-  patterns: readonly FlowPattern[],
+  { patterns, ports, own }: Wanted,
   deleting: NetlinkSocket,
 ): void {
-  const mentions = new Map(patterns.flatMap(mentionOf).map((bytes) => [bytes.join(), bytes]));
+  const all = [...patterns, ...ports.map((destinationPort) => ({ destinationPort }))];
+  const mentions = new Map(all.flatMap(mentionOf).map((bytes) => [bytes.join(), bytes]));
+  const isWanted = (entry: Entry): boolean =>
+    patterns.some((pattern) => fits(entry, pattern)) ||
+    (ports.includes(entry.destinationPort) && own().has(encodeHex(ipBytes(entry.destination))));
   const found: Entry[] = [];
   const forgetFound = (): void => forget(deleting, found.splice(0));
   let isListed = false;
@@ -51,7 +70,7 @@ function forgetListed(
     socket.scan(listEntries(kind), [...mentions.values()], (reply) => {
       isListed = true;
       const entry = decodeEntry(reply, kind);
-      if (entry && patterns.some((pattern) => fits(entry, pattern))) found.push(entry);
+      if (entry && isWanted(entry)) found.push(entry);
       if (found.length === TOGETHER) forgetFound();
     });
   } catch (error) {

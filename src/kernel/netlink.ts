@@ -142,17 +142,31 @@ export class NetlinkSocket {
 
   /** A dump whose objects are given as they come, and nothing is kept; false when it was interrupted by a change. */
   scan(message: Message, mentions: readonly Uint8Array[] | undefined, take: (reply: Reply) => void): boolean {
-    const first = this.send([{ ...message, flags: message.flags | NLM_F.DUMP }]);
-    let interrupted = false;
     const isMentioned = (bytes: Uint8Array): boolean =>
       mentions === undefined || mentions.some((wanted) => indexOfBytes(bytes, wanted) >= 0);
-    // one that ends the list, or tells of an error, is short or has the end as its last message
-    const isWanted = (datagram: Uint8Array): boolean =>
-      isMentioned(datagram) ||
-      datagram.length < LONG_DATAGRAM ||
-      indexOfBytes(datagram, DONE_HEADER, datagram.length - DONE_BYTES) >= 0;
+    return this.readDump(message, isMentioned, (reply) => {
+      if (isMentioned(reply.data)) take(reply);
+    });
+  }
+
+  /** As `scan`, but what comes is given datagram by datagram, as bytes that are valid for that moment. */
+  scanBytes(message: Message, look: (datagram: Uint8Array) => void): boolean {
+    const lookOnly = (datagram: Uint8Array): boolean => {
+      look(datagram);
+      return false;
+    };
+    return this.readDump(message, lookOnly, () => undefined);
+  }
+
+  private readDump(
+    message: Message,
+    isWanted: (datagram: Uint8Array) => boolean,
+    take: (reply: Reply) => void,
+  ): boolean {
+    const first = this.send([{ ...message, flags: message.flags | NLM_F.DUMP }]);
+    let interrupted = false;
     for (;;) {
-      const batch = this.receive(REPLY_DEADLINE_MS, isWanted);
+      const batch = this.receive(REPLY_DEADLINE_MS, (datagram) => isWanted(datagram) || mayEnd(datagram));
       if (!batch) throw new NetlinkError(message.what, 110 /* ETIMEDOUT */, "");
       for (const { type, flags, seq, data } of batch) {
         if (seq !== first) continue;
@@ -161,7 +175,7 @@ export class NetlinkSocket {
         if (type === NLMSG_ERROR) {
           const error = decodeError(data, flags, message.what);
           if (error) throw error;
-        } else if (isMentioned(data)) take({ type, data });
+        } else take({ type, data });
       }
     }
   }
@@ -204,3 +218,7 @@ function decodeError(data: Uint8Array, flags: number, what: string): NetlinkErro
     flags & NLM_F_ACK_TLVS ? decodeAttributes(data.subarray((skip + 3) & ~3)).text(NLMSGERR_ATTR_MSG) : "",
   );
 }
+
+/** One that ends the list, or tells of an error, is short or has the end as its last message. */
+const mayEnd = (datagram: Uint8Array): boolean =>
+  datagram.length < LONG_DATAGRAM || indexOfBytes(datagram, DONE_HEADER, datagram.length - DONE_BYTES) >= 0;

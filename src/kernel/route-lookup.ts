@@ -1,5 +1,5 @@
 import type { Ip } from "../net/ip.ts";
-import { decodeLink, getLinkByIndex } from "../netlink/rtnetlink/link.ts";
+import { decodeLink, getLink, getLinkByIndex, indexOf } from "../netlink/rtnetlink/link.ts";
 import { decodeWay, getRouteTo, type Way } from "../netlink/rtnetlink/route.ts";
 import type { NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
@@ -25,6 +25,16 @@ export const isLocal = (socket: NetlinkSocket, ip: Ip, vrf?: number): boolean =>
  */
 export const findLinkTowards = (socket: NetlinkSocket, ip: Ip): string | undefined =>
   linkOf(socket, findWay(socket, ip));
+
+/** Whether packets for an address leave by a link of that name, for many addresses. */
+export function isTowards(socket: NetlinkSocket, link: string): (ip: Ip) => boolean {
+  const found = socket.find(getLink(link));
+  const index = found && indexOf(found);
+  return (ip) => {
+    const way = index === undefined ? undefined : findWay(socket, ip);
+    return way?.kind === "unicast" && way.index === index;
+  };
+}
 
 /** As `findLinkTowards`, but undefined also when a gateway is in between. */
 export function findLinkBeside(socket: NetlinkSocket, ip: Ip): string | undefined {

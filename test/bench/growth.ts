@@ -12,14 +12,17 @@ const verbs = ["ADD", "CHECK", "DEL", "STATUS"] as const;
 
 const config = (side: Side, plugin: string, ports: readonly [number, string][]) => ({
   cniVersion: "1.1.0",
-  name: "growth",
+  name: `growth-${plugin}`,
   type: plugin,
   isGateway: true,
   ipMasq: true,
   ipam: {
     type: "host-local",
     dataDir: side.node.dataDir,
-    ranges: [[{ subnet: "10.64.0.0/16" }], [{ subnet: "fd00:64::/64" }]],
+    ranges:
+      plugin === "ptp" // what is on the bridge has addresses of its own: the pods beside are of ptp
+        ? [[{ subnet: "10.64.0.0/16" }], [{ subnet: "fd00:64::/64" }]]
+        : [[{ subnet: "10.65.0.0/16" }], [{ subnet: "fd00:65::/64" }]],
   },
   capabilities: { portMappings: true },
   runtimeConfig: {

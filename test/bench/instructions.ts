@@ -20,7 +20,7 @@ const readAll = (): Record<string, Figures> => JSON.parse(readFileSync(file, "ut
 export const acceptedFigures = (): Figures => readAll()[process.arch] ?? {};
 
 /** Executes podwire in the node's namespace under callgrind, which counts. */
-async function count(node: Node, verb: Verb, call: Call): Promise<{ instructions: number; stdout: string }> {
+export async function count(node: Node, verb: Verb, call: Call): Promise<{ instructions: number; stdout: string }> {
   const folder = podwireFolder();
   const options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
   const run = { env: environment(folder, verb, call), input: JSON.stringify(call.config ?? {}), timeoutMs: 60_000 };
@@ -32,7 +32,7 @@ async function count(node: Node, verb: Verb, call: Call): Promise<{ instructions
   return { instructions, stdout };
 }
 
-async function onFreshNode(work: (node: Node) => Promise<Figures>): Promise<Figures> {
+export async function onFreshNode(work: (node: Node) => Promise<Figures>): Promise<Figures> {
   const node = await Node.create();
   try {
     return await work(node);

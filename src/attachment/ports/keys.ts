@@ -50,6 +50,10 @@ export function decodePortKey(key: Uint8Array): { protocol: number; hostPort: nu
 /** The address in a target element's data. */
 export const decodeTarget = (data: Uint8Array): Uint8Array => data.subarray(0, data.length - 4);
 
+/** What the element of an IPv4 target has in it, by the first bytes of its address: those behind their header. */
+export const targetMention = (firstBytes: Uint8Array): Uint8Array =>
+  Uint8Array.of(12, 0, 1 /* NFTA_DATA_VALUE */, 0, ...firstBytes);
+
 /**
  * Mappings that concern the pod's address: those for its family, and not for `::1`, which nothing can lead elsewhere.
  */

@@ -2,16 +2,19 @@ import { compareRulesets } from "../../kernel/nftables/compare.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { findLinkBeside, findLinkTowards } from "../../kernel/route-lookup.ts";
+import { findLinkBeside, findLinkTowards, isTowards } from "../../kernel/route-lookup.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
-import { formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
+import { encodeUtf8 } from "../../net/bytes.ts";
+import { formatIp, type Ip, ipBytes, ipFromBytes } from "../../net/ip.ts";
+import { decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { PortsPart } from "../attachment.ts";
 import { explained, whereUsable } from "../firewall/explained.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
+import { findLink } from "../link/links.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
 import { iptablesTargets } from "./iptables-ports.ts";
-import { decodeTarget, targets } from "./keys.ts";
+import { decodeTarget, targetMention, targets } from "./keys.ts";
 import { guardRuleset } from "./maps.ts";
 import { referenceTargets } from "./reference-ports.ts";
 
@@ -65,21 +68,33 @@ export function keepLocalhostOut(pods: readonly Ip[], { host, hostLink }: Pick<S
   const links = pods.flatMap((pod) => (pod.family === 4 ? (findLinkBeside(host, pod) ?? []) : []));
   for (const link of new Set(links)) {
     if (findSysctl(localhostSysctl(link)) !== "1") continue;
-    const isThrough = (ip: Ip): boolean => findLinkTowards(host, ip) === link;
+    const isThrough = isTowards(host, link);
     // who is behind a link of its own has it to itself, and its elements name it
-    const mention = link === hostLink ? link : "";
+    const mentions = link === hostLink ? [encodeUtf8(link)] : targetsBehind(link, host);
     const isUsed = whereUsable(
       "look for other port mappings",
-      (nft) => mappedTargets(nft, mention).some(isThrough) || referenceTargets(nft, 4).some(isThrough),
+      (nft) => hasTarget(nft, mentions, isThrough) || referenceTargets(nft, 4).some(isThrough),
     );
     if (!isUsed && !iptablesTargets(4).some(isThrough)) writeSysctlIfKnown(localhostSysctl(link), "0");
   }
 }
 
-const mappedTargets = (nft: Nftables, mention: string): Ip[] =>
-  [true, false]
-    .flatMap((hasAddress) => nft.elements(INET_TABLE, targets(4, hasAddress), mention))
-    .flatMap(({ data }) => (data ? [ipFromBytes(decodeTarget(data))] : []));
+const hasTarget = (nft: Nftables, mentions: readonly Uint8Array[], isWanted: (ip: Ip) => boolean): boolean =>
+  [true, false].some((hasAddress) =>
+    nft.hasElement(
+      { table: INET_TABLE, set: targets(4, hasAddress), mentions },
+      ({ data }) => data !== undefined && isWanted(ipFromBytes(decodeTarget(data))),
+    ),
+  );
+
+/** What stands in the elements of pods that a link's routes lead to: the first bytes of their addresses. */
+function targetsBehind(link: string, host: NetlinkSocket): Uint8Array[] {
+  const found = findLink(host, link);
+  const routes = found ? host.dump(getRoutes(4, found)).flatMap(decodeRoutes) : [];
+  return routes
+    .filter(({ index }) => index === found?.index)
+    .map(({ dst }) => targetMention(ipBytes(dst.ip).subarray(0, dst.length >> 3)));
+}
 
 const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
 

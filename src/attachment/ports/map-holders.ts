@@ -71,7 +71,11 @@ function take(nft: Nftables, claim: Claim, find: (claimed: Claimed) => FoundElem
   const taken = claimedPorts(claim).flatMap(({ family, mappings }) => {
     const certain = mappings.every(hostAddress)
       ? []
-      : nft.elements(INET_TABLE, decidingMap(family, { family, value: 1n }));
+      : nft.elements(
+          INET_TABLE,
+          decidingMap(family, { family, value: 1n }),
+          mappings.map((mapping) => portKey(mapping)),
+        );
     return mappings.flatMap((mapping) => {
       const found = find({ family, mapping, overlapping: overlapping(nft, family, { mapping, certain }) });
       for (const element of found) assertAvailable(element, portText(mapping), claim);

@@ -1,6 +1,7 @@
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import { encodeUtf8 } from "../../net/bytes.ts";
 import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import { whereUsable } from "../firewall/explained.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
@@ -35,9 +36,10 @@ export function removePorts(labelled: Labelled, others: Removed, addresses: read
 }
 
 function removeMapped(nft: Nftables, { words, isMine }: Labelled): Removed {
+  const mentions = [encodeUtf8(words)];
   const mine = decidingSets.flatMap((set) =>
     nft
-      .elements(INET_TABLE, set, words)
+      .elements(INET_TABLE, set, mentions)
       .filter(isMine)
       .map(({ key }) => ({ set, key })),
   );

@@ -1,8 +1,8 @@
 import { forgetFlows } from "../../kernel/conntrack.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { type FlowPattern, IPPROTO_UDP } from "../../netlink/conntrack.ts";
-import { type Family, formatIp, type Ip } from "../../net/ip.ts";
-import { listAddresses } from "../link/links.ts";
+import { collectAddresses, getAddresses } from "../../netlink/rtnetlink/address.ts";
+import type { Family, Ip } from "../../net/ip.ts";
 
 /** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
 export interface UdpPort {
@@ -25,26 +25,30 @@ export interface Sockets {
  * gone or past one that came. Forgets such flows, of the pod's address and of the ports of the node's own addresses.
  */
 export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[], { host, netfilter }: Sockets): void {
-  const own = ports.every(({ address }) => address) ? [] : addressesOf(host);
   for (const family of new Set(ports.map((port) => port.family))) {
-    const isOfFamily = (ip: Ip): boolean => ip.family === family;
     const ofPods = pods
-      .filter(isOfFamily)
+      .filter((pod) => pod.family === family)
       .flatMap((pod): FlowPattern[] => [{ source: pod }, { destination: pod }, { answering: pod }]);
-    const ofPorts = ports
-      .filter((port) => port.family === family)
-      .flatMap(({ hostPort, address }): FlowPattern[] =>
-        (address ? [address] : own.filter(isOfFamily)).map((destination) => ({
-          destination,
-          destinationPort: hostPort,
-        })),
-      );
-    forgetFlows(netfilter, { family, protocol: IPPROTO_UDP }, [...ofPods, ...ofPorts]);
+    const ofFamily = ports.filter((port) => port.family === family);
+    const ofPorts = ofFamily.flatMap(({ hostPort, address }): FlowPattern[] =>
+      address ? [{ destination: address, destinationPort: hostPort }] : [],
+    );
+    forgetFlows(
+      netfilter,
+      { family, protocol: IPPROTO_UDP },
+      {
+        patterns: [...ofPods, ...ofPorts],
+        ports: ofFamily.filter(({ address }) => !address).map(({ hostPort }) => hostPort),
+        own: () => ownAddresses(host, family),
+      },
+    );
   }
 }
 
-/** Each once: with ptp every pod's link has the same. */
-function addressesOf(host: NetlinkSocket): Ip[] {
-  const found = listAddresses(host).map(({ ip }) => ip);
-  return [...new Map(found.map((ip) => [formatIp(ip), ip])).values()];
+/** By their bytes in hex; an interrupted list may lack what came meanwhile, which no flow of before led to. */
+function ownAddresses(host: NetlinkSocket, family: Family): Map<string, Ip> {
+  const own = new Map<string, Ip>();
+  const seen = new Set<number>();
+  host.scanBytes(getAddresses(0, family), (datagram) => collectAddresses(datagram, own, seen));
+  return own;
 }

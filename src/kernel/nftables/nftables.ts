@@ -1,6 +1,5 @@
 import { isErrno } from "../linux.ts";
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from "../netlink.ts";
-import { encodeUtf8, indexOfBytes } from "../../net/bytes.ts";
 import type { Message } from "../../netlink/message.ts";
 import {
   type Chain,
@@ -130,18 +129,26 @@ export class Nftables {
 
   findElement({ table, set, key }: ElementRef): FoundElement | undefined {
     const reply = this.socket.find(getElement(table, set, key));
-    return reply && decodeElements(reply)[0];
+    return reply && [...decodeElements(reply)][0];
   }
 
   /**
-   * All elements of a set, none when there is no such set. With `mention` perhaps only those near one whose comment
-   * contains that text: of thousands of other pods' elements none is decoded.
+   * All elements of a set, none when there is no such set; with `mentions` those that have one of these byte strings in
+   * key, data or comment: of thousands of other pods' elements none is decoded.
    */
-  elements(table: Table, set: string, mention = ""): FoundElement[] {
-    const wanted = encodeUtf8(mention);
-    return this.dump(listElements(table, set))
-      .filter(({ data }) => indexOfBytes(data, wanted) >= 0)
-      .flatMap(decodeElements);
+  elements(table: Table, set: string, mentions?: readonly Uint8Array[]): FoundElement[] {
+    return this.dump(listElements(table, set), mentions).flatMap((reply) => [...decodeElements(reply, mentions)]);
+  }
+
+  /** True where one of `elements` is wanted; those after it are not looked at. */
+  hasElement(
+    { table, set, mentions }: { table: Table; set: string; mentions: readonly Uint8Array[] },
+    isWanted: (found: FoundElement) => boolean,
+  ): boolean {
+    for (const reply of this.dump(listElements(table, set), mentions)) {
+      for (const found of decodeElements(reply, mentions)) if (isWanted(found)) return true;
+    }
+    return false;
   }
 
   /** The rules of a table or of one chain in order, none when it does not exist. */
@@ -154,9 +161,9 @@ export class Nftables {
     return this.dump(listRules(table, chain)).length > 0;
   }
 
-  private dump(message: Message): ReturnType<NetlinkSocket["dump"]> {
+  private dump(message: Message, mentions?: readonly Uint8Array[]): ReturnType<NetlinkSocket["dump"]> {
     try {
-      return this.socket.dump(message);
+      return this.socket.dump(message, mentions);
     } catch (error) {
       if (isErrno(error, "ENOENT")) return [];
       throw error;

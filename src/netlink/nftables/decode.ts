@@ -1,3 +1,4 @@
+import { indexOfBytes, viewOf } from "../../net/bytes.ts";
 import { type Attributes, decodeAttributes, decodeList, decodeText } from "../codec.ts";
 import type { Reply } from "../message.ts";
 import type { Verdict } from "./expression.ts";
@@ -98,9 +99,31 @@ export function decodeRule(reply: Reply): Rule {
 /** An element as it was found: who it belongs to stands in its comment, "" where it has none. */
 export type FoundElement = Element & { comment: string };
 
-/** The elements one reply to NFT_MSG_GETSETELEM carries. */
-export const decodeElements = (reply: Reply): FoundElement[] =>
-  decodeList(attributesOf(reply).get(3 /* NFTA_SET_ELEM_LIST_ELEMENTS */) ?? NOTHING).map(decodeElement);
+/**
+ * The elements one reply to NFT_MSG_GETSETELEM carries, decoded one by one; with `mentions` those that have one of
+ * these byte strings somewhere.
+ */
+export function* decodeElements(reply: Reply, mentions?: readonly Uint8Array[]): Generator<FoundElement> {
+  const list = attributesOf(reply).get(3 /* NFTA_SET_ELEM_LIST_ELEMENTS */) ?? NOTHING;
+  for (const payload of mentions ? mentioning(list, mentions) : decodeList(list)) yield decodeElement(payload);
+}
+
+/** Of hundreds of attributes in a list that mention nothing wanted, each is stepped over. */
+function* mentioning(list: Uint8Array, mentions: readonly Uint8Array[]): Generator<Uint8Array> {
+  const nearest = (from: number): number =>
+    Math.min(...mentions.map((wanted) => indexOfBytes(list, wanted, from)).filter((at) => at >= 0));
+  const view = viewOf(list);
+  for (let at = 0, near = nearest(0); near < list.length && at + 4 <= list.length;) {
+    const length = view.getUint16(at, true);
+    if (length < 4) return;
+    const next = at + ((length + 3) & ~3);
+    if (near < next) {
+      yield list.subarray(at + 4, at + length);
+      near = nearest(next);
+    }
+    at = next;
+  }
+}
 
 function decodeElement(payload: Uint8Array): FoundElement {
   const element = decodeAttributes(payload);

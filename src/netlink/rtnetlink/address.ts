@@ -1,5 +1,5 @@
-import { viewOf } from "../../net/bytes.ts";
-import { broadcastOf, formatPrefix, ipBytes, ipFromBytes, type Prefix } from "../../net/ip.ts";
+import { encodeHex, viewOf } from "../../net/bytes.ts";
+import { broadcastOf, type Family, formatPrefix, type Ip, ipBytes, ipFromBytes, type Prefix } from "../../net/ip.ts";
 import { attribute, decodeAttributes, NLM_F, u32 } from "../codec.ts";
 import type { Message, Reply } from "../message.ts";
 
@@ -70,12 +70,38 @@ export const deleteAddress = (link: On, prefix: Prefix): Message => ({
 });
 
 /** Asks for the addresses of one link, or of all (index 0), in kernel order (use with NetlinkSocket.dump). */
-export const getAddresses = (index: number): Message => ({
-  type: RTM_GETADDR,
-  flags: 0,
-  data: [header(undefined, index)],
-  what: "list addresses",
-});
+export function getAddresses(index: number, family?: Family): Message {
+  const asked = header(undefined, index);
+  if (family) asked[0] = AF[family];
+  return { type: RTM_GETADDR, flags: 0, data: [asked], what: "list addresses" };
+}
+
+/** Behind struct nlmsghdr and struct ifaddrmsg; IPv4 has IFA_ADDRESS first, 8 bytes, and its IFA_LOCAL behind it. */
+const ATTRIBUTES_AT = 24;
+const SECOND_AT = ATTRIBUTES_AT + 8;
+const IPV4_LOCAL = (IFA.LOCAL << 16) | 8;
+
+/**
+ * Adds the addresses of a datagram of replies to RTM_GETADDR to those that are known, by their bytes in hex. There can
+ * be thousands, most of them the same (each pod of ptp has its gateway's), so IPv4 ones that were `seen` are stepped
+ * over.
+ */
+export function collectAddresses(datagram: Uint8Array, known: Map<string, Ip>, seen: Set<number>): void {
+  const view = viewOf(datagram);
+  for (let at = 0, length = 0; at + ATTRIBUTES_AT <= datagram.length; at += (length + 3) & ~3) {
+    length = view.getUint32(at, true);
+    if (length < ATTRIBUTES_AT || at + length > datagram.length) return;
+    if (length >= SECOND_AT + 8 && view.getUint32(at + SECOND_AT, true) === IPV4_LOCAL) {
+      const word = view.getUint32(at + SECOND_AT + 4);
+      if (seen.has(word)) continue;
+      seen.add(word);
+    }
+    if (view.getUint16(at + 4, true) !== RTM_NEWADDR) continue;
+    const attributes = decodeAttributes(datagram.subarray(at + ATTRIBUTES_AT, at + length));
+    const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
+    if (bytes) known.set(encodeHex(bytes), ipFromBytes(bytes));
+  }
+}
 
 /** The address of a reply to RTM_GETADDR or of a notification; undefined for another message. */
 export function decodeAddress({ type, data }: Reply): Address | undefined {
