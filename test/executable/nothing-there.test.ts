@@ -129,21 +129,34 @@ describe("STATUS is 50, and ADD fails and leaves nothing,", () => {
     expect(await node.snapshot()).toEqual(before);
   });
 
-  /** Runs STATUS and, in its only transaction, asks for a family this kernel has not instead: Novell's. */
-  async function withoutFamily(node: Node, asked: Call): Promise<{ exitCode: number; stdout: string }> {
+  /**
+   * Runs a verb and asks, in the transaction that makes the table, for a family this kernel has not instead: Novell's.
+   * Which one that is shows itself on a node like this one.
+   */
+  async function withoutFamily(
+    node: Node,
+    verb: "ADD" | "STATUS",
+    config: (node: Node) => Config,
+  ): Promise<{ exitCode: number; stdout: string }> {
     const NFPROTO_IPX = 4;
     const file = join(temporaryFolder("strace"), "sent");
     const strace = ["strace", "-qq", "-o", file, "-e", "trace=sendto"];
-    await by([...strace, "-e", "write=all"], node, "STATUS", asked);
+    const other = await Node.create();
+    await by([...strace, "-e", "write=all"], other, verb, { ...call(config(other)), netns: await other.pod() });
     const calls = readFileSync(file, "utf8")
       .split(/^sendto/m)
-      .slice(1);
-    const bytes = [...calls.at(-1)!.matchAll(/^ \| [0-9a-f]{5}  ((?:[0-9a-f]{2} +)+)/gm)].flatMap(([, line]) =>
-      line!.trim().split(/ +/),
-    );
-    // NFNL_MSG_BATCH_BEGIN has 20 bytes, and the family follows the header of NFT_MSG_NEWTABLE
-    const poke = `@arg2=${bytes.slice(0, 36).join("")}0${NFPROTO_IPX}`;
-    return by([...strace, "-e", `inject=sendto:poke_enter=${poke}:when=${calls.length}`], node, "STATUS", asked);
+      .slice(1)
+      .map((text) =>
+        [...text.matchAll(/^ \| [0-9a-f]{5}  ((?:[0-9a-f]{2} +)+)/gm)].flatMap(([, line]) => line!.trim().split(/ +/)),
+      );
+    // NFNL_MSG_BATCH_BEGIN (0x10) has 20 bytes, and the family follows the header of NFT_MSG_NEWTABLE (0x0a00)
+    const isMaking = (bytes: string[]): boolean =>
+      bytes.slice(4, 6).join("") === "1000" && bytes.slice(24, 26).join("") === "000a";
+    const nth = calls.findIndex(isMaking);
+    expect(nth).toBeGreaterThanOrEqual(0);
+    const poke = `@arg2=${calls[nth]!.slice(0, 36).join("")}0${NFPROTO_IPX}`;
+    const asked = { ...call(config(node)), netns: await node.pod() };
+    return by([...strace, "-e", `inject=sendto:poke_enter=${poke}:when=${nth + 1}`], node, verb, asked);
   }
 
   test.each(kinds)("where nftables lacks the family: %s", async (_what, config) => {
@@ -151,8 +164,14 @@ describe("STATUS is 50, and ADD fails and leaves nothing,", () => {
     const before = await node.snapshot();
     const asked = call(config(node));
     expect(await by(["env"], node, "STATUS", asked)).toEqual({ exitCode: 0, stdout: "" });
-    const { stdout } = await withoutFamily(node, asked);
-    expect(JSON.parse(stdout)).toMatchObject({ code: 50, msg: expect.stringMatching(/nftables.*EOPNOTSUPP/) });
+    const message = expect.stringMatching(/nft.*EOPNOTSUPP/);
+    const status = await withoutFamily(node, "STATUS", config);
+    expect(JSON.parse(status.stdout)).toMatchObject({ code: 50, msg: message });
     expect(await node.snapshot()).toEqual(before);
+    const added = await withoutFamily(node, "ADD", config);
+    expect(JSON.parse(added.stdout)).toMatchObject({ code: 999, msg: message });
+    const after = await node.snapshot();
+    expect([after.leases, after.links.filter((text) => JSON.stringify(text).includes("veth"))]).toEqual([{}, []]);
+    expect(await by(["env"], node, "DEL", asked)).toEqual({ exitCode: 0, stdout: "" });
   });
 });
