@@ -34,7 +34,7 @@ describe("podwire answers with", () => {
     ["16 kB of stack", ["prlimit", "--stack=16384", podwire]],
     ["64 kB of stack", ["prlimit", "--stack=65536", podwire]],
     ["any amount of stack", ["prlimit", "--stack=unlimited", podwire]],
-    ["10 MB of address space", ["prlimit", "--as=10000000", podwire]],
+    ["13 MB of address space", ["prlimit", "--as=13000000", podwire]],
     ["11 MB of data", ["prlimit", "--data=11000000", podwire]],
     ["no new process", ["prlimit", "--nproc=0", podwire]],
     ["no file that may grow", ["prlimit", "--fsize=0", podwire]],
@@ -90,7 +90,7 @@ describe("podwire answers with", () => {
       writeFileSync(path, "2");
       expect(run([podwire])).toEqual(inPodwire);
       // what it commits to is counted there: the stack of its own, the heap, and little else
-      expect(run(["prlimit", "--data=9000000", podwire])).toEqual(inPodwire);
+      expect(run(["prlimit", "--data=11000000", podwire])).toEqual(inPodwire);
     } finally {
       writeFileSync(path, before);
     }

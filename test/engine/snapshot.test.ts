@@ -122,6 +122,6 @@ describe("a build", () => {
     );
     expect(type).toBe(2 /* ET_EXEC */);
     expect(headers).not.toContain(PT_INTERP);
-    expect(bytes.length).toBeLessThan(5 << 20);
+    expect(bytes.length).toBeLessThan(7 << 20);
   });
 });

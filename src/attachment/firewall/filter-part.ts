@@ -1,4 +1,5 @@
 import { Nftables } from "../../kernel/nftables/nftables.ts";
+import { encodeUtf8 } from "../../net/bytes.ts";
 import { type Family, formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
@@ -139,7 +140,7 @@ function removeElements({ words, isMine, addresses }: Going, part: FilterPart | 
     const own = (sets: typeof acceptedSets) =>
       sets.flatMap(({ table, set }) =>
         nft
-          .elements(table, set, words)
+          .elements(table, set, [encodeUtf8(words)])
           .filter(isMine)
           .map(({ key }) => ({ table, set, key })),
       );
