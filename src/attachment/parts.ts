@@ -85,6 +85,10 @@ export interface PodLinkPart {
   device: Device;
   master?: Master;
   mtu?: number;
+  /** a TAP device only: the bridge of the pod that it is a port of */
+  bridge?: string;
+  /** a TAP device only: the SELinux label of the program that makes it, and so its own */
+  selinuxContext?: string;
 }
 
 /** A device of the host, by what a configuration has to tell it; `id` is a PCI address, or of the auxiliary bus. */

@@ -90,7 +90,7 @@ pub static CALLS: &[Call] = calls! {
         sys!(__NR_nanosleep, &raw const time, 0)
     };
     c"futimens" (fd, times) => sys!(__NR_utimensat, fd.value, 0, times.value, 0);
-    c"ioctl" (fd, request) => sys!(__NR_ioctl, fd.value, request.value, 0);
+    c"ioctl" (fd, request, argument) => sys!(__NR_ioctl, fd.value, request.value, argument.value);
     c"setns" (fd, kind) => sys!(__NR_setns, fd.value, kind.value);
     c"socket" (domain, kind, protocol) => sys!(__NR_socket, domain.value, kind.value, protocol.value);
     c"bind" (fd, address) => sys!(__NR_bind, fd.value, address.value, address.length);

@@ -45,7 +45,8 @@ export interface Host {
   sleep(microseconds: number): number;
   /** `times`: two struct timespec (32 bytes), of access and of modification. */
   futimens(fd: number, times: Uint8Array): number;
-  ioctl(fd: number, request: number): number;
+  /** What the request takes: a number, or a structure it reads or fills. */
+  ioctl(fd: number, request: number, argument: number | Uint8Array): number;
   setns(fd: number, type: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): number;

@@ -210,12 +210,12 @@ export const CLONE_NEWNET = 0x40000000;
 const NS_GET_NSTYPE = 0xb703;
 /** What an open namespace is one of (CLONE_NEW...); undefined for a file that is no namespace. */
 export function namespaceType(fd: number): number | undefined {
-  const type = host.ioctl(fd, NS_GET_NSTYPE);
+  const type = host.ioctl(fd, NS_GET_NSTYPE, 0);
   return type < 0 ? undefined : type;
 }
 /** asm-generic/ioctls.h */
 const TCGETS = 0x5401;
 const EFAULT = 14;
 /** Whether an open file is a terminal: only one gets as far as to find that it was given no room for the answer. */
-export const isTerminal = (fd: number): boolean => host.ioctl(fd, TCGETS) === -EFAULT;
+export const isTerminal = (fd: number): boolean => host.ioctl(fd, TCGETS, 0) === -EFAULT;
 export const setns = (fd: number, type: number): void => void check(host.setns(fd, type), "setns");

@@ -11,6 +11,7 @@ import { staticIpam } from "./ipam/static.ts";
 import { firewall } from "./chained/firewall.ts";
 import { loopback } from "./interface/loopback.ts";
 import { macvlan } from "./interface/macvlan.ts";
+import { tap } from "./interface/tap.ts";
 import { vrf } from "./chained/vrf.ts";
 import { portmap } from "./chained/portmap.ts";
 import { ptp } from "./interface/ptp.ts";
@@ -26,6 +27,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(ipvlan),
   interfacePlugin(vlan),
   interfacePlugin(dummy),
+  interfacePlugin(tap),
   hostLocal,
   staticIpam,
   loopback,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -107,11 +107,22 @@ describe.each(machines)("on $name", (machine) => {
       const calls = [() => host.write(1), () => host.open(), () => host.read(0, []), () => host.read(0, new Uint16Array(2)),
         () => host.close(undefined), () => host.close(null), () => host.close({}), () => primitives.encodeUtf8(1),
         () => primitives.indexOfBytes(new Uint8Array(1), "x"), () => host.run("/bin/true", "x", [], new Uint8Array(0), 1),
-        () => host.run("/bin/true", ["a\\0b"], [], new Uint8Array(0), 1), () => host.sha512()];
+        () => host.run("/bin/true", ["a\\0b"], [], new Uint8Array(0), 1), () => host.sha512(), () => host.ioctl(0, 0x541b)];
       say(calls.map((call) => { try { return call(); } catch (error) { return error.name; } }));`,
       { machine },
     );
-    expect(run(executable)[0]).toEqual(Array(12).fill("TypeError"));
+    expect(run(executable)[0]).toEqual(Array(13).fill("TypeError"));
+  });
+
+  test("ioctl takes a number, or bytes that the kernel reads or fills", () => {
+    const executable = executableOf(
+      `
+      const fd = host.open("/proc/self/exe", 0, 0);
+      const into = new Uint8Array(4);
+      const FIONREAD = 0x541b; // asm-generic/ioctls.h: what is left to read
+      say([host.ioctl(fd, FIONREAD, into), new DataView(into.buffer).getUint32(0, true), host.ioctl(fd, FIONREAD, 0)]);`,
+    );
+    expect(run(executable)[0]).toEqual([0, statSync(executable).size, -14]);
   });
 
   test("a text with a NUL is refused with EINVAL, as a path of another length would be meant", () => {

@@ -30,7 +30,7 @@ describe("podwire and the reference", () => {
   });
 
   const switches = scenarios.filter(({ name }) =>
-    /bridge with everything|ptp dual stack|macvlan(?! with static)/.test(name),
+    /bridge with everything|ptp dual stack|macvlan(?! with static)|tap, dual/.test(name),
   );
   test.each(switches)("a pod made by the reference is removed by podwire: $name", async (scenario) => {
     const { before, after } = await crossing(theirs, podwire, scenario);

@@ -94,6 +94,7 @@ const named = [
   scenarios.ptp,
   scenarios.macvlan,
   scenarios.hostDevice,
+  scenarios.tap,
   scenarios.hostLocal,
   scenarios.portmap,
   scenarios.firewall,
@@ -102,7 +103,7 @@ const named = [
   scenarios.tuning,
 ].map((scenario) => [scenario.name, scenario] as const);
 
-describe("whatever call on a file or a netlink socket fails", () => {
+describe("whatever call on a file, a device or a netlink socket fails", () => {
   test.each(named)("an ADD that fails leaves nothing: %s", { timeout: 300_000 }, async (_name, scenario) =>
     expect(await failEverywhere(scenario, "ADD")).toBe(""),
   );

@@ -45,6 +45,7 @@ export const scenarios: Record<
   | "linkLocal"
   | "macvlan"
   | "hostDevice"
+  | "tap"
   | "hostLocal"
   | "portmap"
   | "firewall"
@@ -77,6 +78,17 @@ export const scenarios: Record<
     // the pod that lives has a device of its own
     config: (node, containerId) =>
       hostDevice(node, { device: containerId === "lives" ? "lan1" : "lan0", ipam: dualStack(node) }),
+  },
+  tap: {
+    name: "tap, dual stack",
+    config: (node) => ({
+      cniVersion: "1.1.0",
+      name: "net",
+      type: "tap",
+      owner: 0,
+      mtu: 1400,
+      ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }] }),
+    }),
   },
   hostLocal: {
     name: "host-local by itself",

@@ -131,7 +131,7 @@ const looks = new Set([
 
 /** Calls that change something outside of the process; the last ones, which print the answer and end it, too. */
 export const changes = ({ name, text }: SystemCall): boolean =>
-  /^open(at)?$/.test(name) ? /O_CREAT|O_TRUNC/.test(text) : !looks.has(name);
+  /^open(at)?$/.test(name) ? /O_CREAT|O_TRUNC/.test(text) : !looks.has(name) || text.includes("TUNSET");
 
 const fileCalls = new Set([
   "open",
@@ -160,9 +160,9 @@ const fileCalls = new Set([
   "access",
   "faccessat",
 ]);
-/** Calls on files, that a disk or a permission can make fail. */
+/** Calls on files and devices, that a disk or a permission can make fail. */
 export const onFiles = ({ name, text }: SystemCall): boolean =>
-  fileCalls.has(name) || (name === "write" && !/^write\([12],/.test(text));
+  fileCalls.has(name) || text.includes("TUNSET") || (name === "write" && !/^write\([12],/.test(text));
 
 const netlinkCalls = new Set(["sendto", "recvfrom", "poll", "ppoll", "nanosleep", "clock_nanosleep"]);
 /** Calls on netlink sockets, and waits. */

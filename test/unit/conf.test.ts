@@ -7,6 +7,7 @@ import { quietLog } from "../../src/cni/log.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
 import { bridge } from "../../src/plugins/interface/bridge.ts";
 import { hostDevice } from "../../src/plugins/interface/host-device.ts";
+import { tap } from "../../src/plugins/interface/tap.ts";
 import { dummy } from "../../src/plugins/interface/dummy.ts";
 import { ipvlan } from "../../src/plugins/interface/ipvlan.ts";
 import { vlan } from "../../src/plugins/interface/vlan.ts";
@@ -103,6 +104,7 @@ const plugins: Record<string, string[]> = {
   "host-device": pathsRead((config) => hostDevice.read(call(config))),
   ipvlan: pathsRead((config) => ipvlan.read(call(config))),
   vlan: pathsRead((config) => vlan.read(call(config))),
+  tap: pathsRead((config) => tap.read(call(config))),
   dummy: pathsRead((config) => dummy.read(call(config))),
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   sbr: pathsRead((config) => findPlugin("sbr")!.add(call(config))),
@@ -146,6 +148,7 @@ const about: Record<string, string[]> = {
   "host-device": ["Keys of host-device"],
   ipvlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of ipvlan"],
   vlan: ["Keys of links in the pod alone", "Keys of links with a master", "Keys of vlan"],
+  tap: ["Keys of tap"],
   dummy: ["Keys of dummy"],
   "host-local": ["Keys of host-local"],
   sbr: ["Keys of sbr"],
@@ -208,6 +211,7 @@ test("the readers of a configuration are those asked here", () => {
     "plugins/interface/ipvlan.ts",
     "plugins/interface/macvlan.ts",
     "plugins/interface/ptp.ts",
+    "plugins/interface/tap.ts",
     "plugins/interface/vlan.ts",
     "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",

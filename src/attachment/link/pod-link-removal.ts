@@ -11,13 +11,13 @@ import { findLink } from "./links.ts";
 import { removeLink } from "./removal.ts";
 
 /**
- * Registers the removal of a link that is about to be made; the caller notes that it was. Where the kernel's answer was
- * lost, it is the one that is neither up nor anybody's.
+ * Registers the removal of a link that is about to be made; the caller notes whether it was. Where the kernel's answer
+ * was lost, it is the one that is neither up nor anybody's.
  */
-export function undoPodLink(name: string, type: DeviceType, { pod }: Site, undo: Undo): { isMade: boolean } {
-  const made = { isMade: false };
+export function undoPodLink(name: string, type: DeviceType, { pod }: Site, undo: Undo): { isMade?: boolean } {
+  const made: { isMade?: boolean } = {};
   undo.push(`delete link ${name} in the container`, () => {
-    const link = made.isMade ? undefined : findLink(pod.socket, name);
+    const link = made.isMade === undefined ? findLink(pod.socket, name) : undefined;
     const isFresh = link?.kind === type && !link.up && link.alias === "";
     if (made.isMade || isFresh) removeLink(pod.socket, name);
   });

@@ -13,6 +13,7 @@ import { findLink } from "./links.ts";
 import { getMaster } from "./master.ts";
 import { mendLink } from "./mending.ts";
 import { assertNewName, attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
+import { createTap } from "./tap.ts";
 import { collectPodLinks, removePodLink, undoPodLink } from "./pod-link-removal.ts";
 
 /** The attachment's own link that has no end on the host: its alias, in the pod, says whose it is. */
@@ -22,12 +23,16 @@ export const podLink: Kind<PodLinkPart> = {
     if (master) assertCarries(part, master.link);
     const { index, name, mac } = create(part, master, site, undo);
     const isWatched = part.device.type === "macvlan" || part.device.type === "vlan";
-    made.pod = { index, name, mac, hasCarrier: !master || hasCarrier(master.link), isWatched };
+    // a TAP device has a carrier while a program has it open
+    const isCarried = part.device.type !== "tun" && (!master || hasCarrier(master.link));
+    made.pod = { index, name, mac, hasCarrier: isCarried, isWatched };
   },
 
-  compare(part, site) {
-    const { link, device, mtu } = part;
+  compare(part, site, foreign) {
+    const { link, device } = part;
     const found = site.seenPodLink(link.name);
+    // the reference forgets it where owner and group are given
+    const mtu = foreign && device.type === "tun" ? undefined : part.mtu;
     const differences = compareLink(found, { ...link, kind: device.type, mtu }, "in the container");
     if (found?.kind !== device.type) return differences;
     return [...differences, ...compareDevice(found, device), ...compareMaster(found, part, site)];
@@ -73,18 +78,22 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
   assertNewName(link.name);
   // the master's index counts in the namespace that is asked; what is made of it goes into the pod at once
   const socket = master?.socket ?? pod.socket;
-  const make = createDevice({
-    ...link,
-    device,
-    ...(mtu && { mtu }),
-    ...(master && { master: master.link.index }),
-    ...(socket !== pod.socket && { netns: pod.fd }),
-  });
   const made = undoPodLink(link.name, device.type, site, undo);
   try {
-    socket.request([make]);
+    if (device.type === "tun") createTap(part, device, site);
+    else {
+      const make = createDevice({
+        ...link,
+        device,
+        ...(mtu && { mtu }),
+        ...(master && { master: master.link.index }),
+        ...(socket !== pod.socket && { netns: pod.fd }),
+      });
+      socket.request([make]);
+    }
   } catch (error) {
-    if (isErrno(error, "EEXIST")) {
+    if (isErrno(error, "EEXIST") || (device.type === "tun" && isErrno(error, "EBUSY"))) {
+      made.isMade = false;
       const there = findLink(pod.socket, link.name);
       if (there) {
         throw there.alias === linkAlias(owner)
@@ -99,7 +108,14 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
   return decodeLink(reply!)!;
 }
 
-const options = { macvlan: "MACVLAN", ipvlan: "IPVLAN", vlan: "VLAN_8021Q", dummy: "DUMMY", vrf: "NET_VRF" } as const;
+const options = {
+  macvlan: "MACVLAN",
+  ipvlan: "IPVLAN",
+  vlan: "VLAN_8021Q",
+  dummy: "DUMMY",
+  vrf: "NET_VRF",
+  tun: "TUN",
+} as const;
 
 /** What the kernel's refusal means to the person who wrote the configuration. */
 function refused(error: unknown, { device }: PodLinkPart, master: Link | undefined): CniError | undefined {
@@ -148,7 +164,11 @@ function compareDevice({ name, device = {} }: Link, wanted: Device): string[] {
  * The master a default route led to is not looked for again: routes change. One that is a macvlan or ipvlan itself
  * hands what is made of it on to its own.
  */
-function compareMaster({ name, kind, peer }: Link, { master }: PodLinkPart, site: Site): string[] {
+function compareMaster({ name, kind, peer, master: port }: Link, part: PodLinkPart, site: Site): string[] {
+  const { bridge, master } = part;
+  if (bridge !== undefined && (port === undefined || port !== site.seenPodLink(bridge)?.index)) {
+    return [`link ${name} in the container is not a port of its bridge ${bridge}`];
+  }
   if (master?.name === undefined) return [];
   const { link } = getMaster(master, site);
   return (link.kind === kind && kind !== "vlan") || link.index === peer

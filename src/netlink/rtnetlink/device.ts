@@ -12,6 +12,9 @@ export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
 export type IpvlanMode = keyof typeof ipvlanModes;
 const IFLA_VLAN_ID = 1;
 const IFLA_VRF_TABLE = 1;
+const IFLA_TUN = { OWNER: 1, GROUP: 2, TYPE: 3, MULTI_QUEUE: 7 } as const;
+/** linux/if_tun.h */
+const IFF_TAP = 2;
 
 /** What sort of link is made of another one or of nothing, with what is its own, named as in configurations. */
 export type Device =
@@ -19,12 +22,23 @@ export type Device =
   | { type: "ipvlan"; mode: IpvlanMode }
   | { type: "vlan"; vlanId: number }
   | { type: "dummy" }
-  | { type: "vrf"; table: number };
+  | { type: "vrf"; table: number }
+  | Tap;
+
+/** Frames to and from a program; rtnetlink tells of it, but does not make it. */
+export interface Tap {
+  type: "tun";
+  mode: "tap";
+  multiQueue: boolean;
+  /** uid and gid that may open it; absent: anybody who may make one */
+  owner?: number;
+  group?: number;
+}
 export type DeviceType = Device["type"];
 
 export interface NewDevice {
   name: string;
-  device: Device;
+  device: Exclude<Device, Tap>;
   /** absent: the kernel's choice, or the master's */
   mac?: string;
   /** absent: the master's, or the kernel's choice */
@@ -35,7 +49,7 @@ export interface NewDevice {
   netns?: number;
 }
 
-function encodeDevice(device: Device): Bytes {
+function encodeDevice(device: NewDevice["device"]): Bytes {
   switch (device.type) {
     case "macvlan":
       return [
@@ -79,9 +93,23 @@ export function decodeDevice(kind: string, data: Attributes): { device?: Partial
       const table = data.u32(IFLA_VRF_TABLE);
       return { device: { type: kind, ...(table !== undefined && { table }) } };
     }
+    case "tun":
+      return { device: decodeTun(data) };
     default:
       return {};
   }
+}
+
+function decodeTun(data: Attributes): Partial<Tap> {
+  const owner = data.u32(IFLA_TUN.OWNER);
+  const group = data.u32(IFLA_TUN.GROUP);
+  return {
+    type: "tun",
+    ...(data.u8(IFLA_TUN.TYPE) === IFF_TAP && { mode: "tap" }),
+    multiQueue: data.u8(IFLA_TUN.MULTI_QUEUE) === 1,
+    ...(owner !== undefined && { owner }),
+    ...(group !== undefined && { group }),
+  };
 }
 
 /** Makes the link, down, under its final name in its namespace; EEXIST when that name is taken there. */

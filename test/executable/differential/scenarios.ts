@@ -266,6 +266,30 @@ export const scenarios: Scenario[] = [
     config: configured(() => ({ master: "uplink", mode: "vepa" })),
   },
   {
+    name: "tap, dual stack",
+    plugin: "tap",
+    versions: shapes,
+    newestOnly: true,
+    config: configured((node) => ({
+      mtu: 1400,
+      multiQueue: true,
+      owner: 0,
+      dns: { nameservers: ["10.1.0.1"] },
+      ipam: hostLocal(node, { ranges: [[v4], [v6]], routes: [...defaults, { dst: "10.200.0.0/16", gw: "10.9.0.7" }] }),
+    })),
+    between: async (_node, pods) => (await pods[0]!.link("eth0"))!.linkinfo,
+    // the reference takes what is there for what it made
+    duplicate: false,
+  },
+  {
+    name: "tap without addresses",
+    plugin: "tap",
+    newestOnly: true,
+    versions: ["0.4.0", "1.1.0"],
+    config: configured(() => ({ owner: 0, group: 0, multiQueue: true })),
+    duplicate: false,
+  },
+  {
     name: "host-device",
     plugin: "host-device",
     newestOnly: true,
