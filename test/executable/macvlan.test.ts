@@ -11,7 +11,7 @@ import {
   macvlan,
   refusal,
 } from "./configs.ts";
-import { type IpLink, type Namespace, Node, type Outside } from "./harness.ts";
+import { type IpLink, type Namespace, Node, type Outside, reference } from "./harness.ts";
 
 /** A node whose link `uplink` is on a network with a machine outside. */
 async function network(): Promise<{ node: Node; outside: Outside }> {
@@ -370,6 +370,39 @@ describe("CHECK of macvlan names what is not as ADD made it", () => {
     await attached.pod.ip("link delete eth0");
     await attached.pod.ip("link add eth0 type veth peer name other");
     expect(await complaint(node, attached)).toMatch(/eth0 in the container is not a macvlan but a veth/);
+  });
+});
+
+describe.runIf(reference.newest)("under a running pod", () => {
+  test.each([
+    ["bridge", {}],
+    ["private", { mtu: 1400, bcqueuelen: 500, dns: { nameservers: ["10.1.0.1"] } }],
+  ])("one implementation checks and removes what the other made: mode %s", async (mode, more) => {
+    const { node, outside } = await network();
+    for (const [make, check] of [
+      ["reference", "podwire"],
+      ["podwire", "reference"],
+    ] as const) {
+      const config = macvlan(node, { mode, ...more, ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }] }) });
+      const call = await callFor(node, config);
+      const pod = call.netns as Namespace;
+      const { result, exitCode } = await node[make]("ADD", call);
+      expect(exitCode).toBe(0);
+      const address = result!.ips![0]!.address.replace(/\/.*/, "");
+      const checked = { ...call, config: { ...config, prevResult: result } };
+      expect(await outside.ping(address)).toBe(true);
+      expect(await node[check]("CHECK", checked)).toMatchObject({ exitCode: 0, stdout: "" });
+      expect(await outside.ping(address)).toBe(true);
+      // and sees what is not as it was
+      await pod.ip("route delete default");
+      expect(failure(await node[check]("CHECK", checked)).msg).not.toBe("");
+      await pod.ip("route add default via 10.9.0.1");
+      expect(await node[check]("CHECK", checked)).toMatchObject({ exitCode: 0 });
+      await pod.ip("link set eth0 address 02:00:00:00:00:77");
+      expect(failure(await node[check]("CHECK", checked)).msg).not.toBe("");
+      expect(await node[check]("DEL", checked)).toMatchObject({ exitCode: 0 });
+      expect([await pod.link("eth0"), node.leases()]).toEqual([undefined, {}]);
+    }
   });
 });
 

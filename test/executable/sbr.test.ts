@@ -131,6 +131,27 @@ describe("sbr", () => {
     expect(await rules(pod)).toEqual(["from 10.9.0.2 lookup 500"]);
   });
 
+  test("a second ADD without a DEL between adds nothing, with and without table", async () => {
+    const { node, pod, second, call } = await twoLinks();
+    const seen = async (): Promise<unknown> => [
+      await rules(pod),
+      await Promise.all(["main", 100, 101, 102, 103].map(async (table) => routes(pod, 4, table))),
+      await Promise.all(["main", 100, 101, 102, 103].map(async (table) => routes(pod, 6, table))),
+    ];
+    for (const more of [{}, { table: 1000 }]) {
+      const before = await seen();
+      await node.succeed("ADD", await call(more));
+      const once = await seen();
+      expect(once).not.toEqual(before);
+      const { result } = await node.succeed("ADD", await call(more));
+      expect(result).toEqual(second);
+      expect(await seen()).toEqual(once);
+      await node.succeed("CHECK", await call(more));
+      await node.succeed("DEL", await call(more));
+      expect(await seen()).toEqual(before);
+    }
+  });
+
   test("a failed ADD leaves nothing", async () => {
     const { node, pod, call } = await twoLinks();
     await pod.ip("link set net1 down");

@@ -36,7 +36,8 @@ async function killEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
   const points = (await record(scenario, verb)).filter(changes);
   expect(points.length).toBeGreaterThan(5);
   const failures = await nodeWorkers(scenario, points, async (stage, before, point, at) => {
-    for (const repair of [async () => del(stage, at % 2 === 0 ? {} : { netns: "" }), async () => collect(stage)]) {
+    const remove = async () => del(stage, at % 2 === 0 || scenario.inPod ? {} : { netns: "" });
+    for (const repair of [remove, ...(scenario.inPod ? [] : [async () => collect(stage)])]) {
       if (verb !== "ADD") await add(stage);
       await killAt(stage, verb, point);
       await repair();

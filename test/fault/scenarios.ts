@@ -19,6 +19,8 @@ export interface Scenario {
   prepare?(node: Node): Promise<void>;
   /** plugins that come before in a chain: what the call's prevResult is made by */
   before?(node: Node): Config;
+  /** what it makes is in the pod alone and dies with it: GC and a DEL without CNI_NETNS leave it */
+  inPod?: boolean;
 }
 
 const ports = [
@@ -50,6 +52,7 @@ export const scenarios: Record<
   | "portmap"
   | "firewall"
   | "flannel"
+  | "sbr"
   | "bandwidth"
   | "tuning",
   Scenario
@@ -105,6 +108,13 @@ export const scenarios: Record<
     config: () => ({ cniVersion: "1.1.0", name: "net", type: "firewall", ingressPolicy: "isolated" }),
   },
   flannel: { name: "flannel with bridge, dual stack", config: (node) => flannel(node) },
+  sbr: {
+    name: "sbr after macvlan",
+    inPod: true,
+    prepare: async (node) => void (await node.outside()),
+    before: (node) => macvlan(node, { ipam: dualStack(node, { routes: [{ dst: "10.77.0.0/16", gw: "10.9.0.7" }] }) }),
+    config: () => ({ cniVersion: "1.1.0", name: "net", type: "sbr" }),
+  },
   bandwidth: {
     name: "bandwidth after bridge",
     before: (node) => bridge(node, { isDefaultGateway: true, ipam: hostLocal(node) }),
@@ -180,6 +190,12 @@ async function podState(pod: Namespace): Promise<unknown> {
   const links = await pod.links();
   return {
     links: links.map(({ ifname, address, mtu, txqlen, flags }) => ({ ifname, address, mtu, txqlen, flags })),
+    rules: [await pod.ip("-4 rule show"), await pod.ip("-6 rule show")],
+    routes: (await Promise.all(([4, 6] as const).map(async (family) => pod.routes(family, "all"))))
+      .flat()
+      .map((route) => JSON.stringify({ ...route, flags: [] }))
+      .filter((route) => !/"(fe80|ff00|multicast)/.test(route))
+      .toSorted(),
     somaxconn: await pod.sysctl("net/core/somaxconn"),
     filter: await pod.must("sh", "-c", "cat /proc/sys/net/ipv4/conf/eth0/arp_filter || true"),
   };

@@ -35,13 +35,24 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     if (!waitForLock(pod.fd, LOCK_DEADLINE_MS)) {
       throw new CniError(Code.TryAgainLater, `another plugin has locked ${pod.path} for ${LOCK_DEADLINE_MS / 1000} s`);
     }
+    // what is there already is of an ADD before this one, and stays when this one fails
     const change = (message: Message, back: Message): void => {
-      undo.push(message.what, () => passOver(socket, back));
-      socket.request([message]);
+      let isThere = false;
+      undo.push(message.what, () => isThere || passOver(socket, back));
+      try {
+        socket.request([message]);
+      } catch (error) {
+        isThere = isErrno(error, "EEXIST");
+        if (!isThere) throw error;
+      }
     };
-    const wanted = table === undefined ? assignTables(socket, addresses) : addresses.map((own) => ({ ...own, table }));
+    const rules = allRules(socket);
+    const wanted =
+      table === undefined ? assignTables(socket, link, addresses, rules) : addresses.map((own) => ({ ...own, table }));
     for (const own of wanted) {
       const rule = { from: own.address.ip, table: own.table };
+      // the kernel takes a rule any number of times, each at a priority of its own
+      if (rules.some(({ from, table: to }) => to === rule.table && from && sameIp(from, rule.from))) continue;
       change(addRule(rule), deleteRule(rule));
     }
     if (table === undefined) moveRoutes(socket, link, wanted, change);
@@ -72,36 +83,49 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     const rules = listRules(socket).filter(
       ({ from, table }) => own.some((ip) => sameIp(ip, from)) && (part?.table === undefined || part.table === table),
     );
-    for (const rule of rules) passOver(socket, deleteRule(rule));
+    // the rules, which tell the tables, go last: a DEL that is killed can be repeated
     if (link && part?.table === undefined) giveBack(socket, link, new Set(rules.map(({ table }) => table)));
+    for (const rule of rules) passOver(socket, deleteRule(rule));
     return rules.length > 0 ? "own" : "unknown";
   },
 };
 
 type Assigned = SourceAddress & { table: number };
 
-/** A table of its own for each address, which neither a rule nor a route of the namespace knows yet. */
-function assignTables(socket: NetlinkSocket, addresses: readonly SourceAddress[]): Assigned[] {
-  const taken = new Set<number>();
-  for (const family of families) {
-    for (const reply of socket.dump(getRules(family))) taken.add(decodeRule(reply)?.table ?? 0);
-    for (const reply of socket.dump(getRoutes(family))) taken.add(decodeRoute(reply)?.table ?? 0);
-  }
+/**
+ * A table of its own for each address: that of its rule, where there is one and the link's routes are in it, else one
+ * that neither a rule nor a route of the namespace knows yet.
+ */
+function assignTables(
+  socket: NetlinkSocket,
+  link: Link,
+  addresses: readonly SourceAddress[],
+  rules: readonly AnyRule[],
+): Assigned[] {
+  const routes = families.flatMap((family) =>
+    socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply) ?? []),
+  );
+  const taken = new Set([...rules, ...routes].map(({ table }) => table));
+  const filled = new Set(routes.filter(({ index }) => index === link.index).map(({ table }) => table));
   let next = FIRST_TABLE;
   return addresses.map((own) => {
+    const rule = rules.find(
+      ({ from, table }) => table >= FIRST_TABLE && from && sameIp(from, own.address.ip) && filled.has(table),
+    );
+    if (rule && rule.table !== RT_TABLE_MAIN) return { ...own, table: rule.table };
     while (taken.has(next)) next += 1;
     return { ...own, table: next++ };
   });
 }
 
+type AnyRule = NonNullable<ReturnType<typeof decodeRule>>;
+
+const allRules = (socket: NetlinkSocket): AnyRule[] =>
+  families.flatMap((family) => socket.dump(getRules(family)).flatMap((reply) => decodeRule(reply) ?? []));
+
 /** Rules for single addresses. */
 const listRules = (socket: NetlinkSocket): SourceRule[] =>
-  families
-    .flatMap((family) => socket.dump(getRules(family)))
-    .flatMap((reply) => {
-      const rule = decodeRule(reply);
-      return rule?.from ? [{ from: rule.from, table: rule.table }] : [];
-    });
+  allRules(socket).flatMap(({ from, table }) => (from ? [{ from, table }] : []));
 
 /** The unicast routes that lead through the link alone, in all tables. */
 const routesOf = (socket: NetlinkSocket, { index }: Link): [KernelRoute, Reply][] =>
