@@ -58,25 +58,36 @@ function forgetListed(
   deleting: NetlinkSocket,
 ): void {
   const all = [...patterns, ...ports.map((destinationPort) => ({ destinationPort }))];
-  const mentions = new Map(all.flatMap(mentionOf).map((bytes) => [bytes.join(), bytes]));
   const isWanted = (entry: Entry): boolean =>
-    patterns.some((pattern) => fits(entry, pattern)) ||
-    (ports.includes(entry.destinationPort) && own().has(encodeHex(ipBytes(entry.destination))));
+    patterns.some((pattern) => fits(entry, pattern)) || own().has(encodeHex(ipBytes(entry.destination)));
   const found: Entry[] = [];
   const forgetFound = (): void => forget(deleting, found.splice(0));
+  scanFitting(socket, kind, all, (entry) => {
+    if (isWanted(entry)) found.push(entry);
+    if (found.length === TOGETHER) forgetFound();
+  });
+  forgetFound();
+}
+
+/** Gives each flow that fits one of the patterns, none of which is empty, as the kernel lists it. */
+export function scanFitting(
+  socket: NetlinkSocket,
+  kind: FlowKind,
+  patterns: readonly FlowPattern[],
+  take: (entry: Entry) => void,
+): void {
+  const mentions = new Map(patterns.flatMap(mentionOf).map((bytes) => [bytes.join(), bytes]));
   let isListed = false;
   try {
     // ctnetlink flags no dump as interrupted: what comes meanwhile is of a mapping that is in force
     socket.scan(listEntries(kind), [...mentions.values()], (reply) => {
       isListed = true;
       const entry = decodeEntry(reply, kind);
-      if (entry && isWanted(entry)) found.push(entry);
-      if (found.length === TOGETHER) forgetFound();
+      if (entry && patterns.some((pattern) => fits(entry, pattern))) take(entry);
     });
   } catch (error) {
     if (isListed || !isErrno(error, ...UNSUPPORTED)) throw error; // no ctnetlink in this kernel
   }
-  forgetFound();
 }
 
 /** So many flows are forgotten by one request. */

@@ -2,6 +2,7 @@ import type { HostView } from "../attachment/host-view.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { quietLog } from "../cni/log.ts";
 import type { Invocation } from "../cni/invocation.ts";
+import type { Dns } from "../cni/result.ts";
 import { isObject } from "../cni/schema.ts";
 import { parseVersion } from "../cni/versions.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
@@ -52,6 +53,16 @@ export function checkCalls(cached: CachedAttachment, binDirs: readonly string[] 
       },
     };
   });
+}
+
+/** What the plugins of the list reported of DNS; undefined where the result cannot be read. */
+export function reportedDns({ result, cniVersion }: CachedAttachment): Dns | undefined {
+  try {
+    return decodePrevResult(result, parseVersion(cniVersion)).dns;
+  } catch (error) {
+    if (error instanceof CniError) return undefined;
+    throw error;
+  }
 }
 
 /** What became of looking at one plugin's share of an attachment. */

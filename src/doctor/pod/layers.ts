@@ -3,6 +3,7 @@ import type { Look } from "../look.ts";
 import type { PodView } from "../pod-view.ts";
 import { address } from "./address.ts";
 import { bridge } from "./bridge.ts";
+import { flows } from "./flows.ts";
 import { forwarding } from "./forwarding.ts";
 import { gateway } from "./gateway.ts";
 import type { Layer } from "./layer.ts";
@@ -10,6 +11,7 @@ import { lease } from "./lease.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { namespace } from "./namespace.ts";
+import { resolver } from "./resolver.ts";
 import { route } from "./route.ts";
 import { masquerade, ports, spoofCheck } from "./rules.ts";
 
@@ -26,6 +28,8 @@ const layers: readonly Layer[] = [
   masquerade,
   spoofCheck,
   ports,
+  flows,
+  resolver,
   memory,
 ];
 

@@ -1,0 +1,103 @@
+import { execa } from "execa";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { remember } from "../harness/cached.ts";
+import { loadConf, temporaryFolder } from "./harness.ts";
+import { type Finding, Scene } from "./scene.ts";
+
+// What is beside a pod's wiring and may yet be why it does not work: doctor warns of it, and looks only at a pod asked for.
+
+const says = (text: RegExp): unknown => expect.stringMatching(text);
+const of = async (scene: Scene, layer: string): Promise<Finding[]> =>
+  (await scene.examinePod()).findings.filter((finding) => finding.layer === layer);
+
+describe("resolv.conf as plugins reported it", () => {
+  const reporting = async (): Promise<Scene> => {
+    const list = loadConf("ptp.json");
+    const dns = { nameservers: ["10.1.0.1", "10.1.0.2"] };
+    return Scene.make({ ...list, plugins: list.plugins.map((plugin) => ({ ...plugin, dns })) }, { pods: 1 });
+  };
+  /** A process of the pod's, with a file of its own there. */
+  const runContainer = async ({ first }: Scene, text: string): Promise<void> => {
+    const file = join(temporaryFolder("resolv"), "resolv.conf");
+    writeFileSync(file, text);
+    const script = `mount --bind ${file} /etc/resolv.conf && echo there && exec cat`;
+    const container = execa("nsenter", [`--net=${first.pod.path}`, "unshare", "--mount", "sh", "-c", script], {
+      stdin: "pipe",
+      reject: false,
+    });
+    onTestFinished(async () => {
+      container.stdin.end();
+      await container;
+    });
+    await new Promise((resolve) => void container.stdout.once("data", resolve));
+  };
+
+  test("is compared with what a process of the pod reads", async () => {
+    const scene = await reporting();
+    expect(await of(scene, "resolver")).toMatchObject([{ state: "skip", what: says(/no process of the pod's/) }]);
+    await runContainer(scene, "search example.org\nnameserver 10.1.0.1\nnameserver 10.1.0.2\n");
+    expect(await of(scene, "resolver")).toMatchObject([{ state: "ok", what: says(/^10\.1\.0\.1, 10\.1\.0\.2, as/) }]);
+  });
+
+  test("that is another one is a warning, but kubelet's is not", async () => {
+    const scene = await reporting();
+    await runContainer(scene, "nameserver 10.96.0.10\n");
+    expect(await of(scene, "resolver")).toMatchObject([{ state: "skip", what: says(/^10\.96\.0\.10: .*kubelet/) }]);
+    const { containerId, pod, result } = scene.first;
+    remember(scene.results, scene.list, { containerId, netns: pod.path, result });
+    const { findings } = await scene.examinePod(containerId);
+    expect(findings.filter(({ layer }) => layer === "resolver")).toMatchObject([
+      { state: "warn", expected: "10.1.0.1, 10.1.0.2", is: "10.96.0.10", mend: says(/./) },
+    ]);
+  });
+
+  test("is nobody's matter where plugins report none", async () => {
+    expect(await of(await Scene.make(loadConf("ptp.json"), { pods: 1 }), "resolver")).toEqual([]);
+  });
+});
+
+describe("flows that are led to who is gone", () => {
+  const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: "udp" }];
+  const remembered = async ({ node }: Scene, source: string, destination: string, answering: string): Promise<void> => {
+    const ends = ["-s", source, "-d", destination, "--sport", "40001", "--dport", "5353"];
+    const back = ["-r", answering, "-q", source, "--reply-port-src", "53", "--reply-port-dst", "40001"];
+    await node.must("conntrack", "-I", "-t", "300", "-p", "udp", ...ends, ...back);
+  };
+  const mend = async (scene: Scene, [finding]: Finding[]): Promise<void> => {
+    await scene.node.must("sh", "-c", finding!.mend!);
+  };
+
+  test.each([
+    ["kindnet.conflist", 4],
+    ["kindnet-ipv6.conflist", 6],
+  ] as const)("%s: to its host port, until what is named mends it", async (file, family) => {
+    const scene = await Scene.make(loadConf(file), { pods: 2, capabilities: { portMappings } });
+    const [node, client] = family === 4 ? ["192.0.2.1", "192.0.2.2"] : ["2001:db8::1", "2001:db8::2"];
+    const own = family === 4 ? scene.first.ip4 : scene.first.ip6;
+    const gone = own.replace(/[^.:]+$/, "99");
+    await remembered(scene, client, node, own);
+    expect(await of(scene, "flows")).toEqual([]);
+    await scene.node.must("conntrack", "-F");
+    await remembered(scene, client, node, gone);
+    const found = await of(scene, "flows");
+    expect(found).toMatchObject([{ state: "warn", what: says(/^a flow to 5353\/udp of .* still led to/), is: gone }]);
+    expect((await scene.examinePod("web-2")).findings.filter(({ layer }) => layer === "flows")).toEqual([]);
+    await mend(scene, found);
+    expect(await of(scene, "flows")).toEqual([]);
+  });
+
+  test("from it to a Service, until what is named mends it", async () => {
+    const scene = await Scene.make(loadConf("kindnet.conflist"));
+    const { ip4 } = scene.first;
+    await remembered(scene, ip4, "10.96.0.10", scene.pods[1]!.ip4);
+    expect(await of(scene, "flows")).toEqual([]);
+    await scene.node.must("conntrack", "-F");
+    await remembered(scene, ip4, "10.96.0.10", ip4.replace(/\d+$/, "99"));
+    const found = await of(scene, "flows");
+    expect(found).toMatchObject([{ state: "warn", what: says(/^a flow of the pod to 10\.96\.0\.10, port 5353/) }]);
+    await mend(scene, found);
+    expect(await of(scene, "flows")).toEqual([]);
+  });
+});
