@@ -5,6 +5,7 @@ import { type Finding, ok, warn } from "./finding.ts";
 import { examineFirewall, findUplinks } from "./firewall-layer.ts";
 import { Tables } from "./firewall/tables.ts";
 import { type Look, takeLook } from "./look.ts";
+import { examineLegacy, readLegacy } from "./legacy-layer.ts";
 import { nodeLayers } from "./node-layers.ts";
 import { examinePod } from "./pod/layers.ts";
 import { partOf, type PodView, viewPod } from "./pod-view.ts";
@@ -56,14 +57,18 @@ function withLook<T>(survey: Survey, options: Pick<Look, "binDirs" | "isThorough
 
 function reportPods(chosen: readonly Surveyed[], look: Look, to?: Ip): PodReport[] {
   const uplinks = findUplinks(look);
+  const legacy = readLegacy();
   const asked = new Set<string>();
   const reports = (tables: Tables | undefined): PodReport[] =>
     chosen.map((attached) => {
       const view = viewPod(attached, look);
       const findings = examinePod(view, look);
-      if (tables && (look.isThorough || isFirstOfItsSort(view, asked))) {
-        findings.push(...examineFirewall(view, look, tables, uplinks));
-        if (to) findings.push(...examineWay(view, look, tables, to));
+      if (look.isThorough || isFirstOfItsSort(view, asked)) {
+        const older = examineLegacy(view, legacy);
+        const found = tables ? examineFirewall(view, look, tables, uplinks) : [];
+        // nothing is fine where some rules were not looked at
+        findings.push(...found.filter(({ state }) => state !== "ok" || older.length === 0), ...older);
+        if (tables && to) findings.push(...examineWay(view, look, tables, to));
       }
       return { attached, title: view.title, hostLink: view.hostLink?.name, findings };
     });
@@ -79,7 +84,7 @@ function isFirstOfItsSort(view: PodView, asked: Set<string>): boolean {
 
 /** Faults that are the node's, though a pod shows them, are said once: chains that drop, switches that are off. */
 const isShared = ({ layer, state, what }: Finding): boolean =>
-  state === "FAULT" && (layer === "firewall" || (layer === "forwarding" && /^net\.\S*forward/.test(what)));
+  layer === "firewall" ? state !== "ok" : state === "FAULT" && layer === "forwarding" && /^net\.\S*forward/.test(what);
 
 /** A chain that drops for one subnet drops for all its pods; a switch is off for all. */
 function sharedFaults(pods: readonly PodReport[]): Finding[] {

@@ -71,7 +71,8 @@ function dropFinding({ table, chain, decidedIn }: Decision, view: PodView, ip: I
   return fault("firewall", `${where} drops ${what} (${how})`, { mend: acceptCommand({ table, chain }, subnet, what) });
 }
 
-const subnetOf = (view: PodView, ip: Ip): Prefix => {
+/** The network one of its addresses is of. */
+export const subnetOf = (view: PodView, ip: Ip): Prefix => {
   const found = partOf(view, "pod")?.addresses.find(({ prefix }) => prefix.ip.value === ip.value)?.prefix;
   return networkOf(found ?? { ip, length: ip.family === 4 ? 32 : 128 });
 };

@@ -101,3 +101,54 @@ describe("flows that are led to who is gone", () => {
     expect(await of(scene, "flows")).toEqual([]);
   });
 });
+
+describe("rp_filter", () => {
+  test("that is strict drops what comes by another link than the route back", async () => {
+    const scene = await Scene.make(loadConf("ptp.json"), { pods: 1 });
+    const { node, first } = scene;
+    await node.setSysctl(`net/ipv4/conf/${first.hostVeth}/rp_filter`, 1);
+    expect(await of(scene, "forwarding")).toMatchObject([{ state: "ok", what: says(/rp_filter strict on veth/) }]);
+    expect(await first.pod.ping("192.0.2.1")).toBe(true);
+    await node.ip(`route replace ${first.ip4} via 192.0.2.2`);
+    expect(await first.pod.ping("192.0.2.2", { timeoutS: 1 })).toBe(false);
+    expect(await of(scene, "forwarding")).toMatchObject([
+      { state: "FAULT", what: says(/^the node drops what .* sends: rp_filter of veth.* strict/), is: "dev uplink" },
+    ]);
+    await node.setSysctl(`net/ipv4/conf/all/rp_filter`, 2);
+    expect(await of(scene, "forwarding")).toMatchObject([{ state: "ok", what: says(/rp_filter loose on veth/) }]);
+  });
+});
+
+describe("tables of older iptables, which netlink does not tell of", () => {
+  const drops = /^chain FORWARD of iptables-legacy drops what the pod sends out/;
+  const firewall = async (scene: Scene): Promise<{ pod: Finding[]; node: Finding[] }> => ({
+    pod: await of(scene, "firewall"),
+    node: (await scene.examineNode()).node.filter(({ layer }) => layer === "firewall"),
+  });
+
+  test("are a fault where they drop what no rule accepts, else not followed, and never fine", async () => {
+    const scene = await Scene.make(loadConf("kindnet.conflist"), { pods: 2 });
+    const { node, first } = scene;
+    await node.must("iptables-legacy", "-P", "FORWARD", "DROP");
+    expect(await first.pod.ping("192.0.2.2", { timeoutS: 1 })).toBe(false);
+    const found = await firewall(scene);
+    const fault = [{ state: "FAULT", what: says(drops), mend: says(/^iptables-legacy -I FORWARD -s/) }];
+    expect(found).toMatchObject({ pod: fault, node: fault });
+    await node.must("sh", "-c", found.pod[0]!.mend!);
+    const rules = [{ state: "warn", what: says(/accepts; its 2 rules were not followed$/) }];
+    expect(await firewall(scene)).toMatchObject({ pod: rules, node: rules });
+    await node.must("iptables-legacy", "-P", "FORWARD", "ACCEPT");
+    const skipped = [{ state: "skip", what: says(/^iptables-legacy has 2 rules, which were not followed$/) }];
+    expect(await firewall(scene)).toMatchObject({ pod: skipped, node: skipped });
+    await node.must("iptables-legacy", "-F");
+    expect(await firewall(scene)).toMatchObject({ pod: [{ state: "ok" }], node: [{ state: "ok" }] });
+  });
+
+  test("of IPv6 too, and what cannot be read is said", async () => {
+    const scene = await Scene.make(loadConf("kindnet-ipv6.conflist"), { pods: 1 });
+    await scene.node.must("ip6tables-legacy", "-P", "FORWARD", "DROP");
+    expect(await of(scene, "firewall")).toMatchObject([{ state: "FAULT", what: says(/of ip6tables-legacy drops/) }]);
+    const { stdout } = await scene.runBeside("/nowhere", "doctor", "web-1");
+    expect(stdout.replaceAll(/\s+/g, " ")).toContain("ip6tables-legacy has tables (filter) that were not looked at");
+  });
+});

@@ -92,10 +92,14 @@ export class Scene {
   }
 
   async run(...args: string[]): Promise<Outcome> {
+    return this.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "doctor", ...args);
+  }
+
+  /** Runs a command that looks at this scene, with programs in the folders of a PATH. */
+  async runBeside(path: string, command: string, ...args: string[]): Promise<Outcome> {
     const places = ["--data-dir", this.node.dataDir, "--conf-dir", this.confDir, "--results-dir", this.results];
-    return this.node.run(executable, ["doctor", ...places, "--bin-dir", podwireFolder(), ...args], {
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-    });
+    const plugins = command === "doctor" ? ["--bin-dir", podwireFolder()] : [];
+    return this.node.run("env", ["-i", `PATH=${path}`, executable, command, ...places, ...plugins, ...args]);
   }
 
   /** What is said of the node, with what is said of its pods. */
