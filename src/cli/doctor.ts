@@ -35,7 +35,10 @@ export const doctor = command({
   },
   options: {
     ...leaseOptions,
-    "--to": { value: "ADDRESS", about: "also the way from POD to this address: the routes, and the rules it meets" },
+    "--to": {
+      value: "ADDRESS",
+      about: "also the way from POD to this address: routes, the rules it meets, and five echo requests",
+    },
     "--bin-dir": { value: "DIR", about: `where plugins are (${BIN_DIRS.join(", ")})` },
   },
   say(given) {

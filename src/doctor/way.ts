@@ -8,11 +8,30 @@ import type { Packet } from "./firewall/packet.ts";
 import { type Decision, describeTable, NF_INET_FORWARD, NF_INET_LOCAL_IN, type Tables } from "./firewall/tables.ts";
 import { ipKey, linkAt, linkNamed, type Look } from "./look.ts";
 import { partOf, type PodView } from "./pod-view.ts";
+import { probe } from "./probe.ts";
 
 const LAYER = "way";
 
-/** The way a pod's packets take to an address: looked up in the pod and on the node, and the rules they meet there. */
+/**
+ * The way a pod's packets take to an address: looked up in the pod and on the node, the rules they meet there, and, where
+ * none of these ends it, whether some are answered.
+ */
 export function examineWay(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
+  const found = lookUp(view, look, tables, to);
+  const host = linkNamed(look, view.hostLink?.name);
+  const { netns, owner } = view.attached;
+  if (!view.inside || !host || found.some(({ state }) => state !== "ok")) return found;
+  const out = isLocal(look.host, to) ? undefined : outLink(look, to);
+  return [...found, probe(netns, to, { inPod: owner.ifname, host: host.name, out }, look)];
+}
+
+/** By which link it leaves the node; that of another pod on a bridge is not told, and the bridge counts no such frames. */
+function outLink({ host, links }: Look, to: Ip): string | undefined {
+  const name = findLinkTowards(host, to);
+  return [...links.values()].some((link) => link.name === name && link.kind === "bridge") ? undefined : name;
+}
+
+function lookUp(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
   const source = view.addresses.find(({ family }) => family === to.family);
   const goal = formatIp(to);
   if (!source) return [fault(LAYER, `the pod has no IPv${to.family} address to reach ${goal} from`)];

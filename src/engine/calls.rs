@@ -94,6 +94,7 @@ pub static CALLS: &[Call] = calls! {
     c"setns" (fd, kind) => sys!(__NR_setns, fd.value, kind.value);
     c"socket" (domain, kind, protocol) => sys!(__NR_socket, domain.value, kind.value, protocol.value);
     c"bind" (fd, address) => sys!(__NR_bind, fd.value, address.value, address.length);
+    c"connect" (fd, address) => sys!(__NR_connect, fd.value, address.value, address.length);
     c"send" (fd, bytes, flags) => sys!(__NR_sendto, fd.value, bytes.value, bytes.length, flags.value, 0, 0);
     c"recv" (fd, into, flags) => sys!(__NR_recvfrom, fd.value, into.value, into.length, flags.value, 0, 0);
     c"setsockopt" (fd, level, option, bytes) => {

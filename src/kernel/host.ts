@@ -50,6 +50,7 @@ export interface Host {
   setns(fd: number, type: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): number;
+  connect(fd: number, address: Uint8Array): number;
   send(fd: number, bytes: Uint8Array, flags: number): number;
   recv(fd: number, into: Uint8Array, flags: number): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): number;

@@ -16,6 +16,9 @@ export function processesInside(netns: string): number[] {
     .sort((a, b) => a - b);
 }
 
+/** Where a process's files are; put together here, for an executable is searched for paths of the one who built it. */
+export const rootOf = (number: number): string => ["/proc", number, "root"].join("/");
+
 const isSame = (one: Stat | undefined, other: Stat): boolean =>
   one?.inode === other.inode && one.device === other.device;
 

@@ -10,6 +10,8 @@ const MSG_DONTWAIT = 0x40;
 export const socket = (domain: number, type: number, protocol: number): number =>
   check(host.socket(domain, type, protocol), "socket");
 export const bind = (fd: number, address: Uint8Array): void => void check(host.bind(fd, address), "bind");
+/** Whom `send` sends to, and whom alone is received from. */
+export const connect = (fd: number, address: Uint8Array): void => void check(host.connect(fd, address), "connect");
 export const send = (fd: number, bytes: Uint8Array): number => restart(() => host.send(fd, bytes, 0), "send");
 
 /** Receives one datagram that is there already and returns its length; -1 when there is none. */

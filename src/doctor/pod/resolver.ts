@@ -1,7 +1,7 @@
 import { decodeUtf8 } from "../../net/bytes.ts";
 import { findLstat, readFile } from "../../kernel/file.ts";
 import { S_IFREG, SystemError } from "../../kernel/linux.ts";
-import { processesInside } from "../../kernel/processes.ts";
+import { processesInside, rootOf } from "../../kernel/processes.ts";
 import { reportedDns } from "../../survey/calls.ts";
 import { ok, skip, warn } from "../finding.ts";
 import type { Layer } from "./layer.ts";
@@ -32,7 +32,7 @@ export const resolver: Layer = ({ attached: { cached, netns, pod }, inside }, { 
 /** A link in the pod would lead to the node's files, so it is not followed. */
 function findNameServers(netns: string): string[] | undefined {
   for (const number of processesInside(netns)) {
-    const path = `/proc/${number}/root/etc/resolv.conf`;
+    const path = `${rootOf(number)}/etc/resolv.conf`;
     try {
       if (findLstat(path)?.type === S_IFREG) return nameServersIn(decodeUtf8(readFile(path, LONGEST)));
     } catch (error) {
