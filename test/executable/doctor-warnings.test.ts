@@ -106,6 +106,7 @@ describe("rp_filter", () => {
   test("that is strict drops what comes by another link than the route back", async () => {
     const scene = await Scene.make(loadConf("ptp.json"), { pods: 1 });
     const { node, first } = scene;
+    await node.setSysctl("net/ipv4/conf/all/rp_filter", 0); // a new namespace has what the machine has
     await node.setSysctl(`net/ipv4/conf/${first.hostVeth}/rp_filter`, 1);
     expect(await of(scene, "forwarding")).toMatchObject([{ state: "ok", what: says(/rp_filter strict on veth/) }]);
     expect(await first.pod.ping("192.0.2.1")).toBe(true);
@@ -114,7 +115,7 @@ describe("rp_filter", () => {
     expect(await of(scene, "forwarding")).toMatchObject([
       { state: "FAULT", what: says(/^the node drops what .* sends: rp_filter of veth.* strict/), is: "dev uplink" },
     ]);
-    await node.setSysctl(`net/ipv4/conf/all/rp_filter`, 2);
+    await node.setSysctl("net/ipv4/conf/all/rp_filter", 2);
     expect(await of(scene, "forwarding")).toMatchObject([{ state: "ok", what: says(/rp_filter loose on veth/) }]);
   });
 });

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { example } from "./examples.ts";
 import { confFolder, executable, loadConf, Node, podwireFolder, temporaryFolder } from "./harness.ts";
 
 let node: Node;
@@ -71,9 +72,7 @@ describe("podwire validate", () => {
   });
 
   test("says all that is wrong at once, with line and column, in 80 columns", async () => {
-    const path = file(
-      "10-pods.conflist",
-      `{
+    const input = `{
   "cniVersion": "1.0.0",
   "name": "pods", "disableChek": true,
   "plugins": [
@@ -87,10 +86,13 @@ describe("podwire validate", () => {
     { "type": "portmap" },
     {}
   ]
-}`,
-    );
+}`;
+    const path = file("10-pods.conflist", input);
     const outcome = await validate([path]);
     expect(outcome).toMatchObject({ exitCode: 1, stderr: "" });
+    const piped = (await validate(["-"], { input })).stdout;
+    const { said, kept } = example("validate.txt", piped.replaceAll(podwireFolder(), "/opt/cni/bin-with-plugins"));
+    expect(said).toBe(kept);
     expect(findings(outcome)).toEqual([
       "3:19 warning: disableChek is unknown; disableCheck?",
       "7:7 warning: plugins[0].isGatway is unknown; isGateway?",
