@@ -13,8 +13,8 @@ import { probe } from "./probe.ts";
 const LAYER = "way";
 
 /**
- * The way a pod's packets take to an address: looked up in the pod and on the node, the rules they meet there, and, where
- * none of these ends it, whether some are answered.
+ * The way a pod's packets take to an address: looked up in the pod and on the node, the rules they meet there, and,
+ * where none of these ends it, whether some are answered.
  */
 export function examineWay(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
   const found = lookUp(view, look, tables, to);
@@ -25,7 +25,7 @@ export function examineWay(view: PodView, look: Look, tables: Tables, to: Ip): F
   return [...found, probe(netns, to, { inPod: owner.ifname, host: host.name, out }, look)];
 }
 
-/** By which link it leaves the node; that of another pod on a bridge is not told, and the bridge counts no such frames. */
+/** By which link it leaves the node; a bridge counts no frames from one port to another, and is not told. */
 function outLink({ host, links }: Look, to: Ip): string | undefined {
   const name = findLinkTowards(host, to);
   return [...links.values()].some((link) => link.name === name && link.kind === "bridge") ? undefined : name;

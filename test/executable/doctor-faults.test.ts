@@ -128,6 +128,14 @@ const ofNodes: [string, keyof typeof makes, Break, state: "warn" | "FAULT", laye
     /has MTU 1300, less than the pod's/,
   ],
   [
+    "iptables passes bridges by",
+    "bridge",
+    () => ["sysctl -qw net.bridge.bridge-nf-call-iptables=0"],
+    "warn",
+    "bridge-nf",
+    /while iptables passes bridges by/,
+  ],
+  [
     "what a pod left that is gone",
     "ptp",
     async (s) => {

@@ -117,6 +117,19 @@ export const faultsOfLinks: readonly Fault[] = [
     /address .*:.* is missing on eth0/,
   ],
   [
+    "duplicate address detection failed",
+    "bridge, dual stack",
+    (s) => [
+      `pod: ip -6 address delete ${s.first.ip6}/64 dev eth0`,
+      `nsenter --net=${s.pods[1]!.pod.path} ip -6 address add ${s.first.ip6}/64 dev eth0 nodad`,
+      "pod: echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad; echo 1 > /proc/sys/net/ipv6/conf/all/accept_dad",
+      `pod: ip -6 address add ${s.first.ip6}/64 dev eth0`,
+      "pod: timeout 5 sh -c 'until ip -6 address show dev eth0 | grep -q dadfailed; do :; done'",
+    ],
+    "address",
+    /duplicate address detection failed/,
+  ],
+  [
     "the node has the pod's address too",
     "bridge",
     (s) => [`ip address add ${s.first.ip4}/32 dev uplink`],

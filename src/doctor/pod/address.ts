@@ -18,7 +18,11 @@ export const address: Layer = (view, look) => {
       found.push(fault("address", `the pod does not have ${text}`, { mend }));
     }
     if (carried && carried.flags & IFA_F.DADFAILED) {
-      found.push(fault("address", `${text} is another machine's on that link: duplicate address detection failed`));
+      found.push(
+        fault("address", `${text} is another machine's on that link: duplicate address detection failed`, {
+          mend: "take it from whoever has it, then start the pod anew",
+        }),
+      );
     } else if (carried && carried.flags & IFA_F.TENTATIVE) {
       found.push(warn("address", `${text} is still tentative: it answers when duplicate address detection is over`));
     }
