@@ -1,3 +1,5 @@
+import type { Known } from "./cni/invocation.ts";
+import { isObject } from "./cni/schema.ts";
 import { dispatch } from "./protocol/dispatch.ts";
 import { concatBytes, encodeUtf8 } from "./net/bytes.ts";
 import { decodeMessages, encodeMessage } from "./netlink/message.ts";
@@ -41,8 +43,19 @@ export function warmUp(): void {
   decodeLink(received!);
 }
 
+/** What of a configuration is known: a key that is not would be looked for among all there are, as no good one is. */
+function knownOf(value: unknown, known: Known): unknown {
+  if (!isObject(value) || known === "anything") return value;
+  const { names, every } = known;
+  const kept = Object.entries(value).flatMap(([key, below]) => {
+    const inner = names.get(key) ?? names.get(key.toLowerCase()) ?? every;
+    return inner ? [[key, knownOf(below, inner)]] : [];
+  });
+  return Object.fromEntries(kept) as unknown;
+}
+
 function call(type: string, verb: string): void {
-  const config = {
+  const everything = {
     cniVersion: "1.1.0",
     name: "warm",
     type,
@@ -59,6 +72,7 @@ function call(type: string, verb: string): void {
     sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1" },
     prevResult,
   };
+  const config = knownOf(everything, findPlugin(type)!.known(everything));
   const environment = {
     CNI_COMMAND: verb,
     CNI_CONTAINERID: "warm",

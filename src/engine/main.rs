@@ -53,7 +53,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char, environment: *const 
         }
     }
     if snapshot::is_present() {
-        return snapshot::run(argv, argc as usize, environment);
+        return snapshot::start(argv, argc as usize, environment);
     }
     MAKING.store(true, Ordering::Relaxed);
     // SAFETY: argv holds argc C strings.

@@ -115,7 +115,7 @@ pub fn is_sealed(mark: [u8; 8]) -> bool {
 }
 
 /// What is in the region now stays: its reference counts are no longer kept, and its blocks are not used again.
-fn freeze() {
+pub fn freeze() {
     // SAFETY: one thread, and a plain number.
     unsafe { FROZEN = root().heap.top() };
     root().heap.keep();
@@ -135,7 +135,6 @@ pub fn watch(run: impl FnOnce()) {
 /// Opens the heap for more than the region, and has the pages that a call is going to write to ready where `soon`.
 pub fn open(soon: bool) {
     root().heap.set_limit(LIMIT, RESERVE);
-    freeze();
     if !soon {
         return;
     }

@@ -195,12 +195,18 @@ fn subtract(file: &mut [u8], at: usize, less: usize) {
     file[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }
 
-/// Calls the bundle's main in a process of the executable that `make` wrote; the exit code.
-pub fn run(argv: *const *const c_char, count: usize, environment: *const *const c_char) -> i32 {
+/// As `run`, at the start of a process of the executable that `make` wrote, if all of it is there.
+pub fn start(argv: *const *const c_char, count: usize, environment: *const *const c_char) -> i32 {
     if !region::is_sealed(MAGIC) {
         file::print(2, b"podwire: this executable was cut short: copy it again\n");
         return 1;
     }
+    region::freeze();
+    run(argv, count, environment)
+}
+
+/// Calls the bundle's main; the exit code.
+pub fn run(argv: *const *const c_char, count: usize, environment: *const *const c_char) -> i32 {
     // SAFETY: the environment is a list that ends with null.
     let variables = (0..).take_while(|&at| unsafe { !(*environment.add(at)).is_null() }).count();
     // a call that is over before it would pay
