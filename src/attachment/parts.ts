@@ -243,6 +243,9 @@ export interface TunedSysctl {
   value: string;
 }
 
+/** Where tuning keeps what there was before, unless it is told otherwise. */
+export const TUNING_FOLDER = "/run/cni/tuning";
+
 /** What is set of the pod's interface and namespace, and put back in the end. */
 export interface TuningPart {
   kind: "tuning";

@@ -4,6 +4,7 @@ import { isErrno } from "../../kernel/system-error.ts";
 import { getLink, indexOf } from "../../netlink/rtnetlink/link.ts";
 import { changeSettings, decodeSettings, type LinkSettings } from "../../netlink/rtnetlink/settings.ts";
 import type { TuningPart } from "../attachment.ts";
+import { TUNING_FOLDER } from "../parts.ts";
 import type { Kind } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
@@ -62,7 +63,7 @@ export const tuning: Kind<TuningPart> = {
   },
 
   remove({ owner, site }, part) {
-    const { dataDir } = part!;
+    const dataDir = part?.dataDir ?? TUNING_FOLDER;
     const backup = findBackup(dataDir, owner);
     if (backup) putBack(owner.ifname, backup, site.findPod());
     removeBackup(dataDir, owner);
@@ -70,15 +71,16 @@ export const tuning: Kind<TuningPart> = {
   },
 
   collect({ network, valid, log }, part) {
+    const dataDir = part?.dataDir ?? TUNING_FOLDER;
     const kept = new Set(valid.map(({ containerId, ifname }) => `${containerId} ${ifname}`));
-    const lost = listOwners(part!.dataDir, network).filter(
+    const lost = listOwners(dataDir, network).filter(
       ({ containerId, ifname }) => !kept.has(`${containerId} ${ifname}`),
     );
     log.note("backups", lost.length);
     forEach(lost, (owner) => {
-      const backup = findBackup(part!.dataDir, owner);
+      const backup = findBackup(dataDir, owner);
       if (backup) putBack(owner.ifname, backup);
-      removeBackup(part!.dataDir, owner);
+      removeBackup(dataDir, owner);
     });
   },
 };

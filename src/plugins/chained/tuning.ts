@@ -1,4 +1,5 @@
 import type { TunedSysctl, TuningPart } from "../../attachment/attachment.ts";
+import { TUNING_FOLDER } from "../../attachment/parts.ts";
 import { show } from "../../cni/complaint.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { mac } from "../../cni/fields.ts";
@@ -22,7 +23,7 @@ const tuningConfig = shape({
   ...settings,
   dataDir: orElse(
     text("the path of a folder", (path) => path !== ""),
-    "/run/cni/tuning",
+    TUNING_FOLDER,
   ),
   args: optional(shape({ cni: optional(shape(settings)) })),
   runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
