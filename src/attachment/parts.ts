@@ -217,7 +217,6 @@ export interface SourceAddress {
 /** Leads what the pod sends from these addresses by the link they are on, whatever other links it has. */
 export interface SourceRoutesPart {
   kind: "sourceRoutes";
-  ifname: string;
   /** a table others fill; absent: one for each address, with the link's routes */
   table?: number;
   addresses: SourceAddress[];

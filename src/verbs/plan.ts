@@ -45,8 +45,6 @@ interface Planning<C> {
    * kinds, and others that `status` or `remove` want to see.
    */
   asked(config: C): Part[];
-  /** All parts, in the order in which they are made. */
-  plan(config: C, subject: Subject, addressing: Addressing): Plan;
 }
 
 /** The keys of an interface plugin that the verbs need. */
@@ -58,6 +56,8 @@ export interface InterfaceConfig {
 /** A plugin that makes the pod's interface and has its addresses from IPAM. */
 export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> extends Planning<C> {
   needsIpam: boolean;
+  /** All parts, in the order in which they are made. */
+  plan(config: C, subject: Subject, addressing: Addressing): Plan;
   /** without `ipam.type` it takes the addresses and routes of an earlier plugin's result */
   takesPrevious?: boolean;
   /** the MAC asked for, if any */
@@ -67,6 +67,8 @@ export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> ex
 
 /** A plugin that adds parts to what an earlier one of the chain made, with the addresses of prevResult. */
 export interface ChainedPlugin<C = unknown> extends Planning<C> {
+  /** All parts, in the order in which they are made; `ips` are the container's own. */
+  parts(config: C, ips: readonly ResultIp[], owner: Owner): Part[];
   /** what it changes of the result it was given, if anything */
   result?(previous: Result, plan: Plan, made: Made, config: C): Result;
 }

@@ -81,6 +81,11 @@ export function chainedPlugin<C>(plugin: ChainedPlugin<C>): PartsPlugin {
     known: () => known,
     read: (call) => [plugin.read(call), previousIpam(call, plugin.name)],
     draw: blankSubject,
+    plan: (config, { owner, netns }, { ips, routes }) => ({
+      ips,
+      routes,
+      attachment: { owner, netns, parts: plugin.parts(config, ips, owner) },
+    }),
     recall: (call) => ({ subject: blankSubject(call), foreign: false }),
     hostLink: findHostLink,
     result: (call, plan, made, { config }) => {

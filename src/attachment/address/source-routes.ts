@@ -27,7 +27,7 @@ const LOCK_DEADLINE_MS = 20_000;
 
 /** What a pod sends from an address of the link leaves by that link: a rule for each, and its routes in a table. */
 export const sourceRoutes: Kind<SourceRoutesPart> = {
-  apply({ ifname, table, addresses }, { pod }, { undo }) {
+  apply({ table, addresses }, { pod, owner: { ifname } }, { undo }) {
     const { socket } = pod;
     const link = findLink(socket, ifname);
     if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" is no link in ${pod.path}`);
@@ -58,8 +58,9 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     if (table === undefined) moveRoutes(socket, link, wanted, change);
   },
 
-  compare({ ifname, table, addresses }, site) {
+  compare({ table, addresses }, site) {
     const { socket } = site.pod;
+    const { ifname } = site.owner;
     const link = site.seenPodLink(ifname);
     if (!link) return [`link ${ifname} does not exist in the container`];
     const rules = listRules(socket);

@@ -65,11 +65,7 @@ export const bandwidth: ChainedPlugin<Limits> = {
   schema: bandwidthConfig,
   read,
   asked: (limits) => [planBandwidth(limits)],
-  plan: (limits, { owner, netns }, { ips, routes }) => ({
-    ips,
-    routes,
-    attachment: { owner, netns, parts: [planBandwidth(limits)] },
-  }),
+  parts: (limits) => [planBandwidth(limits)],
   result: (previous, _plan, { ifb }) =>
     ifb
       ? { ...previous, interfaces: [...previous.interfaces, { name: ifb.name, mac: ifb.mac, mtu: ifb.mtu }] }

@@ -55,18 +55,10 @@ export const firewall: ChainedPlugin<FirewallConfig> = {
   schema: firewallConfig,
   read,
   asked: (config) => [planFilter(config, [])],
-  plan: (config, { owner, netns }, { ips, routes }) => ({
-    ips,
-    routes,
-    attachment: {
-      owner,
-      netns,
-      parts: [
-        planFilter(
-          config,
-          ips.map(({ address }) => address.ip),
-        ),
-      ],
-    },
-  }),
+  parts: (config, ips) => [
+    planFilter(
+      config,
+      ips.map(({ address }) => address.ip),
+    ),
+  ],
 };

@@ -22,18 +22,10 @@ export const portmap: ChainedPlugin<PortMappingConfig> = {
   schema: portmapConfig,
   read: (call) => readConfig(portmapConfig, call),
   asked: (config) => [planPorts(config, [])],
-  plan: (config, { owner, netns }, { ips, routes }) => ({
-    ips,
-    routes,
-    attachment: {
-      owner,
-      netns,
-      parts: [
-        planPorts(
-          config,
-          ips.map(({ address }) => address),
-        ),
-      ],
-    },
-  }),
+  parts: (config, ips) => [
+    planPorts(
+      config,
+      ips.map(({ address }) => address),
+    ),
+  ],
 };

@@ -9,9 +9,8 @@ const sbrConfig = shape({ table: optional(integer(1, 0x7fff_ffff)) });
 
 type SbrConfig = Infer<typeof sbrConfig>;
 
-const planRules = ({ table }: SbrConfig, ifname: string, ips: readonly ResultIp[]): SourceRoutesPart => ({
+const planRules = ({ table }: SbrConfig, ips: readonly ResultIp[]): SourceRoutesPart => ({
   kind: "sourceRoutes",
-  ifname,
   ...(table !== undefined && { table }),
   addresses: ips.map(({ address, gateway }) => ({ address, ...(gateway && { gateway }) })),
 });
@@ -23,11 +22,11 @@ export const sbr: ChainedPlugin<SbrConfig> = {
   optional: [],
   schema: sbrConfig,
   read: (call) => readConfig(sbrConfig, call),
-  asked: (config) => [planRules(config, "", [])],
-  plan(config, { owner, netns }, { ips, routes }) {
+  asked: (config) => [planRules(config, [])],
+  parts(config, ips, { ifname }) {
     if (ips.length === 0) {
-      throw new CniError(Code.InvalidConfig, `prevResult.ips: none is of interface ${owner.ifname}, which sbr is for`);
+      throw new CniError(Code.InvalidConfig, `prevResult.ips: none is of interface ${ifname}, which sbr is for`);
     }
-    return { ips, routes, attachment: { owner, netns, parts: [planRules(config, owner.ifname, ips)] } };
+    return [planRules(config, ips)];
   },
 };

@@ -100,11 +100,7 @@ export const tuning: ChainedPlugin<Tuning> = {
   schema: tuningConfig,
   read,
   asked: (config) => [planTuning(config)],
-  plan: (config, { owner, netns }, { ips, routes }) => ({
-    ips,
-    routes,
-    attachment: { owner, netns, parts: [planTuning(config)] },
-  }),
+  parts: (config) => [planTuning(config)],
   result: (previous, { attachment: { owner } }, _made, { link: { mac, mtu } }) => ({
     ...previous,
     interfaces: previous.interfaces.map((one) =>

@@ -33,9 +33,5 @@ export const vrf: ChainedPlugin<VrfConfig> = {
   schema: vrfConfig,
   read: (call) => readConfig(call.verb === "DEL" || call.verb === "GC" ? removedConfig : vrfConfig, call),
   asked: planVrf,
-  plan: (config, { owner, netns }, { ips, routes }) => ({
-    ips,
-    routes,
-    attachment: { owner, netns, parts: planVrf(config) },
-  }),
+  parts: planVrf,
 };

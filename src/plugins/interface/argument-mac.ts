@@ -9,6 +9,11 @@ export interface ArgumentMac {
   argumentMac?: string;
 }
 
+/** The MAC asked for: runtimeConfig beats CNI_ARGS beats the configuration. */
+export const wantedMac = (
+  config: ArgumentMac & { mac?: string; runtimeConfig?: { mac?: string } },
+): string | undefined => config.runtimeConfig?.mac ?? config.argumentMac ?? config.mac;
+
 /** `MAC` of CNI_ARGS as canonical text; CniError 4 for one no link can have, but DEL and GC pass over it. */
 export function readArgumentMac(call: Invocation): ArgumentMac {
   const { MAC = "" } = readArguments(call, ["MAC"]);

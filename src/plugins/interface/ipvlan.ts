@@ -1,17 +1,14 @@
-import type { PodLinkPart } from "../../attachment/attachment.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { choice, type Infer, orElse, shape } from "../../cni/schema.ts";
-import type { InterfacePlugin } from "../../verbs/plan.ts";
 import {
   masterFields,
-  planInPod,
   planMaster,
   planPodLink,
-  podInterface,
   podLinkComplaints,
   podLinkFields,
+  podLinkPlugin,
 } from "./pod-link-plan.ts";
 
 const ipvlanConfig = shape(
@@ -33,20 +30,13 @@ function read(call: Invocation): IpvlanConfig {
   );
 }
 
-const planIpvlan = (config: IpvlanConfig): Omit<PodLinkPart, "link"> =>
-  planPodLink(config, { type: "ipvlan", mode: config.mode }, planMaster(config));
-
 /** The pod's link shares its master's MAC, and is told apart by its addresses. */
-export const ipvlan: InterfacePlugin<IpvlanConfig> = {
+export const ipvlan = podLinkPlugin<IpvlanConfig>({
   name: "ipvlan",
-  kinds: ["podLink", "pod"],
-  optional: [],
   schema: ipvlanConfig,
   needsIpam: true,
   takesPrevious: true,
   read,
   mac: () => "",
-  asked: (config) => [{ ...planIpvlan(config), link: { name: "" } }],
-  plan: (config, subject, lease) => planInPod(config, subject, lease, planIpvlan(config)),
-  interfaces: podInterface,
-};
+  link: (config) => planPodLink(config, { type: "ipvlan", mode: config.mode }, planMaster(config)),
+});

@@ -1,18 +1,15 @@
-import type { PodLinkPart } from "../../attachment/attachment.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { choice, type Infer, integer, optional, optionalOrEmpty, orElse, shape } from "../../cni/schema.ts";
-import type { InterfacePlugin } from "../../verbs/plan.ts";
-import { type ArgumentMac, readArgumentMac } from "./argument-mac.ts";
+import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
 import {
   masterFields,
-  planInPod,
   planMaster,
   planPodLink,
-  podInterface,
   podLinkComplaints,
   podLinkFields,
+  podLinkPlugin,
 } from "./pod-link-plan.ts";
 
 const macvlanConfig = shape(
@@ -36,24 +33,14 @@ const read = (call: Invocation): MacvlanConfig => {
   return config;
 };
 
-/** runtimeConfig beats CNI_ARGS beats the configuration. */
-const wantedMac = (config: MacvlanConfig): string | undefined =>
-  config.runtimeConfig?.mac ?? config.argumentMac ?? config.mac;
-
-const planMacvlan = (config: MacvlanConfig): Omit<PodLinkPart, "link"> => {
-  const { mode, bcqueuelen } = config;
-  return planPodLink(config, { type: "macvlan", mode, ...(bcqueuelen > 0 && { bcqueuelen }) }, planMaster(config));
-};
-
-export const macvlan: InterfacePlugin<MacvlanConfig> = {
+export const macvlan = podLinkPlugin<MacvlanConfig>({
   name: "macvlan",
-  kinds: ["podLink", "pod"],
-  optional: [],
   schema: macvlanConfig,
   needsIpam: false,
   read,
   mac: (config) => (config.mode === "passthru" ? "" : wantedMac(config)),
-  asked: (config) => [{ ...planMacvlan(config), link: { name: "" } }],
-  plan: (config, subject, lease) => planInPod(config, subject, lease, planMacvlan(config)),
-  interfaces: podInterface,
-};
+  link(config) {
+    const { mode, bcqueuelen } = config;
+    return planPodLink(config, { type: "macvlan", mode, ...(bcqueuelen > 0 && { bcqueuelen }) }, planMaster(config));
+  },
+});

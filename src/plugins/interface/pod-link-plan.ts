@@ -5,7 +5,8 @@ import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, te
 import type { Device } from "../../netlink/rtnetlink/device.ts";
 import { isLinkName } from "../../net/link-name.ts";
 import type { Made } from "../../attachment/attachment.ts";
-import type { Plan, Subject } from "../../verbs/plan.ts";
+import type { Invocation } from "../../cni/invocation.ts";
+import type { InterfaceConfig, InterfacePlugin, Plan, Subject } from "../../verbs/plan.ts";
 import {
   announcing,
   assertCarried,
@@ -50,19 +51,36 @@ export const planPodLink = (
   master?: Master,
 ): Omit<PodLinkPart, "link"> => ({ kind: "podLink", device, ...(master && { master }), ...(mtu > 0 && { mtu }) });
 
-/** An attachment whose link is in the pod alone, as data: the link, and what it carries; a MAC of "" is none. */
-export function planInPod(
-  config: Pick<PodLinkConfig, "mtu" | "enabledad">,
-  subject: Subject,
-  lease: Addressing,
-  part: Omit<PodLinkPart, "link">,
-): Plan {
-  const { owner, podMac, mtu } = subject;
-  const link = { name: owner.ifname, ...(podMac && { mac: podMac }) };
-  return planAround({ ...(mtu && { mtu }), ...part, link }, config, subject, lease);
+/** What tells one plugin whose link is in the pod alone from another. */
+interface PodLinkPlugin<C extends InterfaceConfig> extends Pick<
+  InterfacePlugin<C>,
+  "name" | "schema" | "needsIpam" | "takesPrevious" | "mac"
+> {
+  read(call: Invocation): C;
+  /** the link before its name and MAC are known */
+  link(config: C): Omit<PodLinkPart, "link">;
 }
 
-/** As `planInPod`, around a link of whatever sort. */
+/** A plugin from the link it plans. */
+export const podLinkPlugin = <C extends InterfaceConfig & Partial<Pick<PodLinkConfig, "mtu" | "enabledad">>>({
+  link,
+  ...plugin
+}: PodLinkPlugin<C>): InterfacePlugin<C> => ({
+  ...plugin,
+  kinds: ["podLink", "pod"],
+  optional: [],
+  asked: (config) => [{ ...link(config), link: { name: "" } }],
+  plan(config, subject, lease) {
+    const { mtu = 0, enabledad = false } = config;
+    const { owner, podMac } = subject;
+    const named = { name: owner.ifname, ...(podMac && { mac: podMac }) };
+    const part = { ...(subject.mtu && { mtu: subject.mtu }), ...link(config), link: named };
+    return planAround(part, { mtu, enabledad }, subject, lease);
+  },
+  interfaces: podInterface,
+});
+
+/** An attachment around a link in the pod alone, as data: the link, and what it carries; a MAC of "" is none. */
 export function planAround(
   link: Part,
   config: Pick<PodLinkConfig, "mtu" | "enabledad">,
@@ -93,6 +111,6 @@ function planSysctls(ifname: string, ips: ResultIp[], dad: boolean): Sysctl[] {
 }
 
 /** The one interface of their results; as the reference, they say nothing of its MTU. */
-export const podInterface = ({ attachment: { netns } }: Plan, { pod }: Made): ResultInterface[] => [
+const podInterface = ({ attachment: { netns } }: Plan, { pod }: Made): ResultInterface[] => [
   { name: pod!.name, mac: pod!.mac, sandbox: netns },
 ];

@@ -4,9 +4,8 @@ import type { Invocation } from "../../cni/invocation.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { isLinkName } from "../../net/link-name.ts";
-import type { InterfacePlugin } from "../../verbs/plan.ts";
-import { type ArgumentMac, readArgumentMac } from "./argument-mac.ts";
-import { planInPod, planPodLink, podInterface, podLinkComplaints, podLinkFields } from "./pod-link-plan.ts";
+import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
+import { planPodLink, podLinkComplaints, podLinkFields, podLinkPlugin } from "./pod-link-plan.ts";
 
 const { ipam, dns } = podLinkFields;
 /** 2^32 - 1 means none to the kernel. */
@@ -43,16 +42,11 @@ function planTap(config: TapConfig): Omit<PodLinkPart, "link"> {
 }
 
 /** A link whose other end is a program, such as a virtual machine: it has no carrier before that runs. */
-export const tap: InterfacePlugin<TapConfig> = {
+export const tap = podLinkPlugin<TapConfig>({
   name: "tap",
-  kinds: ["podLink", "pod"],
-  optional: [],
   schema: tapConfig,
   needsIpam: false,
   read,
-  // runtimeConfig beats CNI_ARGS beats the configuration
-  mac: (config) => config.runtimeConfig?.mac ?? config.argumentMac ?? config.mac,
-  asked: (config) => [{ ...planTap(config), link: { name: "" } }],
-  plan: (config, subject, lease) => planInPod({ ...config, enabledad: false }, subject, lease, planTap(config)),
-  interfaces: podInterface,
-};
+  mac: wantedMac,
+  link: planTap,
+});

@@ -1,15 +1,12 @@
-import type { PodLinkPart } from "../../attachment/attachment.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { type Infer, integer, orElse, shape } from "../../cni/schema.ts";
-import type { InterfacePlugin } from "../../verbs/plan.ts";
 import {
   masterFields,
-  planInPod,
   planMaster,
   planPodLink,
-  podInterface,
   podLinkComplaints,
   podLinkFields,
+  podLinkPlugin,
 } from "./pod-link-plan.ts";
 
 const vlanFields = { ...podLinkFields, ...masterFields, vlanId: orElse(integer(0, 4094), 0) };
@@ -22,19 +19,12 @@ const vlanConfig = shape(vlanFields, (config) => [
 
 type VlanConfig = Infer<typeof vlanConfig>;
 
-const planVlan = (config: VlanConfig): Omit<PodLinkPart, "link"> =>
-  planPodLink(config, { type: "vlan", vlanId: config.vlanId }, planMaster(config));
-
 /** The pod's link is the one of a VLAN of the master: what it sends has that VLAN's tag on the master's network. */
-export const vlan: InterfacePlugin<VlanConfig> = {
+export const vlan = podLinkPlugin<VlanConfig>({
   name: "vlan",
-  kinds: ["podLink", "pod"],
-  optional: [],
   schema: vlanConfig,
   needsIpam: true,
   read: (call) => readConfig(call.verb === "DEL" || call.verb === "GC" ? removedConfig : vlanConfig, call),
   mac: () => "",
-  asked: (config) => [{ ...planVlan(config), link: { name: "" } }],
-  plan: (config, subject, lease) => planInPod(config, subject, lease, planVlan(config)),
-  interfaces: podInterface,
-};
+  link: (config) => planPodLink(config, { type: "vlan", vlanId: config.vlanId }, planMaster(config)),
+});
