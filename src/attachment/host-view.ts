@@ -1,38 +1,54 @@
 import type { NetlinkSocket } from "../kernel/netlink.ts";
 import { families, type Prefix } from "../net/ip.ts";
-import { decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
+import type { Address } from "../netlink/rtnetlink/address.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import { decodeRoutes, getRoutes, type KernelRoute } from "../netlink/rtnetlink/route.ts";
-import { listLinks } from "./link/links.ts";
+import { listLinkAddresses, listLinks } from "./link/links.ts";
 
 /** The host's links, addresses and routes, each read once: for who looks at all attachments of a node in turn. */
 export class HostView {
-  private links: Map<string, Link> | undefined;
-  private addresses: Map<number, Prefix[]> | undefined;
-  private routes: Map<string, KernelRoute[]> | undefined;
+  private read: { links?: Link[]; addresses?: Address[]; routes?: KernelRoute[] } = {};
+  private byName: Map<string, Link> | undefined;
+  private byIndex: Map<number, Prefix[]> | undefined;
+  private byDestination: Map<string, KernelRoute[]> | undefined;
 
   constructor(readonly socket: NetlinkSocket) {}
 
+  get links(): readonly Link[] {
+    return (this.read.links ??= listLinks(this.socket));
+  }
+
+  get addresses(): readonly Address[] {
+    return (this.read.addresses ??= listLinkAddresses(this.socket));
+  }
+
+  /** Of all tables. */
+  get routes(): readonly KernelRoute[] {
+    return (this.read.routes ??= families.flatMap((family) =>
+      this.socket.dump(getRoutes(family)).flatMap(decodeRoutes),
+    ));
+  }
+
   link(name: string): Link | undefined {
-    return (this.links ??= new Map(listLinks(this.socket).map((link) => [link.name, link]))).get(name);
+    return (this.byName ??= new Map(this.links.map((link) => [link.name, link]))).get(name);
   }
 
   addressesOf({ index }: Pick<Link, "index">): Prefix[] {
-    this.addresses ??= grouped(
-      this.socket.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply) ?? []),
+    this.byIndex ??= grouped(
+      this.addresses,
       (address) => address.index,
       ({ prefix }) => prefix,
     );
-    return this.addresses.get(index) ?? [];
+    return this.byIndex.get(index) ?? [];
   }
 
   routesTo(dst: Prefix): KernelRoute[] {
-    this.routes ??= grouped(
-      families.flatMap((family) => this.socket.dump(getRoutes(family)).flatMap(decodeRoutes)),
+    this.byDestination ??= grouped(
+      this.routes,
       (route) => prefixKey(route.dst),
       (route) => route,
     );
-    return this.routes.get(prefixKey(dst)) ?? [];
+    return this.byDestination.get(prefixKey(dst)) ?? [];
   }
 }
 

@@ -34,6 +34,16 @@ export class PodNamespace {
     return new PodNamespace(path, openNamespace(path));
   }
 
+  /** Runs `look` with the namespace at a path, whosever it is, open meanwhile; CniError 4 where there is none. */
+  static use<T>(path: string, look: (pod: PodNamespace) => T): T {
+    const pod = PodNamespace.open(path, true);
+    try {
+      return look(pod);
+    } finally {
+      pod.close();
+    }
+  }
+
   /** As `open` for DEL: undefined where the namespace is gone, whatever is left at its path. */
   static find(path: string, allowOwn: boolean): PodNamespace | undefined {
     const kind = namespaceKind(path);

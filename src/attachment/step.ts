@@ -8,5 +8,8 @@ export const stepOf = (socket: NetlinkSocket, message: Message, where = ""): Ste
   run: () => void socket.request([message]),
 });
 
+/** What is written anew as a whole where anything of it differs. */
+export const rewriting = (differences: readonly string[], step: Step): Step[] => (differences.length > 0 ? [step] : []);
+
 /** What stands behind the words of a step that is done in the pod. */
 export const IN_POD = " in the container";

@@ -2,10 +2,11 @@ import { formatPath } from "../cni/complaint.ts";
 import type { Invocation, JsonObject } from "../cni/invocation.ts";
 import { findUnknownKeys } from "../cni/known-keys.ts";
 import { type Log, quietLog } from "../cni/log.ts";
-import { isObject } from "../cni/schema.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { findPlugin } from "../plugins/registry.ts";
+import { hasCapability } from "../protocol/capabilities.ts";
 import { parseBase } from "../protocol/config.ts";
+import { ownCall } from "../survey/own-call.ts";
 import { type ListedPlugin, type NetworkList, type Problem, problemsOf, unknownKey } from "./network-list.ts";
 
 /** A plugin's configuration as it is given to it. */
@@ -18,21 +19,13 @@ export const configFor = ({ name, cniVersion }: NetworkList, { config }: ListedP
 /** A call of a verb that is about no container: what is read is the configuration. */
 export const statusCall = (list: NetworkList, plugin: ListedPlugin, log: Log): Invocation => {
   const config = configFor(list, plugin);
-  return {
-    verb: "STATUS",
-    containerId: "",
-    netns: "",
-    ifname: "",
-    args: "",
-    path: "",
-    netnsOverride: false,
+  return ownCall("STATUS", {
     stdin: encodeUtf8(JSON.stringify(config)),
     config,
     network: String(config["name"]),
     cniVersion: list.cniVersion,
-    validAttachments: [],
     log,
-  };
+  });
 };
 
 /**
@@ -55,12 +48,9 @@ export function inspectPlugin(list: NetworkList, plugin: ListedPlugin, isFollowi
   ];
 }
 
-const capabilityOf = ({ capabilities }: JsonObject, name: string): boolean =>
-  isObject(capabilities) && capabilities[name] === true;
-
 /** A runtime that knows the capability gives the ranges. */
 const comesLater = (config: JsonObject, { text }: Problem): boolean =>
-  capabilityOf(config, "ipRanges") && text.includes("no IP ranges specified");
+  hasCapability(config, "ipRanges") && text.includes("no IP ranges specified");
 
 const notFirst = ({ path, config }: ListedPlugin): Problem => ({
   path,
@@ -70,7 +60,7 @@ const notFirst = ({ path, config }: ListedPlugin): Problem => ({
 });
 
 const withoutMappings = ({ path, config }: ListedPlugin): Problem[] =>
-  config["type"] !== "portmap" || capabilityOf(config, "portMappings")
+  config["type"] !== "portmap" || hasCapability(config, "portMappings")
     ? []
     : [
         {

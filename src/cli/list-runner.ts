@@ -6,9 +6,10 @@ import { parseAnswer, PLUGIN_DEADLINE_MS, runPlugin } from "../ipam/plugin-proce
 import { executablePath } from "../kernel/process.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { findPlugin } from "../plugins/registry.ts";
+import { argumentsFor } from "../protocol/capabilities.ts";
 import { decodeDelegateResult, encodeResult } from "../protocol/result-shapes.ts";
 import type { ListedPlugin, NetworkList } from "./network-list.ts";
-import { findPluginFile } from "./plugin-folders.ts";
+import { findPluginFile } from "../survey/plugin-file.ts";
 import type { Cached } from "./result-cache.ts";
 
 /** What plugins are run for: an attachment, or none (GC, STATUS). */
@@ -82,7 +83,7 @@ export class ListRunner {
   private run(verb: Verb, plugin: ListedPlugin, target: Target, more: JsonObject): string {
     const { name, cniVersion } = this.list;
     const type = typeOf(plugin);
-    const runtimeConfig = capabilitiesFor(plugin, target);
+    const runtimeConfig = argumentsFor(plugin.config, target.capabilities);
     const config = { ...plugin.config, name, cniVersion, ...more, ...(runtimeConfig && { runtimeConfig }) };
     try {
       return runPlugin({
@@ -114,13 +115,6 @@ export class ListRunner {
 
 const typeOf = ({ config }: ListedPlugin): string => String(config["type"]);
 const withResult = (prevResult: JsonObject | undefined): JsonObject => (prevResult ? { prevResult } : {});
-
-/** Of the capability arguments those whose capability the plugin has. */
-function capabilitiesFor({ config }: ListedPlugin, { capabilities }: Target): JsonObject | undefined {
-  const has = config["capabilities"];
-  const known = Object.entries(capabilities).filter(([name]) => isObject(has) && has[name] === true);
-  return known.length > 0 ? Object.fromEntries(known) : undefined;
-}
 
 /** What a step throws that failed in a plugin. */
 export function failuresOf(step: () => unknown): PluginFailure[] {

@@ -15,7 +15,7 @@ import { leasingNetworks, type Network, readNetworkFiles } from "../survey/netwo
 import { statusCall } from "./inspection.ts";
 import type { Path } from "./json-places.ts";
 import { type ListedPlugin, type NetworkList, type Problem, problemsOf } from "./network-list.ts";
-import { findPluginFile } from "./plugin-folders.ts";
+import { findPluginFile } from "../survey/plugin-file.ts";
 
 interface Surroundings {
   file: string;

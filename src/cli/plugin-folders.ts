@@ -1,5 +1,3 @@
-import { findStat } from "../kernel/file.ts";
-import { isExecutable, S_IFREG, SystemError } from "../kernel/linux.ts";
 import { findVariable } from "../kernel/process.ts";
 import { DEFAULT_BIN_DIR } from "../survey/places.ts";
 import type { Given } from "./arguments.ts";
@@ -19,17 +17,4 @@ export function pluginFolders(given: Given<"--bin-dir">): readonly string[] {
   const folders = typed.length > 0 ? typed : (findVariable("CNI_PATH") ?? "").split(":");
   const named = folders.filter((folder) => folder !== "");
   return named.length > 0 ? named : [DEFAULT_BIN_DIR];
-}
-
-/** The executable of a plugin in the first of the folders that has it. */
-export const findPluginFile = (folders: readonly string[], type: string): string | undefined =>
-  folders.map((folder) => `${folder}/${type}`).find(isPlugin);
-
-function isPlugin(file: string): boolean {
-  try {
-    return findStat(file)?.type === S_IFREG && isExecutable(file);
-  } catch (error) {
-    if (error instanceof SystemError) return false; // a folder that may not be searched is one without the plugin
-    throw error;
-  }
 }

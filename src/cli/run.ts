@@ -1,11 +1,11 @@
 import type { JsonObject } from "../cni/invocation.ts";
-import { isObject } from "../cni/schema.ts";
 import { isAtLeast } from "../cni/versions.ts";
 import { readRegular } from "../kernel/file.ts";
 import { namespaceKind } from "../kernel/namespace.ts";
 import { complain } from "../kernel/stderr.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { formatIp, formatPrefix } from "../net/ip.ts";
+import { hasCapability } from "../protocol/capabilities.ts";
 import { parseDocument } from "../protocol/config.ts";
 import { decodeDelegateResult } from "../protocol/result-shapes.ts";
 import type { Given } from "./arguments.ts";
@@ -216,7 +216,7 @@ function describeResult({ list }: Call, result: JsonObject): string {
 /** Arguments of capabilities that reach no plugin. */
 function warnOfUnheard({ plugins }: NetworkList, { capabilities }: Target): void {
   const unheard = Object.keys(capabilities).filter(
-    (name) => !plugins.some(({ config }) => isObject(config["capabilities"]) && config["capabilities"][name] === true),
+    (name) => !plugins.some(({ config }) => hasCapability(config, name)),
   );
   if (unheard.length > 0) complain(`podwire run: no plugin of the network has the capability ${unheard.join(", ")}\n`);
 }

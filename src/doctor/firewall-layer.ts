@@ -1,13 +1,12 @@
-import { formatIp, formatPrefix, type Ip, networkOf, parseIp, type Prefix } from "../net/ip.ts";
-import { isDefault } from "../net/ip.ts";
-import { decodeRoutes, getRoutes } from "../netlink/rtnetlink/route.ts";
-import { RT_TABLE_MAIN } from "../netlink/rtnetlink/route.ts";
+import { formatIp, formatPrefix, type Ip, isDefault, networkOf, parseIp, type Prefix } from "../net/ip.ts";
+import { decodeRoutes, getRoutes, RT_TABLE_MAIN } from "../netlink/rtnetlink/route.ts";
+import { tableName } from "../netlink/nftables/object.ts";
 import { INET_TABLE } from "../attachment/firewall/masquerade.ts";
 import { protocolNumber } from "../attachment/ports/keys.ts";
 import { type Decision, describeTable, NF_INET_FORWARD, NF_INET_PRE_ROUTING, type Tables } from "./firewall/tables.ts";
 import type { Packet } from "./firewall/packet.ts";
 import { fault, type Finding, ok } from "./finding.ts";
-import { linkAt, linkNamed, type Look } from "./look.ts";
+import { linkAt, linkTowards, type Look } from "./look.ts";
 import { partOf, type PodView } from "./pod-view.ts";
 
 /** Addresses nobody has (RFC 5737, RFC 3849), to ask what becomes of packets to and from elsewhere. */
@@ -25,7 +24,7 @@ export function findUplinks(look: Look): Record<4 | 6, string> {
 
 /** What a pod's packets may meet: by which link they come and go, and which of them somebody surely drops. */
 export function examineFirewall(view: PodView, look: Look, tables: Tables, uplinks: Record<4 | 6, string>): Finding[] {
-  const way = linkAt(look, linkNamed(look, view.hostLink?.name)?.master)?.name ?? view.hostLink?.name;
+  const way = linkTowards(look, view.hostLink)?.name;
   if (way === undefined || (partOf(view, "host")?.forwarding ?? []).length === 0) return [];
   const found: Finding[] = [];
   for (const ip of view.addresses) {
@@ -84,9 +83,8 @@ function acceptCommand({ table, chain }: Pick<Decision, "table" | "chain">, subn
   if (table.name === "filter" && (table.family === 2 || table.family === 10) && chain === "FORWARD") {
     return `${v6 ? "ip6tables" : "iptables"} -I FORWARD ${isOut ? "-s" : "-d"} ${text} -j ACCEPT`;
   }
-  const family = { 1: "inet", 2: "ip", 10: "ip6" }[table.family] ?? "inet";
   const match = `${v6 ? "ip6" : "ip"} ${isOut ? "saddr" : "daddr"} ${text}`;
-  return `nft insert rule ${family} ${table.name} ${chain} ${match} accept`;
+  return `nft insert rule ${tableName(table)} ${chain} ${match} accept`;
 }
 
 /** AFTER_DSTNAT of podwire's own chain (attachment/ports/maps.ts). */

@@ -1,8 +1,7 @@
 import { HostView } from "../attachment/host-view.ts";
-import { listLinks } from "../attachment/link/links.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import type { Ip } from "../net/ip.ts";
-import { type Address, decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
+import type { Address } from "../netlink/rtnetlink/address.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import type { Survey } from "../survey/survey.ts";
 import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
@@ -29,7 +28,8 @@ export const ipKey = ({ family, value }: Ip): string => `${family} ${value}`;
 /** Reads it; the caller closes `host`. */
 export function takeLook(survey: Survey, options: Pick<Look, "binDirs" | "isThorough">): Look {
   const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const addresses = readAddresses(host);
+  const view = new HostView(host);
+  const { addresses } = view;
   const owners = new Map<string, Surveyed[]>();
   for (const attached of survey.attachments.filter(({ state }) => state === "live")) {
     for (const ip of attached.addresses) push(owners, ipKey(ip), attached);
@@ -39,8 +39,8 @@ export function takeLook(survey: Survey, options: Pick<Look, "binDirs" | "isThor
   return {
     survey,
     host,
-    view: new HostView(host),
-    links: new Map(listLinks(host).map((link) => [link.index, link])),
+    view,
+    links: new Map(view.links.map((link) => [link.index, link])),
     addresses,
     holders: new Map(addresses.map((address) => [ipKey(address.prefix.ip), address])),
     owners,
@@ -55,12 +55,14 @@ function push<T>(groups: Map<string, T[]>, key: string, item: T): void {
   else groups.set(key, [item]);
 }
 
-/** Every address of a namespace with its flags. */
-export const readAddresses = (socket: NetlinkSocket): Address[] =>
-  socket.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply) ?? []);
-
 export const linkNamed = ({ view }: Pick<Look, "view">, name: string | undefined): Link | undefined =>
   name === undefined ? undefined : view.link(name);
+
+/** What leads to a pod on the host: the bridge the host's end of its link is plugged into, else that end. */
+export function linkTowards(look: Pick<Look, "view" | "links">, hostLink: Link | undefined): Link | undefined {
+  const host = linkNamed(look, hostLink?.name);
+  return linkAt(look, host?.master) ?? host;
+}
 
 export const linkAt = ({ links }: Pick<Look, "links">, index: number | undefined): Link | undefined =>
   index === undefined ? undefined : links.get(index);

@@ -1,17 +1,18 @@
 import { CniError, messageOf } from "../cni/error.ts";
-import { quietLog } from "../cni/log.ts";
-import type { Invocation, JsonObject } from "../cni/invocation.ts";
+import type { JsonObject } from "../cni/invocation.ts";
 import { isObject } from "../cni/schema.ts";
 import { isSupported, newest, versions } from "../cni/versions.ts";
 import { isHostLocal } from "../ipam/config.ts";
-import { findStat, readLink } from "../kernel/file.ts";
-import { isExecutable, S_IFREG, SystemError } from "../kernel/linux.ts";
+import { readLink } from "../kernel/file.ts";
+import { SystemError } from "../kernel/linux.ts";
 import { findSysctl } from "../kernel/sysctl.ts";
 import { formatIp } from "../net/ip.ts";
 import { decodeRoutes, getRoutes } from "../netlink/rtnetlink/route.ts";
 import { findPlugin } from "../plugins/registry.ts";
 import { capacitiesOf, findOverlaps, percentOf } from "../survey/capacity.ts";
 import type { NetworkFile } from "../survey/networks.ts";
+import { ownCall } from "../survey/own-call.ts";
+import { findPluginFile } from "../survey/plugin-file.ts";
 import { judgeCapacity, judgeConntrack } from "./judgements.ts";
 import { fault, type Finding, orFine, skip, warn } from "./finding.ts";
 import { linkAt, type Look } from "./look.ts";
@@ -27,7 +28,7 @@ export const plugins: NodeLayer = ({ survey, binDirs }) => {
   const { file, folder, plugins: list, cniVersion, name } = first;
   const path = `${folder}/${file}`;
   const missing = [...new Set(list.flatMap((plugin) => neededFiles(plugin, binDirs)))].filter(
-    (type) => !binDirs.some((dir) => isPlugin(`${dir}/${type}`)),
+    (type) => findPluginFile(binDirs, type) === undefined,
   );
   const found: Finding[] = [
     ...broken,
@@ -54,8 +55,6 @@ function neededFiles({ type, ipam }: JsonObject, binDirs: readonly string[]): st
   return [...(typeof type === "string" && type !== "" ? [type] : []), ...(needsIpam ? [ipamType] : [])];
 }
 
-const isPlugin = (path: string): boolean => findStat(path)?.type === S_IFREG && isExecutable(path);
-
 function isPodwire(path: string): boolean {
   try {
     return readLink(path).endsWith("podwire");
@@ -71,23 +70,10 @@ function statusOf(config: JsonObject, { name, file }: NetworkFile): Finding[] {
   const { ipam } = config;
   // a foreign IPAM plugin's STATUS would have to be run
   if (!plugin || (isObject(ipam) && ipam["type"] !== undefined && !isHostLocal(ipam["type"]))) return [];
-  const call: Invocation = {
-    verb: "STATUS",
-    containerId: "",
-    netns: "",
-    ifname: "",
-    args: "",
-    path: "",
-    netnsOverride: false,
-    stdin: new Uint8Array(0),
-    config: { cniVersion: newest, ...config, name },
-    network: name,
-    cniVersion: newest,
-    validAttachments: [],
-    log: quietLog(),
-  };
   try {
-    plugin.status(call);
+    plugin.status(
+      ownCall("STATUS", { config: { cniVersion: newest, ...config, name }, network: name, cniVersion: newest }),
+    );
     return [];
   } catch (error) {
     if (!(error instanceof CniError)) throw error;

@@ -1,6 +1,6 @@
 import { findPart, type Part, type PartName, type PartOf } from "../attachment/attachment.ts";
 import { kindOf } from "../attachment/kinds.ts";
-import { listLinks } from "../attachment/link/links.ts";
+import { listLinkAddresses, listLinks } from "../attachment/link/links.ts";
 import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { messageOf } from "../cni/error.ts";
 import { namespaceKind } from "../kernel/namespace.ts";
@@ -14,7 +14,7 @@ import type { Link } from "../netlink/rtnetlink/link.ts";
 import { visitExpected } from "../survey/calls.ts";
 import { podTitle } from "../survey/choose.ts";
 import type { Surveyed } from "../survey/surveyed.ts";
-import { type Look, readAddresses } from "./look.ts";
+import type { Look } from "./look.ts";
 
 /** The pod's end as it is: read in its namespace. */
 export interface Inside {
@@ -61,7 +61,7 @@ export function viewPod(attached: Surveyed, look: Look): PodView {
   if (view.namespace === "missing" || view.namespace === "other") return view;
   const read = (pod: PodNamespace): void => {
     const { socket } = pod;
-    view.inside = { links: listLinks(socket), addresses: readAddresses(socket), neighbours: [] };
+    view.inside = { links: listLinks(socket), addresses: listLinkAddresses(socket), neighbours: [] };
     view.hostLink ??= peerOf(view, look);
     const link = podLink(view);
     const neighbours =
@@ -104,14 +104,10 @@ function compare(view: PodView, { binDirs, view: hostView }: Look): void {
 }
 
 function openPod(path: string, view: PodView, use: (pod: PodNamespace) => void): void {
-  let pod: PodNamespace | undefined;
   try {
-    pod = PodNamespace.open(path, true);
-    use(pod);
+    PodNamespace.use(path, use);
   } catch (error) {
     view.problems.push(messageOf(error));
-  } finally {
-    pod?.close();
   }
 }
 

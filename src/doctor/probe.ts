@@ -23,11 +23,9 @@ export interface Links {
 type Passed = "the pod" | "host" | "out" | undefined;
 
 /** Sends echo requests from a pod; without an answer, says how far counters of links prove that they did not come. */
-export function probe(netns: string, to: Ip, links: Links, { host }: Look): Finding {
-  const pod = PodNamespace.open(netns, true);
-  const goal = formatIp(to);
-  const asked = `${REQUESTS} echo requests to ${goal}`;
-  try {
+export const probe = (netns: string, to: Ip, links: Links, { host }: Look): Finding =>
+  PodNamespace.use(netns, (pod) => {
+    const asked = `${REQUESTS} echo requests to ${formatIp(to)}`;
     const read = (): (bigint | undefined)[] => [
       countersOf(pod.socket, links.inPod)?.sent,
       countersOf(host, links.host)?.received,
@@ -42,10 +40,7 @@ export function probe(netns: string, to: Ip, links: Links, { host }: Look): Find
     const after = read();
     const lost = after.findIndex((count, at) => isShort(before[at], count));
     return judge(asked, links, (["the pod", "host", "out"] as const)[lost]);
-  } finally {
-    pod.close();
-  }
-}
+  });
 
 const isShort = (before: bigint | undefined, after: bigint | undefined): boolean =>
   before !== undefined && after !== undefined && after - before < BigInt(REQUESTS);

@@ -2,11 +2,13 @@ import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { protocolNumber } from "../attachment/ports/keys.ts";
 import { findLinkTowards, isLocal } from "../kernel/route-lookup.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
+import { tableName } from "../netlink/nftables/object.ts";
 import { podTitle } from "../survey/choose.ts";
 import { fault, type Finding, ok, skip } from "./finding.ts";
 import type { Packet } from "./firewall/packet.ts";
 import { type Decision, describeTable, NF_INET_FORWARD, NF_INET_LOCAL_IN, type Tables } from "./firewall/tables.ts";
-import { ipKey, linkAt, linkNamed, type Look } from "./look.ts";
+import { ipKey, linkNamed, linkTowards, type Look } from "./look.ts";
+import { mendOf } from "./pod/layer.ts";
 import { partOf, type PodView } from "./pod-view.ts";
 import { probe } from "./probe.ts";
 
@@ -36,12 +38,11 @@ function lookUp(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
   const goal = formatIp(to);
   if (!source) return [fault(LAYER, `the pod has no IPv${to.family} address to reach ${goal} from`)];
   if (!view.inside) return [skip(LAYER, "the pod's namespace cannot be looked into")];
-  const mend = `podwire repair ${view.title}`;
+  const mend = mendOf(view);
   const out = inPod(view, to);
   if (out === undefined) return [fault(LAYER, `the pod has no route to ${goal}`, { mend })];
   if (out !== view.attached.owner.ifname) return [ok(LAYER, `${goal} is reached by ${out} of the pod`)];
-  const host = linkNamed(look, view.hostLink?.name);
-  const way = linkAt(look, host?.master)?.name ?? host?.name;
+  const way = linkTowards(look, view.hostLink)?.name;
   if (way === undefined) return [skip(LAYER, `${out} leads to no link of this node`)];
   const packet: Packet = {
     source,
@@ -80,21 +81,15 @@ function lookUp(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
   return [ok(LAYER, [...path, ...(oif === way ? [] : [oif]), `${goal}${endOf(view, look, to)}`].join(" -> "))];
 }
 
-function inPod(view: PodView, to: Ip): string | undefined {
-  const pod = PodNamespace.open(view.attached.netns, true);
-  try {
-    return findLinkTowards(pod.socket, to);
-  } finally {
-    pod.close();
-  }
-}
+const inPod = (view: PodView, to: Ip): string | undefined =>
+  PodNamespace.use(view.attached.netns, ({ socket }) => findLinkTowards(socket, to));
 
 const dropped = ({ table, chain, decidedIn }: Decision, what: string): Finding =>
   fault(
     LAYER,
     `chain ${chain} of ${describeTable(table)} drops ${what} (${decidedIn ? `a rule in ${decidedIn}` : "policy drop"})`,
     {
-      mend: `nft list chain ${describeTable(table).slice("table ".length)} ${decidedIn ?? chain}`,
+      mend: `nft list chain ${tableName(table)} ${decidedIn ?? chain}`,
     },
   );
 

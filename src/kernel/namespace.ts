@@ -29,8 +29,6 @@ export function namespaceKind(path: string): "missing" | "no namespace" | "own" 
   return own.inode === stat.inode && own.device === stat.device ? "own" : "other";
 }
 
-export const isOwnNamespace = (path: string): boolean => namespaceKind(path) === "own";
-
 /** Opens a network namespace by its path; the caller closes it. */
 export const openNamespace = (path: string): number => linux.open(path, linux.O.RDONLY);
 

@@ -1,13 +1,13 @@
 import type { HostView } from "../attachment/host-view.ts";
 import { CniError, messageOf } from "../cni/error.ts";
-import { quietLog } from "../cni/log.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Dns } from "../cni/result.ts";
-import { isObject } from "../cni/schema.ts";
 import { parseVersion } from "../cni/versions.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { findPartsPlugin } from "../plugins/registry.ts";
+import { argumentsFor } from "../protocol/capabilities.ts";
 import { decodePrevResult } from "../protocol/result-shapes.ts";
+import { ownCall } from "./own-call.ts";
 import { BIN_DIRS } from "./places.ts";
 import type { Expected } from "../verbs/check.ts";
 
@@ -26,31 +26,18 @@ export function checkCalls(cached: CachedAttachment, binDirs: readonly string[] 
   const cniVersion = parseVersion(cached.cniVersion);
   const prevResult = decodePrevResult(result, cniVersion);
   return plugins.map((plugin) => {
-    const { capabilities } = plugin;
-    const known = Object.entries(capabilityArgs).filter(
-      ([name]) => isObject(capabilities) && capabilities[name] === true,
-    );
+    const runtimeConfig = argumentsFor(plugin, capabilityArgs);
     return {
       type: String(plugin["type"] ?? ""),
-      call: {
-        verb: "CHECK",
+      call: ownCall("CHECK", {
         ...owner,
         netns,
         args: [args, "IgnoreUnknown=1"].filter(Boolean).join(";"), // what they ask for is in the result
         path: binDirs.join(":"),
-        netnsOverride: false,
-        stdin: new Uint8Array(0),
-        config: {
-          ...plugin,
-          name: owner.network,
-          cniVersion,
-          ...(known.length > 0 && { runtimeConfig: Object.fromEntries(known) }),
-        },
+        config: { ...plugin, name: owner.network, cniVersion, ...(runtimeConfig && { runtimeConfig }) },
         cniVersion,
         prevResult,
-        validAttachments: [],
-        log: quietLog(),
-      },
+      }),
     };
   });
 }

@@ -1,7 +1,6 @@
 import { allKinds } from "../attachment/kinds.ts";
 import type { Traces } from "../attachment/kind.ts";
 import { Site } from "../attachment/site.ts";
-import { quietLog } from "../cni/log.ts";
 import { newest } from "../cni/versions.ts";
 import { isHolder, readLease } from "../ipam/folder.ts";
 import { leasePath } from "../ipam/lease-folder.ts";
@@ -12,6 +11,7 @@ import { exists } from "../kernel/linux.ts";
 import { removeRecord } from "../node/record.ts";
 import { attempt } from "../verbs/attempt.ts";
 import { asidePath } from "../node/record-folder.ts";
+import { ownCall } from "./own-call.ts";
 import type { FoundLease, Surveyed } from "./surveyed.ts";
 
 /** Frees the address of a lease, with all its holder has in that folder. */
@@ -32,22 +32,7 @@ export function freeLease({ folder, ip, holder }: FoundLease): void {
 export function removeAttachment(attached: Surveyed, dataDirs: readonly string[]): string[] {
   const { owner, leases, addresses } = attached;
   const failures = attempt("gc");
-  const site = new Site(
-    {
-      verb: "DEL",
-      ...owner,
-      netns: "",
-      args: "",
-      path: "",
-      netnsOverride: false,
-      stdin: new Uint8Array(0),
-      config: {},
-      cniVersion: newest,
-      validAttachments: [],
-      log: quietLog(),
-    },
-    () => undefined,
-  );
+  const site = new Site(ownCall("DEL", { ...owner, config: {}, cniVersion: newest }), () => undefined);
   const traces: Traces = { owner, site, addresses };
   for (const kind of allKinds.toReversed()) failures.try(() => kind.remove?.(traces, undefined));
   for (const kind of allKinds.toReversed()) failures.try(() => kind.removeReference?.(traces, undefined));

@@ -1,4 +1,4 @@
-import { listLinks } from "../attachment/link/links.ts";
+import { HostView } from "../attachment/host-view.ts";
 import { CniError } from "../cni/error.ts";
 import { parseLeniently } from "../cni/reading.ts";
 import type { Result } from "../cni/result.ts";
@@ -6,10 +6,9 @@ import { optional, shape } from "../cni/schema.ts";
 import { parseVersion } from "../cni/versions.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { findText } from "../kernel/file.ts";
-import { compareIps, families, formatIp, formatPrefix, type Ip, isDefault, isLinkLocal, uniqueIps } from "../net/ip.ts";
-import { decodeAddress, getAddresses } from "../netlink/rtnetlink/address.ts";
+import { compareIps, formatIp, formatPrefix, type Ip, isDefault, isLinkLocal, uniqueIps } from "../net/ip.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
-import { decodeRoutes, getRoutes, type KernelRoute, RT_TABLE_MAIN } from "../netlink/rtnetlink/route.ts";
+import { type KernelRoute, RT_TABLE_MAIN } from "../netlink/rtnetlink/route.ts";
 import { portMappingList } from "../plugins/port-mappings.ts";
 import { decodePrevResult } from "../protocol/result-shapes.ts";
 import { podTitle } from "./choose.ts";
@@ -73,15 +72,9 @@ export interface Topology {
 /** Reads links, addresses and routes of the host once, and places the attachments among them. */
 export function readTopology(attachments: readonly Surveyed[]): Topology {
   const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const links = listLinks(host);
-  const addresses = host.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply) ?? []);
-  const routes = families.flatMap((family) =>
-    host
-      .dump(getRoutes(family))
-      .flatMap(decodeRoutes)
-      .filter(({ table }) => table === RT_TABLE_MAIN),
-  );
+  const { links, addresses, routes: all } = new HostView(host);
   host.close();
+  const routes = all.filter(({ table }) => table === RT_TABLE_MAIN);
   const addressesOf = (index: number): string[] =>
     addresses
       .filter((each) => each.index === index && !isLinkLocal(each.prefix.ip))

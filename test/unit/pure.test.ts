@@ -40,6 +40,7 @@ const plans = [
   "plugins/port-mappings.ts",
   "survey/choose.ts",
   "survey/judgement.ts",
+  "survey/own-call.ts",
   "survey/places.ts",
   "verbs/attempt.ts",
   "verbs/plan.ts",

@@ -20,6 +20,7 @@ import {
 } from "./masquerade-iptables.ts";
 import { removeReferenceMasquerade } from "./reference.ts";
 import type { Site } from "../site.ts";
+import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 
 /** Masquerading of what a pod sends beyond its subnet: elements of one map, or the reference's own iptables rules. */
@@ -29,14 +30,10 @@ export const masquerade: Kind<MasqueradePart> = {
   apply: (part, site, { undo }) => write(part, site, undo, false),
 
   mend: (part, site, { differences, undo }) =>
-    differences.length === 0
-      ? []
-      : [
-          {
-            what: `write the masquerading of ${part.addresses.map(({ ip }) => formatIp(ip)).join(", ")}`,
-            run: () => write(part, site, undo, true),
-          },
-        ],
+    rewriting(differences, {
+      what: `write the masquerading of ${part.addresses.map(({ ip }) => formatIp(ip)).join(", ")}`,
+      run: () => write(part, site, undo, true),
+    }),
 
   compare({ backend, addresses }, { owner }, foreign) {
     if (foreign || addresses.length === 0) return [];

@@ -1,6 +1,7 @@
 import type { SpoofCheckPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { hostVethName } from "../owner.ts";
+import { rewriting } from "../step.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, writeElements } from "./elements.ts";
 import { whereUsable } from "./explained.ts";
@@ -18,14 +19,10 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
     foreign ? [] : compareElements([spoofCheckRuleset(owner, hostLink!, mac)]),
 
   mend: ({ mac }, { owner, hostLink }, { differences, undo }) =>
-    differences.length === 0
-      ? []
-      : [
-          {
-            what: `let ${hostLink} send from ${mac} only`,
-            run: () => writeElements(owner, [{ ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }], undo),
-          },
-        ],
+    rewriting(differences, {
+      what: `let ${hostLink} send from ${mac} only`,
+      run: () => writeElements(owner, [{ ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }], undo),
+    }),
 
   remove({ owner }) {
     const isMine = isOwnedBy(owner);

@@ -19,12 +19,9 @@ export function isEvident(link: Link, pod: PodNamespace, traces: Traces): Found 
 }
 
 /** Does something in a namespace that is still the one an attachment was made in; undefined where it is not. */
-export function useLostPod<T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace) => T): T | undefined {
-  if (namespaceCookie(netns) !== cookie) return undefined;
-  const pod = PodNamespace.open(netns, true);
-  try {
-    return use(pod);
-  } finally {
-    pod.close();
-  }
-}
+export const useLostPod = <T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace) => T): T | undefined =>
+  namespaceCookie(netns) === cookie ? PodNamespace.use(netns, use) : undefined;
+
+/** As `useLostPod`, in the namespace of CNI_NETNS where there is one. */
+export const usePod = <T>({ pod, madeIn }: Traces, use: (pod: PodNamespace) => T): T | undefined =>
+  pod ? use(pod) : madeIn && useLostPod(madeIn, use);

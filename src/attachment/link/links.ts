@@ -1,6 +1,6 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import type { Prefix } from "../../net/ip.ts";
-import { decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
+import { type Address, decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import { decodeLink, getLink, getLinks, indexOf, type Link } from "../../netlink/rtnetlink/link.ts";
 
 /** The link of that name in the socket's namespace, or undefined. */
@@ -18,6 +18,10 @@ export function hasLink(socket: NetlinkSocket, { name, index }: Pick<Link, "name
 /** Every link of the socket's namespace. */
 export const listLinks = (socket: NetlinkSocket): Link[] =>
   socket.dump(getLinks()).flatMap((reply) => decodeLink(reply) ?? []);
+
+/** Every address of the socket's namespace, with its flags and the link it is on. */
+export const listLinkAddresses = (socket: NetlinkSocket): Address[] =>
+  socket.dump(getAddresses(0)).flatMap((reply) => decodeAddress(reply) ?? []);
 
 /** The addresses of a link, or of all links of the socket's namespace. */
 export const listAddresses = (socket: NetlinkSocket, { index }: Pick<Link, "index"> = { index: 0 }): Prefix[] =>

@@ -9,7 +9,7 @@ import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import { getDevice, isProgramDriven } from "./device-choice.ts";
 import { findLink } from "./links.ts";
-import { isEvident, useLostPod } from "./evidence.ts";
+import { isEvident, usePod } from "./evidence.ts";
 import { assertNewName, compareLink, nameTaken } from "./own-link.ts";
 
 /** A link of the host that is in the pod; its alias there is, as in the reference, the name it goes back to. */
@@ -38,17 +38,13 @@ export const movedLink: Kind<MovedLinkPart> = {
     return compareLink(found, { ...part.link, kind: found?.kind ?? "", mtu: undefined }, "in the container");
   },
 
-  remove(traces, part) {
-    const { pod, madeIn } = traces;
-    if (pod) return takeBack(pod, traces, part);
-    return (madeIn && useLostPod(madeIn, (lost) => takeBack(lost, traces, part))) ?? "unknown";
-  },
+  remove: (traces, part) => usePod(traces, (pod) => takeBack(pod, traces, part)) ?? "unknown",
 
   collect({ lostPods, site, log }: Selection, part) {
     const back = lostPods.filter(({ owner, ...madeIn }) => {
       const traces: Traces = { owner, site, madeIn, addresses: [] };
       try {
-        return useLostPod(madeIn, (pod) => takeBack(pod, traces, part)) === "own";
+        return usePod(traces, (pod) => takeBack(pod, traces, part)) === "own";
       } catch (error) {
         if (!(error instanceof CniError)) throw error;
         log.warn(error.message); // one whose name is taken must not keep back the others

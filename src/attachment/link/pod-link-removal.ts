@@ -6,7 +6,7 @@ import { linkAlias, ownerOfAlias } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
-import { isEvident, useLostPod } from "./evidence.ts";
+import { isEvident, usePod } from "./evidence.ts";
 import { findLink } from "./links.ts";
 import { removeLink } from "./removal.ts";
 
@@ -28,11 +28,8 @@ export function undoPodLink(name: string, type: DeviceType, { pod }: Site, undo:
  * Deletes the attachment's link, with every address and route on it. Without CNI_NETNS it is looked for where its
  * record says; where the namespace is gone, it is gone.
  */
-export function removePodLink(traces: Traces, part: PodLinkPart | undefined): Found {
-  if (traces.pod) return removeFrom(traces.pod, traces, part);
-  const { madeIn } = traces;
-  return (madeIn && useLostPod(madeIn, (pod) => removeFrom(pod, traces, part))) ?? "unknown";
-}
+export const removePodLink = (traces: Traces, part: PodLinkPart | undefined): Found =>
+  usePod(traces, (pod) => removeFrom(pod, traces, part)) ?? "unknown";
 
 function removeFrom(pod: PodNamespace, traces: Traces, part: PodLinkPart | undefined): Found {
   const { ifname } = traces.owner;

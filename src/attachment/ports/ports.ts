@@ -12,6 +12,7 @@ import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.
 import { INET_FRAME, INET_TABLE } from "../firewall/masquerade.ts";
 import type { Kind } from "../kind.ts";
 import type { Site } from "../site.ts";
+import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
 import { type Claim, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
@@ -56,9 +57,10 @@ export const ports: Kind<PortsPart> = {
   apply: (part, site, { undo }) => lead(part, site, undo, false),
 
   mend: (part, site, { differences, undo }) =>
-    differences.length === 0
-      ? []
-      : [{ what: `write the mappings of ${listPorts(part)}`, run: () => lead(part, site, undo, true) }],
+    rewriting(differences, {
+      what: `write the mappings of ${listPorts(part)}`,
+      run: () => lead(part, site, undo, true),
+    }),
 
   compare(part, site) {
     if (isEmpty(part)) return [];

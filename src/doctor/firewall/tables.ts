@@ -1,8 +1,8 @@
 import { Nftables } from "../../kernel/nftables/nftables.ts";
-import { isErrno } from "../../kernel/system-error.ts";
+import { isErrno, SystemError } from "../../kernel/system-error.ts";
 import { type BaseChain, decodeBaseChain } from "../../netlink/nftables/decode.ts";
 import { NFPROTO, nfproto } from "../../netlink/nftables/match.ts";
-import { listChains, type Table } from "../../netlink/nftables/object.ts";
+import { listChains, type Table, tableName } from "../../netlink/nftables/object.ts";
 import { type ChainSource, judgeChain, type Judged, type Outcome } from "./evaluate.ts";
 import { familyOf, type Packet } from "./packet.ts";
 
@@ -100,7 +100,8 @@ export class Tables {
       lookUp: (set, key) => {
         try {
           return this.nft.findElement({ table, set, key });
-        } catch {
+        } catch (error) {
+          if (!(error instanceof SystemError)) throw error;
           return "unknown"; // another length of key, or another kind of set
         }
       },
@@ -115,7 +116,5 @@ export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_FORWARD = 2;
 export const NF_INET_PRE_ROUTING = 0;
 
-const words: Record<number, string> = { 1: "inet", 2: "ip", 7: "bridge", 10: "ip6" };
-
 /** `table ip filter`, as nft calls it. */
-export const describeTable = ({ family, name }: Table): string => `table ${words[family] ?? family} ${name}`;
+export const describeTable = (table: Table): string => `table ${tableName(table)}`;

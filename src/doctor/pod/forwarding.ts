@@ -2,16 +2,15 @@ import { findLinkTowards, isLocal } from "../../kernel/route-lookup.ts";
 import { formatIp } from "../../net/ip.ts";
 import { findSysctl } from "../../kernel/sysctl.ts";
 import { fault, type Finding, isFaulty, orFine, warn } from "../finding.ts";
-import { linkAt, linkNamed, type Look } from "../look.ts";
+import { linkNamed, linkTowards, type Look } from "../look.ts";
 import { partOf, type PodView } from "../pod-view.ts";
 import { differencesOf, type Layer } from "./layer.ts";
 
 /** What the kernel must let through for it. */
 export const forwarding: Layer = (view, look) => {
   const found = differencesOf(view, "forwarding");
-  const name = view.hostLink?.name;
-  const host = linkNamed(look, name);
-  const way = linkAt(look, host?.master)?.name ?? name;
+  const host = linkNamed(look, view.hostLink?.name);
+  const way = linkTowards(look, view.hostLink)?.name;
   const families = new Set(view.addresses.map(({ family }) => family));
   const routed = (partOf(view, "host")?.forwarding ?? []).length > 0;
   if (!routed || way === undefined) return found;

@@ -1,7 +1,7 @@
 import { findLinkTowards } from "../../kernel/route-lookup.ts";
 import { formatIp } from "../../net/ip.ts";
 import { fault, isFaulty, orFine } from "../finding.ts";
-import { ipKey, linkAt, linkNamed } from "../look.ts";
+import { ipKey, linkNamed, linkTowards } from "../look.ts";
 import { partOf } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
@@ -9,7 +9,7 @@ import { differencesOf, type Layer, mendOf } from "./layer.ts";
 export const route: Layer = (view, look) => {
   const found = [...differencesOf(view, "route")];
   const host = linkNamed(look, view.hostLink?.name);
-  const way = linkAt(look, host?.master)?.name ?? host?.name;
+  const way = linkTowards(look, view.hostLink)?.name;
   const isRouted = partOf(view, "gateways") !== undefined || partOf(view, "veth")?.plug === undefined;
   if (host && way !== undefined && isRouted && !isFaulty(found)) {
     for (const ip of view.addresses) {

@@ -63,7 +63,7 @@ export interface Element {
 
 /** The table as nft writes it: "inet podwire". */
 export const tableName = (table: Table): string =>
-  `${["", "inet", "ip", "", "", "", "", "bridge", "", "", "ip6"][table.family]} ${table.name}`;
+  `${["", "inet", "ip", "arp", "", "netdev", "", "bridge", "", "", "ip6"][table.family]} ${table.name}`;
 
 /** A request about `table`: struct nfgenmsg { u8 family; u8 version; be16 res_id; }, then attributes. */
 export const nftMessage = (
