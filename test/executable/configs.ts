@@ -5,6 +5,7 @@ import {
   type Call,
   type CniErrorText,
   type CniResult,
+  type IpLink,
   type Namespace,
   type Node,
   temporaryFolder,
@@ -147,6 +148,17 @@ function describeAttached(call: Attached["call"], result: CniResult): Attached {
     ip6: address(":"),
   };
 }
+
+/** The pod's end of an attachment, as `ip` shows it. */
+export const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
+
+/** What is told of it by its kind alone, such as a macvlan's mode. */
+export const dataOf = async (attached: Pick<Attached, "pod">): Promise<Record<string, unknown>> =>
+  (await linkOf(attached)).linkinfo!.info_data!;
+
+/** The links in the namespace of a call. */
+export const namesIn = async (call: Attached["call"]): Promise<string[]> =>
+  (await (call.netns as Namespace).links()).map(({ ifname }) => ifname);
 
 /** What CHECK of the attachment complains about, "" when it is content. */
 export async function complaint(node: Node, { call, result }: Attached, more: More = {}): Promise<string> {

@@ -5,13 +5,16 @@ import {
   callFor,
   complaint,
   type Config,
+  dataOf,
   dualStack,
   failure,
   hostLocal,
+  linkOf,
   macvlan,
+  namesIn,
   refusal,
 } from "./configs.ts";
-import { type IpLink, type Namespace, Node, type Outside, reference } from "./harness.ts";
+import { type Namespace, Node, type Outside, reference } from "./harness.ts";
 
 /** A node whose link `uplink` is on a network with a machine outside. */
 async function network(): Promise<{ node: Node; outside: Outside }> {
@@ -21,10 +24,6 @@ async function network(): Promise<{ node: Node; outside: Outside }> {
   await outside.ip("address add fd00:9::fe/64 dev eth0 nodad");
   return { node, outside };
 }
-
-const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
-const dataOf = async (attached: Pick<Attached, "pod">): Promise<Record<string, unknown>> =>
-  (await linkOf(attached)).linkinfo!.info_data!;
 
 describe("macvlan", () => {
   test("makes a link that is a machine on the master's network, with addresses of both families, at once", async () => {
@@ -209,7 +208,7 @@ describe("a wrong configuration of macvlan is refused, naming the key, and nothi
     const call = await callFor(node, macvlan(node, more));
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringMatching(message) as unknown });
     expect(await node.snapshot()).toEqual(before);
-    expect((await (call.netns as Namespace).links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
     await node.succeed("DEL", call);
   });
 
@@ -229,7 +228,7 @@ describe("a wrong configuration of macvlan is refused, naming the key, and nothi
     await attach(node, config);
     const call = await callFor(node, config);
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringMatching(/^mac: /) as unknown });
-    expect((await (call.netns as Namespace).links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
     expect(Object.keys(node.leases())).toHaveLength(1);
   });
 
@@ -246,7 +245,7 @@ describe("a failed ADD of macvlan leaves nothing", () => {
     const ipam = hostLocal(node, { subnet: "10.9.0.0/24", routes: [{ dst: "10.77.0.0/16", gw: "10.88.0.1" }] });
     const call = await callFor(node, macvlan(node, { ipam }));
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringContaining("gateway") as unknown });
-    expect((await (call.netns as Namespace).links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
     expect(node.leases()).toEqual({});
     await node.succeed("ADD", { ...call, config: macvlan(node) });
   });

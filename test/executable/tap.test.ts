@@ -9,15 +9,18 @@ import {
   callFor,
   complaint,
   type Config,
+  dataOf,
   dualStack,
   failure,
   hostLocal,
+  linkOf,
+  namesIn,
   programs,
   refusal,
 } from "./configs.ts";
 import { trace } from "../fault/strace.ts";
 import { environment } from "../harness/invoke.ts";
-import { type IpLink, type Namespace, Node, podwireFolder, reference } from "./harness.ts";
+import { type Namespace, Node, podwireFolder, reference } from "./harness.ts";
 
 // What is the same for tap as for macvlan (evidence of whose a link is, GC's namespaces) is tested in macvlan.test.ts.
 
@@ -28,12 +31,6 @@ const tap = (node: Node, more: object = {}): Config => ({
   ipam: hostLocal(node),
   ...more,
 });
-
-const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
-const dataOf = async (attached: Pick<Attached, "pod">): Promise<Record<string, unknown>> =>
-  (await linkOf(attached)).linkinfo!.info_data!;
-const names = async (call: Attached["call"]): Promise<string[]> =>
-  (await (call.netns as Namespace).links()).map(({ ifname }) => ifname);
 
 /** A machine behind the TAP device eth0, for ten seconds: it has every address, and answers pings. */
 const machine = executableOf(`
@@ -126,7 +123,7 @@ describe("tap", () => {
       expect(await complaint(node, attached)).toBe("");
     }
     await node.succeed("DEL", attached.call);
-    expect(await names(attached.call)).toEqual(["lo"]);
+    expect(await namesIn(attached.call)).toEqual(["lo"]);
   });
 
   test("multiQueue: several programs at once; without it, one", async () => {
@@ -200,7 +197,7 @@ describe("tap", () => {
     await pod.ip("link set eth0 nomaster");
     expect(await complaint(node, attached)).toMatch(/eth0 in the container is not a port of its bridge br7/);
     await node.succeed("DEL", attached.call);
-    expect(await names(attached.call)).toEqual(["lo", "br7"]);
+    expect(await namesIn(attached.call)).toEqual(["lo", "br7"]);
   });
 
   test("selinuxContext: ip makes it, with the label it was given; none where there is no SELinux", async () => {
@@ -213,7 +210,7 @@ describe("tap", () => {
       code: 7,
       msg: expect.stringMatching(/selinuxContext is "u:r:t:s0"/) as unknown,
     });
-    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
     // as on a kernel with SELinux: the label can be written, and after it that there is none any more
     const writes = refused.lines.filter((line) => line.startsWith("write("));
     const at = writes.findIndex((line) => line.includes("u:r:t:s0")) + 1;
@@ -230,7 +227,7 @@ describe("tap", () => {
     const made = { pod: call.netns as Namespace };
     expect(await linkOf(made)).toMatchObject({ mtu: 1400, linkinfo: { info_data: { multi_queue: true } } });
     await node.succeed("DEL", call);
-    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
   });
 });
 
@@ -253,7 +250,7 @@ describe("a wrong configuration of tap is refused, naming the key, and nothing i
     const call = await callFor(node, tap(node, more));
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringMatching(message) as unknown });
     expect(await node.snapshot()).toEqual(before);
-    expect(await names(call)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
     await node.succeed("DEL", call);
   });
 
@@ -270,7 +267,7 @@ describe("a failed ADD of tap leaves nothing", () => {
     const ipam = hostLocal(node, { subnet: "10.9.0.0/24", routes: [{ dst: "10.77.0.0/16", gw: "10.88.0.1" }] });
     const call = await callFor(node, tap(node, { ipam }));
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringContaining("gateway") as unknown });
-    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
   });
 
   test.each(["type veth peer name other", "tap"])("where the name is another link's, which stays: %s", async (type) => {
@@ -309,7 +306,7 @@ describe("DEL, GC, STATUS and CHECK of tap", () => {
     const { stop } = await start(attached.pod); // a program that has it open does not keep it
     for (let times = 0; times < 2; times++) await node.succeed("DEL", { ...attached.call, ...more });
     await stop();
-    expect([await names(attached.call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(attached.call), node.leases()]).toEqual([["lo"], {}]);
   });
 
   test("GC removes the devices of attachments that are not valid, and no other; STATUS asks IPAM", async () => {
@@ -317,7 +314,7 @@ describe("DEL, GC, STATUS and CHECK of tap", () => {
     const [gone, kept] = [await attach(node, tap(node)), await attach(node, tap(node))];
     const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
     await node.succeed("GC", { plugin: "tap", config: tap(node, { "cni.dev/valid-attachments": valid }) });
-    expect([await names(gone.call), await names(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
+    expect([await namesIn(gone.call), await namesIn(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
     expect(Object.keys(node.leases())).toHaveLength(1);
     await node.succeed("STATUS", { plugin: "tap", config: tap(node) });
     const broken = tap(node, { ipam: hostLocal(node, { subnet: "10.9.0.0/24", dataDir: "/dev/null/x" }) });
@@ -364,12 +361,12 @@ describe("DEL, GC, STATUS and CHECK of tap", () => {
       "",
     );
     await node.succeed("DEL", call);
-    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
     const ours = await node.succeed("ADD", call);
     expect((await node.reference("CHECK", { ...call, config: { ...wanted, prevResult: ours.result } })).stdout).toBe(
       "",
     );
     expect(await node.reference("DEL", call)).toMatchObject({ exitCode: 0 });
-    expect(await names(call)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
   });
 });

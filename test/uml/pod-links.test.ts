@@ -8,9 +8,11 @@ import {
   dualStack,
   failure,
   hostLocal,
+  linkOf,
+  namesIn,
   refusal,
 } from "../executable/configs.ts";
-import { type IpLink, type Namespace, Node, type Outside, reference } from "../executable/harness.ts";
+import { type Namespace, Node, type Outside, reference } from "../executable/harness.ts";
 
 // ipvlan, vlan and dummy: what is the same for them as for macvlan is tested in test/executable/macvlan.test.ts.
 
@@ -33,10 +35,6 @@ const config = (node: Node, type: string, more: object = {}): Config => ({
   ...more,
 });
 
-const linkOf = async ({ pod }: Pick<Attached, "pod">): Promise<IpLink> => (await pod.link("eth0"))!;
-const names = async (call: Attached["call"]): Promise<string[]> =>
-  (await (call.netns as Namespace).links()).map(({ ifname }) => ifname);
-
 describe("vlan", () => {
   test("is on the master's network with the tag of its VLAN, and on no other VLAN of it", async () => {
     const { node, outside } = await network();
@@ -53,7 +51,7 @@ describe("vlan", () => {
     expect(await outside.ping(other.ip4, { timeoutS: 1 })).toBe(false);
     expect([await complaint(node, attached), await complaint(node, other)]).toEqual(["", ""]);
     await node.succeed("DEL", attached.call);
-    expect(await names(attached.call)).toEqual(["lo"]);
+    expect(await namesIn(attached.call)).toEqual(["lo"]);
     const next = await attach(node, config(node, "vlan", { mtu: 1400 }));
     expect((await linkOf(next)).mtu).toBe(1400);
   });
@@ -71,7 +69,7 @@ describe("vlan", () => {
     const before = await node.snapshot();
     expect(await refusal(node, call)).toMatchObject({ code, msg: expect.stringMatching(msg) as unknown });
     expect(await node.snapshot()).toEqual(before);
-    expect(await names(call)).toEqual(["lo"]);
+    expect(await namesIn(call)).toEqual(["lo"]);
     await node.succeed("DEL", call);
   });
 
@@ -84,7 +82,7 @@ describe("vlan", () => {
     await node.succeed("DEL", first.call);
     await node.ip("link set uplink down");
     expect(await refusal(node, call)).toMatchObject({ code: 11, msg: expect.stringContaining("is down") as unknown });
-    expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
     await node.ip("link set uplink up");
     await node.succeed("ADD", call);
   });
@@ -126,7 +124,7 @@ describe("ipvlan", () => {
     expect(await outside.ping(one.ip4, { timeoutS: 2 })).toBe(mode === "l2");
     expect([await complaint(node, one), await complaint(node, two)]).toEqual(["", ""]);
     await node.succeed("DEL", { ...one.call, config: { ...one.call.config, master: undefined } });
-    expect(await names(one.call)).toEqual(["lo"]);
+    expect(await namesIn(one.call)).toEqual(["lo"]);
     // they share a MAC: DEL of a pod that is gone, with another one's namespace, takes nothing of that one
     await node.succeed("DEL", {
       ...one.call,
@@ -145,7 +143,7 @@ describe("ipvlan", () => {
     await node.ip("route del default");
     expect(await complaint(node, attached)).toBe("");
     await node.succeed("DEL", attached.call);
-    expect([await names(attached.call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(attached.call), node.leases()]).toEqual([["lo"], {}]);
   });
 
   test("without ipam it takes the addresses, routes and master of an earlier plugin's result", async () => {
@@ -169,7 +167,7 @@ describe("ipvlan", () => {
     expect((await node.podwire("STATUS", { plugin: "ipvlan", config: wanted })).exitCode).toBe(0);
     expect(await complaint(node, { ...attached, call: { ...attached.call, config: wanted } })).toBe("");
     await node.succeed("DEL", attached.call);
-    expect(await names(attached.call)).toEqual(["lo"]);
+    expect(await namesIn(attached.call)).toEqual(["lo"]);
     const two = { ...prevResult, interfaces: [{ name: "uplink" }, { name: "lo" }] };
     expect((await refusal(node, await callFor(node, { ...wanted, prevResult: two }))).msg).toMatch(/2 interfaces/);
     expect((await refusal(node, await callFor(node, wanted))).msg).toMatch(/ipam\.type/);
@@ -190,7 +188,7 @@ describe("ipvlan", () => {
       const call = await callFor(node, config(node, "ipvlan", more));
       const leases = node.leases();
       expect((await refusal(node, call)).msg).toMatch(msg);
-      expect([await names(call), node.leases()]).toEqual([["lo"], leases]);
+      expect([await namesIn(call), node.leases()]).toEqual([["lo"], leases]);
     }
     const macvlan = await callFor(node, config(node, "macvlan"));
     expect((await refusal(node, macvlan)).msg).toMatch(/either macvlan or ipvlan/);
@@ -219,7 +217,7 @@ describe("dummy", () => {
     await attached.pod.ip("link set eth0 down");
     expect(await complaint(node, attached)).toMatch(/eth0 in the container is down/);
     await node.succeed("DEL", attached.call);
-    expect([await names(attached.call), node.leases()]).toEqual([["lo"], {}]);
+    expect([await namesIn(attached.call), node.leases()]).toEqual([["lo"], {}]);
     expect((await refusal(node, await callFor(node, config(node, "dummy", { ipam: undefined })))).msg).toMatch(/ipam/);
   });
 });
@@ -235,7 +233,7 @@ describe("GC and changeover", () => {
       ];
       const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
       await node.succeed("GC", { plugin: type, config: config(node, type, { "cni.dev/valid-attachments": valid }) });
-      expect([await names(gone.call), await names(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
+      expect([await namesIn(gone.call), await namesIn(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
       expect(Object.keys(node.leases())).toHaveLength(1);
     },
   );
@@ -262,7 +260,7 @@ describe("GC and changeover", () => {
       expect((await node.podwire("CHECK", check)).stdout).toBe("");
       // DEL without prevResult and, as below 0.4.0, by addresses alone
       await node.succeed("DEL", call);
-      expect([await names(call), node.leases()]).toEqual([["lo"], {}]);
+      expect([await namesIn(call), node.leases()]).toEqual([["lo"], {}]);
 
       const ips = [result!.ips![0]!.address.replace(/\/.*/, "")];
       const ours = await node.succeed("ADD", { ...call, config: { ...wanted, runtimeConfig: { ips } } });
@@ -274,7 +272,7 @@ describe("GC and changeover", () => {
         "",
       );
       expect(await node.reference("DEL", call)).toMatchObject({ exitCode: 0 });
-      expect(await names(call)).toEqual(["lo"]);
+      expect(await namesIn(call)).toEqual(["lo"]);
       await node.succeed("DEL", call);
       expect(failure(await node.podwire("CHECK", check)).code).not.toBe(0);
     },
@@ -287,7 +285,7 @@ describe("GC and changeover", () => {
       const { result } = await node.succeed("ADD", call);
       expect(result!.cniVersion).toBe(cniVersion);
       await node.succeed("DEL", call);
-      expect(await names(call)).toEqual(["lo"]);
+      expect(await namesIn(call)).toEqual(["lo"]);
     }
   });
 });
