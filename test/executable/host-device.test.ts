@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { attach, callFor, complaint, type Config, dualStack, hostDevice, hostLocal, refusal } from "./configs.ts";
 import { type IpLink, type Namespace, Node, reference } from "./harness.ts";
@@ -188,7 +190,7 @@ describe("host-device", () => {
 describe("devices of a bus", () => {
   // no test moves a device of this machine: what is laid over its list names links of the node
   const list = "/sys/bus/pci/devices";
-  const folder = mkdtempSync("/tmp/pci-");
+  const folder = mkdtempSync(join(tmpdir(), "pci-"));
   const device = (address: string, driver: string, net: string): void => {
     mkdirSync(`${folder}/${address}/${net}`, { recursive: true });
     symlinkSync(`../../../../bus/pci/drivers/${driver}`, `${folder}/${address}/driver`);

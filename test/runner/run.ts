@@ -1,6 +1,7 @@
 // Runs every kind of test, or those named as arguments, and ends with one line that sums them up: `make test`.
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "../..");
@@ -8,7 +9,10 @@ const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
 /** The kinds of test each run of vitest covers; those of user-mode Linux run there. */
-const runs = [["unit"], ["kernel"], ["engine"], ["executable"], ["runtime", "fault"], ["fuzz"], ["uml"]];
+const runs = [["unit"], ["kernel"], ["engine"], ["executable"]];
+/** These take one processor each, for minutes: they run side by side, and what the second says is printed at the end. */
+const first = [["runtime", "fault"]];
+const second = [["fuzz"], ["uml"]];
 
 interface Report {
   numPassedTests: number;
@@ -34,11 +38,21 @@ if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (see above w
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
-for (const kinds of runs) {
+for (const kinds of runs) await run(kinds, 1);
+const later = join(results, "second.log");
+await Promise.all([runAll(first, 1), runAll(second, openSync(later, "w"))]);
+process.stdout.write(readFileSync(later));
+
+async function runAll(all: string[][], output: number): Promise<void> {
+  for (const kinds of all) await run(kinds, output);
+}
+
+/** Runs these kinds of test, as far as they are asked for and can run here; `output` is the descriptor of what they say. */
+async function run(kinds: string[], output: number): Promise<void> {
   const isUml = kinds.includes("uml");
-  if (isUml && !umlIsHere) continue;
+  if (isUml && !umlIsHere) return;
   const paths = only.filter((path) => kinds.some((kind) => path.startsWith(`test/${kind}`)));
-  if (only.length > 0 && paths.length === 0) continue;
+  if (only.length > 0 && paths.length === 0) return;
   const file = join(results, `${kinds[0]}.json`);
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
   if (isUml) vitest.push("--configLoader", "runner"); // its files are read-only
@@ -46,9 +60,10 @@ for (const kinds of runs) {
   const projects = kinds.flatMap((kind) => ["--project", kind]);
   const excluded = leftOut.flatMap((path) => ["--exclude", path]);
   const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
-  console.log(`\n== ${kinds.join(", ")}`);
+  writeSync(output, `\n== ${kinds.join(", ")}\n`);
   const [runner, ...args] = [...(isUml ? ["test/runner/uml"] : []), "test/runner/isolated", ...command];
-  const { status } = spawnSync(join(root, runner!), args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(join(root, runner!), args, { cwd: root, stdio: ["ignore", output, output] });
+  const [status] = (await once(child, "exit")) as [number | null];
   add(file, status ?? 1);
 }
 
