@@ -111,7 +111,7 @@ function sayPods(reports: readonly PodReport[]): Said {
     [
       title,
       ...attached.addresses.map(formatIp),
-      `${attached.owner.ifname} <-> ${hostLink ?? "?"}`,
+      hostLink === undefined ? attached.owner.ifname : `${attached.owner.ifname} <-> ${hostLink}`,
       attached.owner.network,
     ].join("   "),
     "",

@@ -42,6 +42,7 @@ function report(places: SurveyPlaces, { pod, dryRun }: Question): Said {
   const lines = [
     ...stepLines(repaired, dryRun),
     ...repaired.flatMap(leftLines),
+    ...restartLines(repaired),
     ...othersLines(repaired),
     ...unknownLines(repaired, places.resultsFolder ?? RESULTS_FOLDER),
     ...problems.map((problem) => `warning: ${problem}`),
@@ -75,9 +76,12 @@ const titleOf = ({ attached }: Repaired): string =>
 const past: Readonly<Record<string, string>> = {
   add: "added",
   create: "created",
+  lead: "led",
   let: "let",
+  make: "made",
   plug: "plugged",
   set: "set",
+  shape: "shaped",
   switch: "switched",
   write: "wrote",
 };
@@ -95,6 +99,12 @@ function stepLines(repaired: readonly Repaired[], dryRun: boolean): string[] {
 }
 
 const leftLines = (each: Repaired): string[] => each.left.map((what) => `${titleOf(each)}: differs: ${what}`);
+
+/** Said once, where a difference itself does not say what mends it. */
+const restartLines = (repaired: readonly Repaired[]): string[] =>
+  repaired.some(({ left }) => left.some((what) => !what.includes("restart the pod")))
+    ? ["what differs still is made anew with its pod, or somebody else's: podwire doctor POD"]
+    : [];
 
 /** So many names are listed. */
 const LISTED = 10;

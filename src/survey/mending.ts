@@ -29,8 +29,10 @@ export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: 
   if (!cached) return { ...blank, known: "unknown", steps: mendKnown(attached, dryRun) };
   const found: Mended[] = [];
   let isForeign = false;
+  // podwire's record outweighs an alias, which a moved link has for another purpose, and anybody may change
+  const isRecorded = attached.record?.knowledge !== undefined;
   const visited = visitExpected(cached, (expected) => {
-    isForeign ||= expected.foreign;
+    isForeign ||= expected.foreign && !isRecorded;
     if (!isForeign && !found.some(({ isLost }) => isLost)) found.push(mend(expected, dryRun));
   });
   if (isForeign || visited.every((each) => each.isForeign)) return { ...blank, known: "other" };

@@ -1,19 +1,12 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { bridgeOf, type Break, makes, subnet } from "./doctor-makes.ts";
+import { apply, bridgeOf, type Break, makes, subnet } from "./doctor-makes.ts";
 import { faultsOfLinks } from "./faults-of-links.ts";
 import { faultsOfRules } from "./faults-of-rules.ts";
 import type { Scene } from "./scene.ts";
 
 // Faults made for real: each must be the first that doctor names, in the right layer, in words that say what it is.
-
-async function apply(scene: Scene, lines: string[]): Promise<void> {
-  for (const line of lines) {
-    if (line.startsWith("pod: ")) await scene.first.pod.must("sh", "-c", line.slice("pod: ".length));
-    else await scene.node.must("sh", "-c", line);
-  }
-}
 
 describe("doctor finds, and names first, what is wrong with a pod:", () => {
   const faults = [...faultsOfLinks, ...faultsOfRules].map((fault) => ({ name: `${fault[0]} (${fault[1]})`, fault }));

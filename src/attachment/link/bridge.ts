@@ -3,7 +3,14 @@ import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import { randomMac } from "../../kernel/random.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { createBridge, type Link, type LinkChange, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import {
+  createBridge,
+  filterVlans,
+  type Link,
+  type LinkChange,
+  setAlias,
+  setLink,
+} from "../../netlink/rtnetlink/link.ts";
 import type { BridgePart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { stepOf } from "../step.ts";
@@ -36,6 +43,10 @@ export const bridge: Kind<BridgePart> = {
     return [
       ...mendSysctls([acceptNoRouter(part.name)], log),
       ...(Object.keys(change).length > 0 ? [stepOf(host, setLink(found, change))] : []),
+      // of somebody else's bridge the ports are somebody else's affair
+      ...(part.vlanFiltering && !found.vlanFiltering && found.alias === BRIDGE_ALIAS
+        ? [stepOf(host, filterVlans(found))]
+        : []),
     ].map((step) => ({ ...step, isShared: true }));
   },
 

@@ -2,7 +2,7 @@ import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
 import { NUD } from "../../netlink/rtnetlink/neighbour.ts";
 import { fault, orFine, skip } from "../finding.ts";
 import { ipKey, linkAt, linkNamed } from "../look.ts";
-import { gatewaysOf, partOf, podLink, type PodView } from "../pod-view.ts";
+import { askableGateways, gatewaysOf, partOf, podLink, type PodView } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
 /** Whom the pod sends through: that the node has those addresses, and that the pod knows, or learns, their MAC. */
@@ -12,20 +12,24 @@ export const gateway: Layer = (view, look) => {
   if (gateways.length === 0) return found;
   const link = podLink(view);
   if (!link?.up) return [...found, skip("gateway", "nobody can be asked while the link is down")];
+  const askable = askableGateways(view);
+  if (askable.length === 0) return [...found, skip("gateway", "nobody can be asked while the pod has no address")];
   const known = gateways.map((ip) =>
     view.inside!.neighbours.find((each) => each.index === link.index && sameIp(each.ip, ip)),
   );
   const host = linkNamed(look, view.hostLink?.name);
   const router = linkAt(look, host?.master) ?? host;
-  const isOurs = (ip: Ip): boolean => partOf(view, "veth")?.plug === undefined || look.holders.has(ipKey(ip));
+  const isRouted = host !== undefined && partOf(view, "veth")?.plug === undefined;
+  const isOurs = (ip: Ip): boolean => isRouted || look.holders.has(ipKey(ip));
   gateways.forEach((ip, at) => {
     const neighbour = known[at];
     const text = formatIp(ip);
     const isSilent = look.isThorough
-      ? !neighbour?.mac
+      ? !neighbour?.mac && askable.some((own) => sameIp(own, ip))
       : neighbour !== undefined && (neighbour.state & NUD.FAILED) !== 0;
     if (isSilent && found.length === 0) {
-      found.push(fault("gateway", `${text} does not answer the pod`, { is: "asked in vain", mend: mendOf(view) }));
+      const mend = isOurs(ip) ? mendOf(view) : `see whether ${text} is up, in the network of the link itself`;
+      found.push(fault("gateway", `${text} does not answer the pod`, { is: "asked in vain", mend }));
     } else if (neighbour?.mac && router && isOurs(ip) && !isVlan(view) && neighbour.mac !== router.mac) {
       found.push(
         fault("gateway", `the pod takes ${neighbour.mac} for ${text}`, {

@@ -17,6 +17,9 @@ export const spoofCheck: Layer = (view) =>
     ? orFine(differencesOf(view, "spoofcheck"), "spoofcheck", "frames with its own MAC only")
     : [];
 
+/** What the plugin of that name lets pass for it; what all rules do with its packets is another question. */
+export const filter: Layer = (view) => (partOf(view, "filter") ? differencesOf(view, "firewall") : []);
+
 /** Its host ports, as their part says. */
 export const ports: Layer = (view) => {
   const wanted = partOf(view, "ports");

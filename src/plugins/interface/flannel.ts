@@ -44,9 +44,7 @@ export const flannel = (find: Find): Plugin => ({
   add: (call) => add(find, call),
   check(call) {
     const config = readConfig(flannelConfig, call);
-    const told = findDelegation(placeOf(config, call));
-    if (!told) throw new CniError(Code.Internal, `what the delegate was told is not in ${config.dataDir} any more`);
-    run(find, call, withPrevious(told, config));
+    run(find, call, withPrevious(getTold(config, call), config));
   },
   del(call) {
     refuseOwnNamespace(call);
@@ -67,6 +65,11 @@ export const flannel = (find: Find): Plugin => ({
   status(call) {
     const config = readConfig(flannelConfig, call);
     run(find, call, planDelegate(config, call, availableSubnetEnv(config)));
+  },
+  delegated(call) {
+    const config = readConfig(flannelConfig, call);
+    const { plugin, given } = delegated(find, call, getTold(config, call));
+    return plugin && { type: plugin.name, call: { ...given, ...(call.prevResult && { prevResult: call.prevResult }) } };
   },
   inspect: (call) => void readConfig(flannelConfig, call),
   known: () => known,
@@ -96,6 +99,12 @@ function run(find: Find, call: Invocation, told: Told): void {
   const { plugin, given, type } = delegated(find, call, told);
   if (plugin) plugin[call.verb.toLowerCase() as "check" | "del" | "gc" | "status"](given);
   else delegateVerb(given, type);
+}
+
+function getTold(config: FlannelConfig, call: Invocation): Told {
+  const told = findDelegation(placeOf(config, call));
+  if (told) return told;
+  throw new CniError(Code.Internal, `what the delegate was told is not in ${config.dataDir} any more`);
 }
 
 /** The plugin that wires the pod, if it is podwire's own. */
