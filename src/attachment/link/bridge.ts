@@ -12,6 +12,7 @@ import {
   setLink,
 } from "../../netlink/rtnetlink/link.ts";
 import type { BridgePart } from "../attachment.ts";
+import { assertVlanFiltering, LACKING_VLANS } from "../features.ts";
 import type { Kind } from "../kind.ts";
 import { stepOf } from "../step.ts";
 import { acceptNoRouter, mendSysctls, trySysctl } from "../sysctls.ts";
@@ -26,6 +27,8 @@ export const bridge: Kind<BridgePart> = {
   settle(_part, { host }, made) {
     made.bridge = pinMac(host, made.bridge!);
   },
+
+  status: ({ vlanFiltering }) => vlanFiltering && assertVlanFiltering(),
 
   mend(part, site) {
     const { host, log } = site;
@@ -114,8 +117,7 @@ function makeBridge(host: NetlinkSocket, bridge: BridgePart, log: Log): Link {
     if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
       throw new CniError(
         Code.InvalidConfig,
-        `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: ` +
-          `this kernel was built without VLAN filtering of bridges (CONFIG_BRIDGE_VLAN_FILTERING)`,
+        `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: ${LACKING_VLANS}`,
       );
     }
     if (!isErrno(error, "EEXIST")) throw error; // another ADD was faster

@@ -7,6 +7,7 @@ import { decodeRoute, getRoutes, RT_TABLE_DEFAULT } from "../../netlink/rtnetlin
 import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
 import { families } from "../../net/ip.ts";
 import type { VrfPart } from "../attachment.ts";
+import { assertLinkKind, lackingKind } from "../features.ts";
 import type { Kind, Traces } from "../kind.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
@@ -50,6 +51,7 @@ export const vrf: Kind<VrfPart> = {
   },
 
   remove: removeMember,
+  status: () => assertLinkKind("vrf"),
 };
 
 /** Makes the attachment's link a member of the VRF, which is made where it is missing. */
@@ -94,7 +96,7 @@ function makeVrf({ name, table: wanted }: VrfPart, { pod }: Site, undo: Undo): [
     socket.request([createDevice({ name, device: { type: "vrf", table } }), setAlias(name, "podwire: VRF")]);
   } catch (error) {
     if (!isErrno(error, "EOPNOTSUPP")) throw error;
-    throw new CniError(Code.InvalidConfig, "this kernel has no vrf (CONFIG_NET_VRF)", error.message, { cause: error });
+    throw new CniError(Code.InvalidConfig, lackingKind("vrf"), error.message, { cause: error });
   }
   const made = findLink(socket, name)!;
   socket.request([setLink(made, { up: true })]);

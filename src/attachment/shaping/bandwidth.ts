@@ -15,6 +15,7 @@ import {
   getRootQdisc,
 } from "../../netlink/rtnetlink/qdisc.ts";
 import type { BandwidthPart, Shaping } from "../attachment.ts";
+import { assertLinkKind, assertShaper } from "../features.ts";
 import type { Kind, Progress } from "../kind.ts";
 import { findLink } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
@@ -77,6 +78,11 @@ export const bandwidth: Kind<BandwidthPart> = {
       if (end) freeEnd(host, end, ifbs);
     }
     log.note("ifbs", ifbs.filter(({ name }) => removeLink(host, name)).length);
+  },
+
+  status({ ingress, egress }) {
+    if (ingress || egress) assertShaper();
+    if (egress) assertLinkKind("ifb");
   },
 
   list() {
