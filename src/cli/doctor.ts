@@ -4,6 +4,7 @@ import { findText } from "../kernel/file.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { examineNode, examinePods, firstFault, type NodeReport, type PodReport } from "../doctor/doctor.ts";
 import type { Finding } from "../doctor/finding.ts";
+import { attachedSince } from "../doctor/since.ts";
 import { choosePod, podTitle } from "../survey/choose.ts";
 import { BIN_DIRS } from "../survey/places.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
@@ -62,7 +63,7 @@ function addressOf(to: string | undefined): Ip | undefined {
   return ip;
 }
 
-const lineOf = ({ state, layer, what, expected, is, mend }: Finding): string =>
+const lineOf = ({ state, layer, what, expected, is, since, mend }: Finding): string =>
   formatFact({
     state,
     layer,
@@ -70,6 +71,7 @@ const lineOf = ({ state, layer, what, expected, is, mend }: Finding): string =>
     more: {
       ...(expected !== undefined && { expected }),
       ...(is !== undefined && { is }),
+      ...(since !== undefined && { since }),
       ...(mend !== undefined && { "mend it": mend }),
     },
   });
@@ -102,6 +104,7 @@ const factsOf = ({ attached, hostLink, findings }: PodReport): object => ({
   ...attached.owner,
   addresses: attached.addresses.map(formatIp),
   netns: attached.netns,
+  since: attachedSince(attached),
   hostLink,
   findings,
 });

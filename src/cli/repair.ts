@@ -77,6 +77,7 @@ const past: Readonly<Record<string, string>> = {
   add: "added",
   create: "created",
   lead: "led",
+  lease: "leased",
   let: "let",
   make: "made",
   plug: "plugged",

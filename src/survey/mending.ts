@@ -6,6 +6,7 @@ import { setLink } from "../netlink/rtnetlink/link.ts";
 import { namespaceState, type Liveness } from "../node/liveness.ts";
 import { mend, type Mended } from "../verbs/mend.ts";
 import { visitExpected } from "./calls.ts";
+import { mendLeases } from "./lease-loss.ts";
 import type { Surveyed } from "./surveyed.ts";
 
 /** An attachment, and what became of mending it. */
@@ -36,10 +37,15 @@ export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: 
     if (!isForeign && !found.some(({ isLost }) => isLost)) found.push(mend(expected, dryRun));
   });
   if (isForeign || visited.every((each) => each.isForeign)) return { ...blank, known: "other" };
+  const leases = mendLeases(attached, dryRun);
   return {
     ...blank,
-    steps: found.flatMap(({ steps }) => steps),
-    left: [...found.flatMap(({ left }) => left), ...visited.flatMap(({ type, problem }) => problemOf(type, problem))],
+    steps: [...leases.steps, ...found.flatMap(({ steps }) => steps)],
+    left: [
+      ...leases.left,
+      ...found.flatMap(({ left }) => left),
+      ...visited.flatMap(({ type, problem }) => problemOf(type, problem)),
+    ],
     others: visited.filter((each) => each.isForeign).map(({ type }) => type),
   };
 }

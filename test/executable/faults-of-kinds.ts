@@ -4,6 +4,7 @@ import type { Scene } from "./scene.ts";
 /** A fault, and lines that fail unless it is mended, or what repair says where it cannot mend it. */
 export type KindFault = readonly [...Fault, after: RegExp | ((scene: Scene) => string[])];
 
+const leaseOf = ({ node, list, first }: Scene): string => `${node.dataDir}/${list.name}/${first.ip4}`;
 const veth = ({ first }: Scene): string => first.hostVeth;
 const ifb = ({ first }: Scene): string => first.result.interfaces!.find(({ name }) => name.startsWith("bwp"))!.name;
 const shaped = (s: Scene): string[] => [
@@ -26,6 +27,30 @@ const set = (name: string): string[] => [`nft flush set inet podwire ${name}`];
 
 /** What plugins beside bridge and ptp have made, broken. */
 export const faultsOfKinds: readonly KindFault[] = [
+  [
+    "its lease is gone",
+    "bridge",
+    (s) => [`rm ${leaseOf(s)}`],
+    "lease",
+    /is leased to nobody/,
+    (s) => [`grep -q web-1-id ${leaseOf(s)}`],
+  ],
+  [
+    "its lease is another container's",
+    "bridge",
+    (s) => [`printf 'thief\\r\\neth0' > ${leaseOf(s)}`],
+    "lease",
+    /is leased to thief/,
+    /is leased to somebody else by now: restart the pod/,
+  ],
+  [
+    "its lease is gone",
+    "k3s",
+    (s) => [`rm ${leaseOf(s)}`],
+    "lease",
+    /leased to nobody/,
+    (s) => [`test -s ${leaseOf(s)}`],
+  ],
   [
     "what it lets pass is flushed",
     "firewall",

@@ -21,6 +21,7 @@ export interface Finding {
   what: string;
   expected?: string;
   is?: string;
+  since?: string;
   mend?: string;
 }
 

@@ -1,9 +1,11 @@
 import { formatIp, type Ip, sameIp } from "../../net/ip.ts";
-import { NUD } from "../../netlink/rtnetlink/neighbour.ts";
-import { fault, orFine, skip } from "../finding.ts";
+import type { Link } from "../../netlink/rtnetlink/link.ts";
+import { type Neighbour, NUD } from "../../netlink/rtnetlink/neighbour.ts";
+import { fault, type Finding, orFine, skip } from "../finding.ts";
 import { ipKey, linkAt, linkNamed } from "../look.ts";
 import { askableGateways, gatewaysOf, partOf, podLink, type PodView } from "../pod-view.ts";
-import { differencesOf, type Layer, mendOf } from "./layer.ts";
+import { ago } from "../since.ts";
+import { differencesOf, inPod, type Layer, mendOf } from "./layer.ts";
 
 /** Whom the pod sends through: that the node has those addresses, and that the pod knows, or learns, their MAC. */
 export const gateway: Layer = (view, look) => {
@@ -28,16 +30,12 @@ export const gateway: Layer = (view, look) => {
       ? !neighbour?.mac && askable.some((own) => sameIp(own, ip))
       : neighbour !== undefined && (neighbour.state & NUD.FAILED) !== 0;
     if (isSilent && found.length === 0) {
-      const mend = isOurs(ip) ? mendOf(view) : `see whether ${text} is up, in the network of the link itself`;
+      const mend = isOurs(ip)
+        ? mendSilent(view, router)
+        : `see whether ${text} is up, in the network of the link itself`;
       found.push(fault("gateway", `${text} does not answer the pod`, { is: "asked in vain", mend }));
     } else if (neighbour?.mac && router && isOurs(ip) && !isVlan(view) && neighbour.mac !== router.mac) {
-      found.push(
-        fault("gateway", `the pod takes ${neighbour.mac} for ${text}`, {
-          expected: `${router.mac}, ${router.name}`,
-          is: neighbour.mac,
-          mend: mendOf(view),
-        }),
-      );
+      found.push(mistaken(view, neighbour, router, link));
     }
   });
   const answers = gateways.filter((_, at) => known[at]?.mac);
@@ -47,5 +45,24 @@ export const gateway: Layer = (view, look) => {
   }
   return orFine(found, "gateway", `${answers.map(formatIp).join(", ")} answers`);
 };
+
+/** The node's own address: where all is as it was made, something else keeps the answers back. */
+const mendSilent = (view: PodView, router: Link | undefined): string =>
+  view.differences.length > 0
+    ? mendOf(view)
+    : `see what keeps ${router?.name ?? "the node"} from answering: sysctl net.ipv4.conf | grep arp_; ` +
+      "nft list ruleset (tables arp, bridge, ip6)";
+
+/** Neighbours that ADD wrote are written again by repair; others the kernel learns again once they are forgotten. */
+function mistaken(view: PodView, { ip, mac, updatedMs }: Neighbour, router: Link, { name }: Link): Finding {
+  const text = formatIp(ip);
+  const isWritten = partOf(view, "pod")?.neighbours.some((each) => sameIp(each.ip, ip));
+  return fault("gateway", `the pod takes ${mac} for ${text}`, {
+    expected: `${router.mac}, ${router.name}`,
+    is: mac,
+    since: updatedMs === undefined ? undefined : ago(updatedMs),
+    mend: isWritten ? mendOf(view) : `${inPod(view)} ip neighbour delete ${text} dev ${name}`,
+  });
+}
 
 const isVlan = (view: PodView): boolean => partOf(view, "gateways")?.vlanInterface !== undefined;

@@ -1,6 +1,7 @@
 import { fault, type Finding, orFine, skip } from "../finding.ts";
 import { linkNamed } from "../look.ts";
 import { partOf, podLink } from "../pod-view.ts";
+import { carrierSince } from "../since.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
 /** Both ends of the pair: there, up, of one MTU, with a carrier. */
@@ -38,5 +39,9 @@ export const link: Layer = (view, look) => {
     return [skip("link", `${ifname} leads to no link of this node`)];
   }
   const up = host || !pod ? "both ends up" : `${ifname} is up`;
-  return orFine([...found, ...more], "link", `${up}, MTU ${pod?.mtu ?? host?.mtu ?? "unknown"}`);
+  const timed = (finding: Finding): Finding =>
+    host && / is down|no carrier/.test(finding.what)
+      ? { ...finding, since: carrierSince(look.host, host.name) }
+      : finding;
+  return orFine([...found, ...more].map(timed), "link", `${up}, MTU ${pod?.mtu ?? host?.mtu ?? "unknown"}`);
 };

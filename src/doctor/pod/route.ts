@@ -25,7 +25,7 @@ export const route: Layer = (view, look) => {
           expected: `dev ${expected}`,
           is: led === undefined ? "no route" : `dev ${led} (see: ip route get ${formatIp(ip)})`,
           mend:
-            led === undefined
+            view.differences.length > 0
               ? mendOf(view)
               : `remove the route or rule that leads there: ip route get ${formatIp(ip)}`,
         }),
