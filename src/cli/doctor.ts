@@ -19,9 +19,10 @@ export const doctor = command({
   summary: "say what is wrong with a pod's network, or this node's, and what mends it",
   about: [
     "Walks the layers of a pod's network from top to bottom: namespace, link, bridge, address, lease, route, " +
-      "gateway, forwarding, masquerade, ports, firewall. What should be is what the runtime's remembered result and " +
-      "configuration say (CHECK over parts); without one, links, leases and rules say less. Without a POD it looks " +
-      "at the whole node: what the runtime would use, how full ranges are, and every pod.",
+      "gateway, forwarding, masquerade, ports, what chained plugins made, firewall. What should be is what the " +
+      "runtime's remembered result and configuration say (CHECK over parts); without one, links, leases and rules " +
+      "say less. Without a POD it looks at the whole node: what the runtime would use, how full ranges are, and " +
+      "every pod.",
     "A FAULT says what was expected, what is, and what mends it. Changes nothing.",
   ],
   root: "look into pods",
@@ -135,7 +136,7 @@ function sayNode(survey: Survey, { findings, pods }: NodeReport, elapsed: () => 
   const node = findText("/proc/sys/kernel/hostname")?.trim() ?? "this node";
   const kernel = /^\d+\.\d+/.exec(findText("/proc/sys/kernel/osrelease") ?? "")?.[0] ?? "?";
   const networks = new Set(pods.map(({ attached }) => attached.owner.network)).size;
-  const broken = pods.filter((pod) => firstFault(pod));
+  const broken = pods.filter((pod) => firstFault(pod)).toSorted((a, b) => (a.title < b.title ? -1 : 1));
   const podFinding = podsFinding(pods, broken);
   const all = [...findings, podFinding];
   const faults = countState(all, "FAULT");

@@ -1,10 +1,12 @@
+import { HostView } from "../attachment/host-view.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { choosePod, podTitle } from "../survey/choose.ts";
 import { type Repaired, repairAttachment } from "../survey/mending.ts";
 import { takeSurvey } from "../survey/survey.ts";
 import { RESULTS_FOLDER, type SurveyPlaces } from "../survey/places.ts";
 import { command, Exit, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
-import { count, wrap } from "./terminal.ts";
+import { count, goneAttachments, wrap } from "./terminal.ts";
 
 /** Makes attachments whole again. */
 export const repair = command({
@@ -38,7 +40,11 @@ function report(places: SurveyPlaces, { pod, dryRun }: Question): Said {
   const chosen = pod === undefined ? attachments : choosePod(attachments, pod);
   const alive = chosen.filter(({ state }) => state !== "gone");
   const gone = chosen.length - alive.length;
-  const repaired = alive.map((attached) => repairAttachment(attached, dryRun, liveness));
+  // where nothing is changed, the host is read once
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const view = dryRun ? new HostView(host) : undefined;
+  const repaired = alive.map((attached) => repairAttachment(attached, { dryRun, liveness, view }));
+  host.close();
   const lines = [
     ...stepLines(repaired, dryRun),
     ...repaired.flatMap(leftLines),
@@ -46,7 +52,7 @@ function report(places: SurveyPlaces, { pod, dryRun }: Question): Said {
     ...othersLines(repaired),
     ...unknownLines(repaired, places.resultsFolder ?? RESULTS_FOLDER),
     ...problems.map((problem) => `warning: ${problem}`),
-    ...(gone > 0 ? [`${count(gone, "attachment is", "attachments are")} of pods that are gone: podwire gc`] : []),
+    ...(gone > 0 ? [`left alone: ${goneAttachments(gone)}: podwire gc`] : []),
     summary(repaired, dryRun),
   ];
   return {

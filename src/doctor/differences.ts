@@ -13,7 +13,7 @@ const layers: Partial<Record<PartName, string>> = {
   masquerade: "masquerade",
   spoofCheck: "spoofcheck",
   ports: "ports",
-  filter: "firewall",
+  filter: "filter",
   sourceRoutes: "source",
 };
 

@@ -56,7 +56,7 @@ export function choosePod<N extends Named>(all: readonly N[], word: string): N[]
 const LISTED = 10;
 
 function listPods(found: readonly Named[]): string {
-  const names = [...new Set(found.map((named) => `${podTitle(named)}${addressOf(named)}`))];
+  const names = [...new Set(found.map((named) => `${podTitle(named)}${addressOf(named)}`))].toSorted();
   const more = names.length > LISTED ? `, and ${names.length - LISTED} more` : "";
   return names.slice(0, LISTED).join(", ") + more;
 }

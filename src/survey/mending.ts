@@ -4,6 +4,8 @@ import { namespaceKind } from "../kernel/namespace.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
 import { namespaceState, type Liveness } from "../node/liveness.ts";
+import type { HostView } from "../attachment/host-view.ts";
+import type { Expected } from "../verbs/check.ts";
 import { mend, type Mended } from "../verbs/mend.ts";
 import { visitExpected } from "./calls.ts";
 import { mendLeases } from "./lease-loss.ts";
@@ -22,7 +24,10 @@ export interface Repaired extends Pick<Mended, "steps" | "left"> {
 }
 
 /** Makes an attachment whole again, or says what that would take. */
-export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: Liveness): Repaired {
+export function repairAttachment(
+  attached: Surveyed,
+  { dryRun, liveness, view }: { dryRun: boolean; liveness: Liveness; view: HostView | undefined },
+): Repaired {
   const blank: Repaired = { attached, steps: [], left: [], known: "podwire", others: [] };
   const { cached } = attached;
   const stranger = strangerAt(attached, liveness);
@@ -32,10 +37,11 @@ export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: 
   let isForeign = false;
   // podwire's record outweighs an alias, which a moved link has for another purpose, and anybody may change
   const isRecorded = attached.record?.knowledge !== undefined;
-  const visited = visitExpected(cached, (expected) => {
+  const visit = (expected: Expected): void => {
     isForeign ||= expected.foreign && !isRecorded;
     if (!isForeign && !found.some(({ isLost }) => isLost)) found.push(mend(expected, dryRun));
-  });
+  };
+  const visited = visitExpected(cached, visit, { ...(view && { view }) });
   if (isForeign || visited.every((each) => each.isForeign)) return { ...blank, known: "other" };
   const leases = mendLeases(attached, dryRun);
   return {

@@ -61,13 +61,13 @@ export const filter: Kind<FilterPart> = {
   compare(part, site) {
     const differences =
       part.backend === "iptables"
-        ? compareIptablesFilter(site.owner, part)
+        ? compareIptablesFilter(site.owner, part, site.view)
         : [
             ...compareElements(rulesetsOf(part, site)),
-            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain)),
+            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain, site.view)),
             ...(usesFirewalld(part) ? part.addresses.flatMap((ip) => compareSource(part.zone, ip)) : []),
           ];
-    return differences.length > 0 && hasReferenceFilter(site.owner, part) ? [] : differences;
+    return differences.length > 0 && hasReferenceFilter(site.owner, part, site.view) ? [] : differences;
   },
 
   remove({ owner, addresses }, part) {
