@@ -3,6 +3,7 @@ import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { remember } from "../harness/cached.ts";
+import { makes } from "./doctor-makes.ts";
 import { loadConf, temporaryFolder } from "./harness.ts";
 import { type Finding, Scene } from "./scene.ts";
 
@@ -188,4 +189,12 @@ describe("since when something is so", () => {
     const { node } = await scene.examineNode();
     expect(node.find(({ what }) => what.includes("9.9.9"))?.since).toBe("written 2026-11-22T05:00Z");
   });
+});
+
+test("a range that flanneld gives this node counts as any other: how full it is, and whose addresses are in it", async () => {
+  const scene = await makes.k3s();
+  const { stdout } = await scene.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "leases");
+  expect(stdout).toMatch(/^cbr0 10\.42\.3\.1-10\.42\.3\.254: 2 of 253 leased \(0 %\)$/m);
+  const { node } = await scene.examineNode();
+  expect(node.find(({ layer }) => layer === "addresses")).toMatchObject({ state: "ok" });
 });

@@ -126,9 +126,18 @@ export class Scene {
 
   /** Runs a command that looks at this scene, with programs in the folders of a PATH. */
   async runBeside(path: string, command: string, ...args: string[]): Promise<Outcome> {
+    return this.node.run("env", ["-i", `PATH=${path}`, ...this.lineOf(command), ...args]);
+  }
+
+  /** As `runBeside`, by another user: `how` is the program that makes it one. */
+  async runAs(how: string[], command: string): Promise<Outcome> {
+    return this.node.run("env", ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...how, ...this.lineOf(command)]);
+  }
+
+  /** A command that looks at this scene, as it is typed. */
+  lineOf(command: string): string[] {
     const places = ["--data-dir", this.node.dataDir, "--conf-dir", this.confDir, "--results-dir", this.results];
-    const plugins = command === "doctor" ? ["--bin-dir", podwireFolder()] : [];
-    return this.node.run("env", ["-i", `PATH=${path}`, executable, command, ...places, ...plugins, ...args]);
+    return [executable, command, ...places, ...(command === "doctor" ? ["--bin-dir", podwireFolder()] : [])];
   }
 
   /** What is said of the node, with what is said of its pods. */

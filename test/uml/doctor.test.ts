@@ -9,6 +9,12 @@ test.each(kinds)("doctor raises no false alarm on a node whose pods are made by 
   expect(await alarms(await makes[make]())).toEqual([]);
 });
 
+test("map tells which VLAN a pod is in", async () => {
+  const scene = await makes["bridge, VLAN"]();
+  const { stdout } = await scene.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "map");
+  expect(stdout).toMatch(/10\.24\.0\.2 +veth\w+ +default\/web-1 +VLAN 100$/m);
+});
+
 /** The limit is the whole kernel's: it is written where the kernel's first processes are, and nowhere else. */
 const limit = async (node: Node, max: number): Promise<string> =>
   node.must("nsenter", "--net=/proc/1/ns/net", "sysctl", "-qw", `net.netfilter.nf_conntrack_max=${max}`);
