@@ -1,5 +1,5 @@
 import { version } from "../package.json";
-import { Exit } from "./cli/command.ts";
+import { Exit, onTerminal } from "./cli/command.ts";
 import { commands } from "./cli/commands.ts";
 import { nearest } from "./net/nearest.ts";
 import { wrap } from "./cli/terminal.ts";
@@ -70,7 +70,7 @@ function answerPerson([name, ...args]: string[]): number {
     const names = commands.map((each) => each.name);
     const meant = nearest(name, [...names, "help", "version"]);
     const hint = meant ? `did you mean ${meant}?` : `there are: ${names.join(", ")}`;
-    complain(`podwire: unknown command ${JSON.stringify(name)}; ${hint}\n`);
+    complain(`${onTerminal(`podwire: unknown command ${JSON.stringify(name)}; ${hint}`)}\n`);
     return Exit.failed;
   }
   // A plugin run bare says so on standard error, as the reference does: its standard output belongs to runtimes.

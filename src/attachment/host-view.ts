@@ -3,11 +3,14 @@ import { families, type Prefix } from "../net/ip.ts";
 import type { Address } from "../netlink/rtnetlink/address.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import { decodeRoutes, getRoutes, type KernelRoute } from "../netlink/rtnetlink/route.ts";
+import type { ChainRules } from "./firewall/chain-rules.ts";
 import { listLinkAddresses, listLinks } from "./link/links.ts";
 
-/** The host's links, addresses and routes, each read once: for who looks at all attachments of a node in turn. */
+/** The host's links, addresses, routes and tables of iptables, each read once: for who looks at many attachments. */
 export class HostView {
   private read: { links?: Link[]; addresses?: Address[]; routes?: KernelRoute[] } = {};
+  /** tables of iptables, whole, by what `seenTable` calls them */
+  readonly tables = new Map<string, ChainRules>();
   private byName: Map<string, Link> | undefined;
   private byIndex: Map<number, Prefix[]> | undefined;
   private byDestination: Map<string, KernelRoute[]> | undefined;

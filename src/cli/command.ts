@@ -16,7 +16,7 @@ import {
 } from "./arguments.ts";
 import { isTerminal } from "../kernel/linux.ts";
 import { paint, wrap } from "./terminal.ts";
-import { type Description, formatUsage } from "./usage.ts";
+import { type Description, formatHint, formatUsage } from "./usage.ts";
 
 /** Exit codes of every command. */
 export const Exit = {
@@ -78,14 +78,17 @@ export function command<const O extends Options, const P extends Operands>(defin
         return other ? other.run(rest) : answer(args);
       } catch (error) {
         const hint = isErrno(error, "EACCES", "EPERM") ? "; run this as root" : "";
-        const usage = error instanceof UsageError ? `\n${formatUsage(described)}` : "";
+        const usage = error instanceof UsageError ? `\n${formatHint(described)}` : "";
         const message = `podwire ${words.name}: ${messageOf(error)}${hint}`;
-        complain(`${isTerminal(2) ? wrap(message, { indent: "  " }) : message}\n${usage}`);
+        complain(`${onTerminal(message)}\n${usage}`);
         return Exit.failed;
       }
     },
   };
 }
+
+/** A complaint in lines for a person who looks at it; a log takes it whole. */
+export const onTerminal = (message: string): string => (isTerminal(2) ? wrap(message, { indent: "  " }) : message);
 
 /** True where a person looks at standard output on a terminal that shows colours, and did not say no to them. */
 const wantsColour = (): boolean =>

@@ -4,6 +4,7 @@ import { findText } from "../kernel/file.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { examineNode, examinePods, firstFault, type NodeReport, type PodReport } from "../doctor/doctor.ts";
 import type { Finding } from "../doctor/finding.ts";
+import { attachedSince } from "../doctor/since.ts";
 import { choosePod, podTitle } from "../survey/choose.ts";
 import { BIN_DIRS } from "../survey/places.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
@@ -18,9 +19,10 @@ export const doctor = command({
   summary: "say what is wrong with a pod's network, or this node's, and what mends it",
   about: [
     "Walks the layers of a pod's network from top to bottom: namespace, link, bridge, address, lease, route, " +
-      "gateway, forwarding, masquerade, ports, firewall. What should be is what the runtime's remembered result and " +
-      "configuration say (CHECK over parts); without one, links, leases and rules say less. Without a POD it looks " +
-      "at the whole node: what the runtime would use, how full ranges are, and every pod.",
+      "gateway, forwarding, masquerade, ports, what chained plugins made, firewall. What should be is what the " +
+      "runtime's remembered result and configuration say (CHECK over parts); without one, links, leases and rules " +
+      "say less. Without a POD it looks at the whole node: what the runtime would use, how full ranges are, and " +
+      "every pod.",
     "A FAULT says what was expected, what is, and what mends it. Changes nothing.",
   ],
   root: "look into pods",
@@ -62,7 +64,7 @@ function addressOf(to: string | undefined): Ip | undefined {
   return ip;
 }
 
-const lineOf = ({ state, layer, what, expected, is, mend }: Finding): string =>
+const lineOf = ({ state, layer, what, expected, is, since, mend }: Finding): string =>
   formatFact({
     state,
     layer,
@@ -70,6 +72,7 @@ const lineOf = ({ state, layer, what, expected, is, mend }: Finding): string =>
     more: {
       ...(expected !== undefined && { expected }),
       ...(is !== undefined && { is }),
+      ...(since !== undefined && { since }),
       ...(mend !== undefined && { "mend it": mend }),
     },
   });
@@ -102,6 +105,7 @@ const factsOf = ({ attached, hostLink, findings }: PodReport): object => ({
   ...attached.owner,
   addresses: attached.addresses.map(formatIp),
   netns: attached.netns,
+  since: attachedSince(attached),
   hostLink,
   findings,
 });
@@ -111,7 +115,7 @@ function sayPods(reports: readonly PodReport[]): Said {
     [
       title,
       ...attached.addresses.map(formatIp),
-      `${attached.owner.ifname} <-> ${hostLink ?? "?"}`,
+      hostLink === undefined ? attached.owner.ifname : `${attached.owner.ifname} <-> ${hostLink}`,
       attached.owner.network,
     ].join("   "),
     "",
@@ -132,7 +136,7 @@ function sayNode(survey: Survey, { findings, pods }: NodeReport, elapsed: () => 
   const node = findText("/proc/sys/kernel/hostname")?.trim() ?? "this node";
   const kernel = /^\d+\.\d+/.exec(findText("/proc/sys/kernel/osrelease") ?? "")?.[0] ?? "?";
   const networks = new Set(pods.map(({ attached }) => attached.owner.network)).size;
-  const broken = pods.filter((pod) => firstFault(pod));
+  const broken = pods.filter((pod) => firstFault(pod)).toSorted((a, b) => (a.title < b.title ? -1 : 1));
   const podFinding = podsFinding(pods, broken);
   const all = [...findings, podFinding];
   const faults = countState(all, "FAULT");

@@ -5,7 +5,7 @@ import { command } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
 import { formatDot } from "./map-dot.ts";
 import { formatSvg } from "./map-svg.ts";
-import { COLUMNS, count, cut, wrap } from "./terminal.ts";
+import { COLUMNS, count, goneAttachments, cut, wrap } from "./terminal.ts";
 
 /** So many pods of a group are drawn, by text and in pictures; the others are counted. */
 const SHOWN = { text: 8, picture: 24 };
@@ -56,7 +56,7 @@ export function formatMap(topology: Topology, warnings: readonly string[] = []):
     ...factLines(topology),
     ...groups.flatMap((group, at) => ["  |", ...groupLines(group, at === groups.length - 1)]),
     ...(groups.length === 0 ? ["  '-- no pods"] : []),
-    ...(gone > 0 ? ["", wrap(`${count(gone, "attachment")} of pods that are gone: podwire gc`)] : []),
+    ...(gone > 0 ? ["", wrap(`${goneAttachments(gone)}: podwire gc`)] : []),
     ...warnings.map((warning) => wrap(`warning: ${warning}`, { indent: "  " })),
   ];
   return `${lines.join("\n")}\n`;

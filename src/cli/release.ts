@@ -1,9 +1,12 @@
+import { formatPodName } from "../cni/pod-name.ts";
 import { readLease } from "../ipam/folder.ts";
 import { judgeLease, type Lease } from "../ipam/judgement.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { LeaseFolder } from "../ipam/lease-folder.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
+import { findRecord } from "../node/record.ts";
 import { hostLiveness } from "../node/liveness.ts";
+import { shortId } from "../survey/choose.ts";
 import { freeLease } from "../survey/removal.ts";
 import { findDataDirs } from "../survey/data-dirs.ts";
 import { UsageError } from "./arguments.ts";
@@ -55,7 +58,7 @@ function findFolder(ip: Ip, dataDirs: readonly string[], network: string | undef
 function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
   const lease = judgeLease(folder, ip, hostLiveness());
   if (!lease) throw new Error(`${formatIp(ip)} is not leased any more`);
-  const who = nameOf(lease);
+  const who = nameOf(lease, folder);
   if (lease.state === "live") throw new Error(`${formatIp(ip)} is in use by ${who}: it is not released`);
   if (lease.state === "unreadable") throw new Error(`the lease of ${formatIp(ip)} cannot be read: run this as root`);
   if (lease.state === "unknown" && !force) {
@@ -72,7 +75,12 @@ function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
   };
 }
 
-const nameOf = ({ holder }: Lease): string =>
-  holder === undefined
-    ? "nobody (the file is no lease)"
-    : `container ${holder.containerId}${holder.ifname === undefined ? "" : ` (interface ${holder.ifname})`}`;
+function nameOf({ holder }: Lease, folder: LeaseFolder): string {
+  if (holder === undefined) return "nobody (the file is no lease)";
+  const { containerId, ifname } = holder;
+  if (ifname === undefined) return `container ${containerId}`;
+  const pod = findRecord(folder, { containerId, ifname })?.knowledge?.pod;
+  return pod
+    ? `${formatPodName(pod)} (container ${shortId(containerId)}, ${ifname})`
+    : `container ${containerId} (interface ${ifname})`;
+}

@@ -1,10 +1,12 @@
+import { HostView } from "../attachment/host-view.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { choosePod, podTitle } from "../survey/choose.ts";
 import { type Repaired, repairAttachment } from "../survey/mending.ts";
 import { takeSurvey } from "../survey/survey.ts";
 import { RESULTS_FOLDER, type SurveyPlaces } from "../survey/places.ts";
 import { command, Exit, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
-import { count, wrap } from "./terminal.ts";
+import { count, goneAttachments, wrap } from "./terminal.ts";
 
 /** Makes attachments whole again. */
 export const repair = command({
@@ -38,14 +40,19 @@ function report(places: SurveyPlaces, { pod, dryRun }: Question): Said {
   const chosen = pod === undefined ? attachments : choosePod(attachments, pod);
   const alive = chosen.filter(({ state }) => state !== "gone");
   const gone = chosen.length - alive.length;
-  const repaired = alive.map((attached) => repairAttachment(attached, dryRun, liveness));
+  // where nothing is changed, the host is read once
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const view = dryRun ? new HostView(host) : undefined;
+  const repaired = alive.map((attached) => repairAttachment(attached, { dryRun, liveness, view }));
+  host.close();
   const lines = [
     ...stepLines(repaired, dryRun),
     ...repaired.flatMap(leftLines),
+    ...restartLines(repaired),
     ...othersLines(repaired),
     ...unknownLines(repaired, places.resultsFolder ?? RESULTS_FOLDER),
     ...problems.map((problem) => `warning: ${problem}`),
-    ...(gone > 0 ? [`${count(gone, "attachment is", "attachments are")} of pods that are gone: podwire gc`] : []),
+    ...(gone > 0 ? [`left alone: ${goneAttachments(gone)}: podwire gc`] : []),
     summary(repaired, dryRun),
   ];
   return {
@@ -75,9 +82,13 @@ const titleOf = ({ attached }: Repaired): string =>
 const past: Readonly<Record<string, string>> = {
   add: "added",
   create: "created",
+  lead: "led",
+  lease: "leased",
   let: "let",
+  make: "made",
   plug: "plugged",
   set: "set",
+  shape: "shaped",
   switch: "switched",
   write: "wrote",
 };
@@ -95,6 +106,12 @@ function stepLines(repaired: readonly Repaired[], dryRun: boolean): string[] {
 }
 
 const leftLines = (each: Repaired): string[] => each.left.map((what) => `${titleOf(each)}: differs: ${what}`);
+
+/** Said once, where a difference itself does not say what mends it. */
+const restartLines = (repaired: readonly Repaired[]): string[] =>
+  repaired.some(({ left }) => left.some((what) => !what.includes("restart the pod")))
+    ? ["what differs still is made anew with its pod, or somebody else's: podwire doctor POD"]
+    : [];
 
 /** So many names are listed. */
 const LISTED = 10;

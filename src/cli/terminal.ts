@@ -71,6 +71,10 @@ export const thousands = (number: number | bigint): string => String(number).rep
 export const count = (number: number, one: string, many = `${one}s`): string =>
   `${number === 0 ? "no" : thousands(number)} ${number === 1 ? one : many}`;
 
+/** Those that commands for what lives pass over. */
+export const goneAttachments = (number: number): string =>
+  count(number, "attachment of a pod that is gone", "attachments of pods that are gone");
+
 const GAP = "  ";
 /** What a column has at least, however long the others are. */
 const NARROW = 12;

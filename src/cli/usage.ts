@@ -75,12 +75,21 @@ function formatExplained(rows: readonly [string, string][]): string {
 export const exitCodes = ({ finds }: Description): string =>
   `Exit code: 0 fine, ${finds === undefined ? "" : `1 ${finds}, `}2 could not do it, or wrong arguments.`;
 
+/** How it and those below it are called, a line each. */
+function usageLines(command: Description): string[] {
+  const [own, ...others] = family(command);
+  return [usageLine(own!, "Usage: "), ...others.map((each) => usageLine(each, "       "))];
+}
+
+/** What stands below a complaint about arguments: the complaint must not be scrolled away. */
+export const formatHint = (command: Description): string =>
+  `${usageLines(command).join("\n")}\nMore: podwire help ${command.name}\n`;
+
 /** What `--help` prints. */
 export function formatUsage(command: Description): string {
-  const [own, ...others] = family(command);
+  const others = family(command).slice(1);
   const lines = [
-    usageLine(own!, "Usage: "),
-    ...others.map((each) => usageLine(each, "       ")),
+    ...usageLines(command),
     ...command.about.map((paragraph) => `\n${wrap(paragraph)}`),
     `\n${formatExplained(explained(command))}`,
     ...(others.length > 0 ? [`\n${formatCommands(others)}`] : []),

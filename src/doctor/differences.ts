@@ -6,18 +6,21 @@ const layers: Partial<Record<PartName, string>> = {
   bridge: "bridge",
   veth: "link",
   podLink: "link",
+  movedLink: "link",
   host: "route",
   pod: "address",
   gateways: "gateway",
   masquerade: "masquerade",
   spoofCheck: "spoofcheck",
   ports: "ports",
+  filter: "filter",
+  sourceRoutes: "source",
 };
 
 /** What a difference begins with, and the layer that says. */
 const beginnings: readonly [RegExp, string][] = [
   [/^route /, "route"],
-  [/ VLANs? /, "bridge"],
+  [/(^| )VLANs? /, "bridge"],
   [/^link .* is not a port of bridge |^hairpin mode of |^isolation of |^bridge /, "bridge"],
   [/^link /, "link"],
   [/^net\..*forward/, "forwarding"],

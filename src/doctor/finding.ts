@@ -9,11 +9,13 @@ export interface Finding {
   what: string;
   expected?: string;
   is?: string;
+  /** since when, where anything says it */
+  since?: string | undefined;
   /** a command, or what to do */
   mend?: string;
 }
 
-type More = Pick<Finding, "expected" | "is" | "mend">;
+type More = Pick<Finding, "expected" | "is" | "since" | "mend">;
 
 export const ok = (layer: string, what: string): Finding => ({ state: "ok", layer, what });
 export const skip = (layer: string, what: string): Finding => ({ state: "skip", layer, what });

@@ -1,6 +1,7 @@
 import { formatIp, formatPrefix, type Ip, isDefault, networkOf, parseIp, type Prefix } from "../net/ip.ts";
 import { decodeRoutes, getRoutes, RT_TABLE_MAIN } from "../netlink/rtnetlink/route.ts";
 import { tableName } from "../netlink/nftables/object.ts";
+import { ACCEPT_MARK } from "../attachment/firewall/filter.ts";
 import { INET_TABLE } from "../attachment/firewall/masquerade.ts";
 import { protocolNumber } from "../attachment/ports/keys.ts";
 import { type Decision, describeTable, NF_INET_FORWARD, NF_INET_PRE_ROUTING, type Tables } from "./firewall/tables.ts";
@@ -29,7 +30,7 @@ export function examineFirewall(view: PodView, look: Look, tables: Tables, uplin
   const found: Finding[] = [];
   for (const ip of view.addresses) {
     const uplink = uplinks[ip.family];
-    const base = { protocol: protocolNumber.tcp, destinationKind: "unicast", state: "new" } as const;
+    const base = { protocol: protocolNumber.tcp, destinationKind: "unicast", state: "new", ...markOf(view) } as const;
     const out: Packet = { ...base, source: ip, destination: elsewhere[ip.family], iif: way, oif: uplink };
     const answer: Packet = {
       ...base,
@@ -47,6 +48,13 @@ export function examineFirewall(view: PodView, look: Look, tables: Tables, uplin
   }
   found.push(...takenPorts(view, look, tables, uplinks));
   return found.length > 0 ? found : [ok("firewall", "no chain surely drops what is forwarded for it")];
+}
+
+/** Table inet podwire marks what the firewall plugin lets pass before iptables sees it, where its elements are. */
+export function markOf(view: PodView): Pick<Packet, "mark"> {
+  const wanted = partOf(view, "filter");
+  const isInPlace = wanted && wanted.backend !== "iptables" && !view.differences.some(({ kind }) => kind === "filter");
+  return isInPlace ? { mark: ACCEPT_MARK } : {};
 }
 
 /** New connections that a host port leads to the pod. */

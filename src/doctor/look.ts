@@ -21,6 +21,8 @@ export interface Look {
   binDirs: readonly string[];
   /** one pod was asked for: there is time to ask its gateway */
   isThorough: boolean;
+  /** pods whose gateways were asked once more */
+  retried: { count: number };
 }
 
 export const ipKey = ({ family, value }: Ip): string => `${family} ${value}`;
@@ -45,6 +47,7 @@ export function takeLook(survey: Survey, options: Pick<Look, "binDirs" | "isThor
     holders: new Map(addresses.map((address) => [ipKey(address.prefix.ip), address])),
     owners,
     leases,
+    retried: { count: 0 },
     ...options,
   };
 }

@@ -16,6 +16,7 @@ import { findPluginFile } from "../survey/plugin-file.ts";
 import { judgeCapacity, judgeConntrack } from "./judgements.ts";
 import { fault, type Finding, orFine, skip, warn } from "./finding.ts";
 import { linkAt, type Look } from "./look.ts";
+import { fileSince } from "./since.ts";
 
 /** A layer of the node: what it finds there, whatever its pods. */
 export type NodeLayer = (look: Look) => readonly Finding[];
@@ -36,12 +37,19 @@ export const plugins: NodeLayer = ({ survey, binDirs }) => {
       ? []
       : [
           fault("plugins", `${file} names ${missing.join(", ")}: not in ${binDirs.join(", ")}`, {
+            since: fileSince(path),
             mend: missing.every((type) => findPlugin(type)) ? "podwire install" : "install what is missing there",
           }),
         ]),
     ...(cniVersion === "" || isSupported(cniVersion)
       ? []
-      : [fault("plugins", `${path} has cniVersion ${cniVersion}`, { expected: versions.join(", "), is: cniVersion })]),
+      : [
+          fault("plugins", `${path} has cniVersion ${cniVersion}`, {
+            expected: versions.join(", "),
+            is: cniVersion,
+            since: fileSince(path),
+          }),
+        ]),
     ...list.flatMap((plugin) => statusOf(plugin, first)),
   ];
   return orFine(found, "plugins", `all that ${file} (network ${name}) names is there`);
@@ -65,7 +73,7 @@ function isPodwire(path: string): boolean {
 }
 
 /** What STATUS says, whatever version the list has: features the kernel lacks, folders that cannot be written. */
-function statusOf(config: JsonObject, { name, file }: NetworkFile): Finding[] {
+function statusOf(config: JsonObject, { name, folder, file }: NetworkFile): Finding[] {
   const plugin = findPlugin(String(config["type"]));
   const { ipam } = config;
   // a foreign IPAM plugin's STATUS would have to be run
@@ -77,7 +85,8 @@ function statusOf(config: JsonObject, { name, file }: NetworkFile): Finding[] {
     return [];
   } catch (error) {
     if (!(error instanceof CniError)) throw error;
-    return [fault("plugins", `${plugin.name} of ${file}: ${messageOf(error)}`)];
+    const mend = `podwire validate ${folder}/${file}`;
+    return [fault("plugins", `${plugin.name} of ${file}: ${messageOf(error)}`, { mend })];
   }
 }
 

@@ -4,11 +4,10 @@ import { listLinkAddresses, listLinks } from "../attachment/link/links.ts";
 import { PodNamespace } from "../attachment/pod-namespace.ts";
 import { messageOf } from "../cni/error.ts";
 import { namespaceKind } from "../kernel/namespace.ts";
-import type { Ip } from "../net/ip.ts";
-import { uniqueIps } from "../net/ip.ts";
+import { type Ip, sameIp, uniqueIps } from "../net/ip.ts";
 import { namespaceState } from "../node/liveness.ts";
 import type { Address } from "../netlink/rtnetlink/address.ts";
-import type { Neighbour } from "../netlink/rtnetlink/neighbour.ts";
+import { type Neighbour, NUD } from "../netlink/rtnetlink/neighbour.ts";
 import { askNeighbours, readNeighbours } from "./neighbours.ts";
 import type { Link } from "../netlink/rtnetlink/link.ts";
 import { visitExpected } from "../survey/calls.ts";
@@ -63,14 +62,27 @@ export function viewPod(attached: Surveyed, look: Look): PodView {
     const { socket } = pod;
     view.inside = { links: listLinks(socket), addresses: listLinkAddresses(socket), neighbours: [] };
     view.hostLink ??= peerOf(view, look);
-    const link = podLink(view);
-    const neighbours =
-      look.isThorough && link?.up ? askNeighbours(pod, link, gatewaysOf(view)) : readNeighbours(socket);
-    view.inside = { ...view.inside, neighbours };
+    view.inside = { ...view.inside, neighbours: askGateways(view, look, pod) };
   };
   if (attached.cached) compare(view, look);
   if (view.namespace !== "unknown") openPod(attached.netns, view, read);
   return view;
+}
+
+/** One that did not answer is asked once more, for that may be long ago: of a whole node's pods so many, so long. */
+const RETRIED = { pods: 10, ms: 50 };
+
+function askGateways(view: PodView, look: Look, pod: PodNamespace): Neighbour[] {
+  const link = podLink(view);
+  const gateways = askableGateways(view);
+  if (!link?.up) return readNeighbours(pod.socket);
+  if (look.isThorough) return askNeighbours(pod, link, gateways);
+  const known = readNeighbours(pod.socket);
+  const failed = gateways.filter((ip) =>
+    known.some((each) => each.index === link.index && sameIp(each.ip, ip) && (each.state & NUD.FAILED) !== 0),
+  );
+  if (failed.length === 0 || look.retried.count++ >= RETRIED.pods) return known;
+  return askNeighbours(pod, link, failed, RETRIED.ms);
 }
 
 function namespaceOf({ netns, record }: Surveyed, { survey }: Look): PodView["namespace"] {
@@ -111,8 +123,10 @@ function openPod(path: string, view: PodView, use: (pod: PodNamespace) => void):
   }
 }
 
-/** The host's end of the pod's interface, whoever made it. */
-function peerOf({ attached, inside }: PodView, { links }: Look): Link | undefined {
+/** The host's end of the pod's interface, whoever made it; a link that was moved, or has a master, has none. */
+function peerOf(view: PodView, { links }: Look): Link | undefined {
+  const { attached, inside, parts = [] } = view;
+  if (parts.length > 0 && !findPart(parts, "veth")) return undefined;
   const own = inside?.links.find(({ name }) => name === attached.owner.ifname);
   const peer = own?.kind === "veth" && own.peer !== undefined ? links.get(own.peer) : undefined;
   return peer?.kind === "veth" && peer.peer === own?.index ? peer : undefined;
@@ -130,6 +144,12 @@ export const podLink = ({ inside, attached }: PodView): Link | undefined =>
 export const podAddresses = (view: PodView): Address[] => {
   const link = podLink(view);
   return (view.inside?.addresses ?? []).filter(({ index }) => index === link?.index);
+};
+
+/** Gateways that can be asked: the pod has an address to ask from. */
+export const askableGateways = (view: PodView): Ip[] => {
+  const present = podAddresses(view);
+  return gatewaysOf(view).filter(({ family }) => present.some(({ prefix: { ip } }) => ip.family === family));
 };
 
 /** The gateways of its routes. */

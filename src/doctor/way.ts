@@ -7,6 +7,7 @@ import { podTitle } from "../survey/choose.ts";
 import { fault, type Finding, ok, skip } from "./finding.ts";
 import type { Packet } from "./firewall/packet.ts";
 import { type Decision, describeTable, NF_INET_FORWARD, NF_INET_LOCAL_IN, type Tables } from "./firewall/tables.ts";
+import { markOf } from "./firewall-layer.ts";
 import { ipKey, linkNamed, linkTowards, type Look } from "./look.ts";
 import { mendOf } from "./pod/layer.ts";
 import { partOf, type PodView } from "./pod-view.ts";
@@ -52,6 +53,7 @@ function lookUp(view: PodView, look: Look, tables: Tables, to: Ip): Finding[] {
     protocol: protocolNumber.tcp,
     destinationKind: "unicast",
     state: "new",
+    ...markOf(view),
   };
   const path = [formatIp(source), out, way];
   if (isLocal(look.host, to)) {

@@ -17,6 +17,9 @@ export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log
     const message = `ipam.dataDir is ${JSON.stringify(folder.dataDir)}: no lease can be written there, ${problem}`;
     throw new CniError(Code.NotAvailable, message);
   }
+  if (sets.flat().some(({ start }) => start.family === 6) && !findStat("/proc/sys/net/ipv6/conf")) {
+    throw new CniError(Code.NotAvailable, "ipam.ranges has IPv6 addresses, and this kernel has no IPv6");
+  }
   const files = entriesAtMost(folderPath(folder)); // with fewer of them than addresses no set can be full
   if (sets.every((set) => sizeOf(set) > files)) return;
   const leased = leasedAddresses(folder);

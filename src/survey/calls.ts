@@ -4,7 +4,7 @@ import type { Invocation } from "../cni/invocation.ts";
 import type { Dns } from "../cni/result.ts";
 import { parseVersion } from "../cni/versions.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
-import { findPartsPlugin } from "../plugins/registry.ts";
+import { findPartsPlugin, findPlugin } from "../plugins/registry.ts";
 import { argumentsFor } from "../protocol/capabilities.ts";
 import { decodePrevResult } from "../protocol/result-shapes.ts";
 import { ownCall } from "./own-call.ts";
@@ -72,10 +72,11 @@ export function visitExpected(
 ): Visited[] {
   return explaining(() => checkCalls(cached, binDirs)).flatMap((each) => {
     if ("problem" in each) return [each];
-    const { type, call } = each;
-    const plugin = findPartsPlugin(type);
-    if (!plugin) return [{ type, isForeign: true }];
+    const { type } = each;
     return explaining(() => {
+      const { type: wiring, call } = findPlugin(type)?.delegated?.(each.call) ?? each;
+      const plugin = findPartsPlugin(wiring);
+      if (!plugin) return [{ type, isForeign: true }];
       plugin.expecting(call, (expected) => visit(expected, type), view);
       return [{ type }];
     }).map((visited) => ({ ...visited, type }));

@@ -8,6 +8,8 @@ export interface Named {
   addresses: readonly Ip[];
   netns: string;
   link?: { name: string };
+  /** links of the host that the runtime's result of it names */
+  linkNames?: readonly string[];
 }
 
 /** A word for a pod that is no pod's, or several pods'; the message lists them. */
@@ -18,7 +20,7 @@ const meanings: readonly ((named: Named, word: string, ip: Ip | undefined) => bo
   ({ pod }, word) => pod !== undefined && formatPodName(pod) === word,
   ({ owner }, word) => owner.containerId === word,
   ({ addresses }, _word, ip) => ip !== undefined && addresses.some((own) => sameIp(own, ip)),
-  ({ link }, word) => link?.name === word,
+  ({ link, linkNames }, word) => link?.name === word || linkNames?.includes(word) === true,
   ({ netns }, word) => netns !== "" && (sameFile(netns, word) || netns.endsWith(`/${word}`)),
   ({ pod }, word) => pod?.name === word,
   ({ pod }, word) => pod !== undefined && (formatPodName(pod).startsWith(word) || pod.name.startsWith(word)),
@@ -56,7 +58,7 @@ export function choosePod<N extends Named>(all: readonly N[], word: string): N[]
 const LISTED = 10;
 
 function listPods(found: readonly Named[]): string {
-  const names = [...new Set(found.map((named) => `${podTitle(named)}${addressOf(named)}`))];
+  const names = [...new Set(found.map((named) => `${podTitle(named)}${addressOf(named)}`))].toSorted();
   const more = names.length > LISTED ? `, and ${names.length - LISTED} more` : "";
   return names.slice(0, LISTED).join(", ") + more;
 }

@@ -31,7 +31,7 @@ export function gatherEvidence(attached: Surveyed, host: NetlinkSocket, liveness
 }
 
 /** Links of the host that the runtime's result names; bridges are shared and say nothing of a pod. */
-const hostLinksOf = (cached: CachedAttachment | undefined): string[] => {
+export const hostLinksOf = (cached: CachedAttachment | undefined): string[] => {
   const listed = isObject(cached?.result) ? cached.result["interfaces"] : undefined;
   return (Array.isArray(listed) ? listed : []).flatMap((entry) =>
     isObject(entry) && !entry["sandbox"] && String(entry["name"]).startsWith("veth") ? [String(entry["name"])] : [],

@@ -4,8 +4,11 @@ import { namespaceKind } from "../kernel/namespace.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
 import { namespaceState, type Liveness } from "../node/liveness.ts";
+import type { HostView } from "../attachment/host-view.ts";
+import type { Expected } from "../verbs/check.ts";
 import { mend, type Mended } from "../verbs/mend.ts";
 import { visitExpected } from "./calls.ts";
+import { mendLeases } from "./lease-loss.ts";
 import type { Surveyed } from "./surveyed.ts";
 
 /** An attachment, and what became of mending it. */
@@ -21,7 +24,10 @@ export interface Repaired extends Pick<Mended, "steps" | "left"> {
 }
 
 /** Makes an attachment whole again, or says what that would take. */
-export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: Liveness): Repaired {
+export function repairAttachment(
+  attached: Surveyed,
+  { dryRun, liveness, view }: { dryRun: boolean; liveness: Liveness; view: HostView | undefined },
+): Repaired {
   const blank: Repaired = { attached, steps: [], left: [], known: "podwire", others: [] };
   const { cached } = attached;
   const stranger = strangerAt(attached, liveness);
@@ -29,15 +35,23 @@ export function repairAttachment(attached: Surveyed, dryRun: boolean, liveness: 
   if (!cached) return { ...blank, known: "unknown", steps: mendKnown(attached, dryRun) };
   const found: Mended[] = [];
   let isForeign = false;
-  const visited = visitExpected(cached, (expected) => {
-    isForeign ||= expected.foreign;
+  // podwire's record outweighs an alias, which a moved link has for another purpose, and anybody may change
+  const isRecorded = attached.record?.knowledge !== undefined;
+  const visit = (expected: Expected): void => {
+    isForeign ||= expected.foreign && !isRecorded;
     if (!isForeign && !found.some(({ isLost }) => isLost)) found.push(mend(expected, dryRun));
-  });
+  };
+  const visited = visitExpected(cached, visit, { ...(view && { view }) });
   if (isForeign || visited.every((each) => each.isForeign)) return { ...blank, known: "other" };
+  const leases = mendLeases(attached, dryRun);
   return {
     ...blank,
-    steps: found.flatMap(({ steps }) => steps),
-    left: [...found.flatMap(({ left }) => left), ...visited.flatMap(({ type, problem }) => problemOf(type, problem))],
+    steps: [...leases.steps, ...found.flatMap(({ steps }) => steps)],
+    left: [
+      ...leases.left,
+      ...found.flatMap(({ left }) => left),
+      ...visited.flatMap(({ type, problem }) => problemOf(type, problem)),
+    ],
     others: visited.filter((each) => each.isForeign).map(({ type }) => type),
   };
 }

@@ -4,6 +4,7 @@ import { isObject } from "../cni/schema.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig } from "../ipam/config.ts";
 import { namesIn, readText } from "../kernel/file.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
+import { findTold } from "../plugins/interface/flannel.ts";
 import { parseDocument } from "../protocol/config.ts";
 
 /** A file of a folder of configurations, taken apart. */
@@ -46,9 +47,11 @@ export function leasingNetworks(files: readonly NetworkFile[]): { networks: Netw
   for (const { folder, file, name, cniVersion, plugins } of files) {
     explaining(`${folder}/${file}`, problems, () => {
       for (const plugin of plugins) {
-        const { ipam } = plugin;
-        if (!isObject(ipam) || !isHostLocal(ipam["type"])) continue;
-        const config = { cniVersion: cniVersion || "1.0.0", ...plugin };
+        const written = { cniVersion: cniVersion || "1.0.0", ...plugin };
+        const call = { config: written, network: name, cniVersion: written.cniVersion };
+        const config = plugin["type"] === "flannel" ? findTold(call) : written;
+        const ipam = (config as JsonObject | undefined)?.["ipam"];
+        if (!config || !isObject(ipam) || !isHostLocal(ipam["type"])) continue;
         networks.push({
           name,
           file,

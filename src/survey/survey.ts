@@ -12,7 +12,7 @@ import { type Attached, recordedNetworks, takeInventory } from "../node/inventor
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { knownDataDirs } from "./data-dirs.ts";
 import type { FoundLease, Surveyed } from "./surveyed.ts";
-import { gatherEvidence } from "./evidence.ts";
+import { gatherEvidence, hostLinksOf } from "./evidence.ts";
 import { judge } from "./judgement.ts";
 import { leasingNetworks, type Network, type NetworkFile, readNetworkFiles } from "./networks.ts";
 import { CONF_DIRS, RESULTS_FOLDER, type SurveyPlaces } from "./places.ts";
@@ -124,7 +124,13 @@ function join(
     const key = aliasKey(one.owner);
     const known = all.get(key) ?? blank(one.owner);
     const pod = known.pod ?? one.pod;
-    all.set(key, { ...known, cached: one, netns: known.netns || one.netns, ...(pod && { pod }) });
+    all.set(key, {
+      ...known,
+      cached: one,
+      linkNames: hostLinksOf(one),
+      netns: known.netns || one.netns,
+      ...(pod && { pod }),
+    });
   }
   return [...all.values()];
 }

@@ -18,4 +18,6 @@ export interface Surveyed extends Attached {
   /** what the runtime remembers of it */
   cached?: CachedAttachment;
   leases: FoundLease[];
+  /** links of the host that the runtime's result of it names */
+  linkNames?: string[];
 }

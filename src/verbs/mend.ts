@@ -25,6 +25,8 @@ export function mend({ attachment: { parts }, site }: Expected, dryRun: boolean)
   const undo = new Undo();
   const failures: string[] = [];
   const differing: string[] = [];
+  // a link in the pod alone has no end here
+  const leading = site.hostLink !== undefined && findLink(site.host, site.hostLink) ? site.hostLink : undefined;
   for (const part of parts) {
     const { compare, mend: mendPart } = kindOf(part.kind);
     const differences = compare(part, site, false);
@@ -37,14 +39,18 @@ export function mend({ attachment: { parts }, site }: Expected, dryRun: boolean)
     site.forgetSeen();
   }
   if (dryRun || steps.length === 0) return { steps, left: differing, isLost: false };
-  return { steps, left: finish(parts, site, { undo, failures }), isLost: false };
+  return { steps, left: finish(parts, site, { undo, failures, leading }), isLost: false };
 }
 
 /** Waits for what comes up by itself and compares all parts again; returns what differs still, and why. */
-function finish(parts: readonly Part[], site: Site, { undo, failures }: { undo: Undo; failures: string[] }): string[] {
-  if (site.hostLink !== undefined && !findLink(site.host, site.hostLink)) {
+function finish(
+  parts: readonly Part[],
+  site: Site,
+  { undo, failures, leading }: { undo: Undo; failures: string[]; leading: string | undefined },
+): string[] {
+  if (leading !== undefined && !findLink(site.host, leading)) {
     // its DEL may have passed by already: nothing may be left behind it
-    return [`link ${site.hostLink} was removed meanwhile`, ...undo.run()];
+    return [`link ${leading} was removed meanwhile`, ...undo.run()];
   }
   const differences = parts.flatMap((part) => kindOf(part.kind).compare(part, site, false));
   if (differences.length > 0) return [...failures, ...differences];

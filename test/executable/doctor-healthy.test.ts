@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { loadConf, type NetworkList } from "./harness.ts";
+import { makes as kinds } from "./doctor-makes.ts";
+import { alarms } from "./alarms.ts";
 import { Scene, wrongs } from "./scene.ts";
 
 // Nothing is wrong with these: doctor must not say that anything is.
@@ -94,7 +96,21 @@ const makes: [string, () => Promise<Scene>][] = [
   ["kindnet's, dual stack", async () => Scene.make(loadConf("kindnet-dual-stack.conflist"), mapped)],
   ["kindnet's, IPv6", async () => Scene.make(loadConf("kindnet-ipv6.conflist"), mapped)],
   ["portmap by iptables", async () => Scene.make(changed("kindnet.conflist", 1, { backend: "iptables" }), mapped)],
-  ["macvlan", async () => Scene.make(changed("macvlan.json", 0, { master: "uplink" }))],
+  ...(
+    [
+      "macvlan",
+      "host-device",
+      "tap",
+      "tuning",
+      "bandwidth",
+      "sbr",
+      "firewall",
+      "firewall, isolated",
+      "firewall, iptables",
+      "k3s",
+      "nerdctl",
+    ] as const
+  ).map((name): [string, () => Promise<Scene>] => [name, kinds[name]]),
   ["the reference's bridge", async () => Scene.make(loadConf("bridge.json"), { by: "reference" })],
   [
     "the reference's kindnet chain",
@@ -109,17 +125,6 @@ const neighbours: [string, string[]][] = [
   ["docker, its DROP opened for pods", docker],
   ["a firewall in nftables, opened for pods", firewall],
 ];
-
-/** Whatever doctor says is wrong, of the node and of its first pod; it must have looked at all of them. */
-async function alarms(scene: Scene): Promise<string[]> {
-  const { exitCode, node, pods } = await scene.examineNode();
-  expect([exitCode, pods.length]).toEqual([0, scene.pods.length]);
-  expect(node.find(({ layer }) => layer === "pods")).toMatchObject({ state: "ok" });
-  const pod = await scene.examinePod(scene.first.ip4 || scene.first.ip6 || scene.first.containerId);
-  expect(pod.exitCode).toBe(0);
-  expect(pod.findings.map(({ layer }) => layer)).toEqual(expect.arrayContaining(["namespace", "link"]));
-  return wrongs([...node, ...pods.flatMap(({ findings }) => findings), ...pod.findings]);
-}
 
 describe("doctor raises no false alarm", () => {
   test.each(makes)("on a node whose pods are made by %s", async (_make, make) => {

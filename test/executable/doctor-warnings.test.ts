@@ -1,8 +1,9 @@
 import { execa } from "execa";
-import { writeFileSync } from "node:fs";
+import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { remember } from "../harness/cached.ts";
+import { makes } from "./doctor-makes.ts";
 import { loadConf, temporaryFolder } from "./harness.ts";
 import { type Finding, Scene } from "./scene.ts";
 
@@ -152,4 +153,48 @@ describe("tables of older iptables, which netlink does not tell of", () => {
     const { stdout } = await scene.runBeside("/nowhere", "doctor", "web-1");
     expect(stdout.replaceAll(/\s+/g, " ")).toContain("ip6tables-legacy has tables (filter) that were not looked at");
   });
+});
+
+describe("since when something is so", () => {
+  const leaseOf = ({ node, list, first }: Scene): string => join(node.dataDir, list.name, first.ip4);
+  const faultsIn = async (scene: Scene, layer: string): Promise<Finding[]> =>
+    (await of(scene, layer)).filter(({ state }) => state === "FAULT");
+
+  test("is the time of a lease: the pod's own, and somebody else's", async () => {
+    const scene = await Scene.make(loadConf("ptp.json"), { pods: 1 });
+    utimesSync(leaseOf(scene), 0, Date.UTC(2026, 10, 20, 3) / 1000);
+    expect((await of(scene, "namespace"))[0]?.what).toMatch(/, the one ADD wired at 2026-11-20T03:00Z$/);
+    writeFileSync(leaseOf(scene), "thief\r\neth0");
+    utimesSync(leaseOf(scene), 0, Date.UTC(2026, 10, 21, 4) / 1000);
+    expect(await faultsIn(scene, "lease")).toMatchObject([{ since: "2026-11-21T04:00Z" }]);
+  });
+
+  test("is when an address was put on the node, by the kernel's clock", async () => {
+    const scene = await Scene.make(loadConf("ptp.json"), { pods: 1 });
+    const before = Date.now();
+    await scene.node.ip(`address add ${scene.first.ip4}/32 dev uplink`);
+    const [found] = await faultsIn(scene, "address");
+    const since = Date.parse(found!.since!);
+    // minutes are told, and the boot's time in whole seconds
+    expect([since >= before - 62_000, since <= Date.now() + 2_000]).toEqual([true, true]);
+  });
+
+  test("is how often a link came and went, and when a file was written", async () => {
+    const scene = await Scene.make(loadConf("ptp.json"), { pods: 1 });
+    for (const state of ["down", "up", "down"]) await scene.first.pod.ip(`link set eth0 ${state}`);
+    expect((await faultsIn(scene, "link"))[0]?.since).toMatch(/^it came up or went down \d+ times since it was made$/);
+    const file = join(scene.confDir, `10-${scene.list.name}.conflist`);
+    writeFileSync(file, JSON.stringify({ ...scene.list, cniVersion: "9.9.9" }));
+    utimesSync(file, 0, Date.UTC(2026, 10, 22, 5) / 1000);
+    const { node } = await scene.examineNode();
+    expect(node.find(({ what }) => what.includes("9.9.9"))?.since).toBe("written 2026-11-22T05:00Z");
+  });
+});
+
+test("a range that flanneld gives this node counts as any other: how full it is, and whose addresses are in it", async () => {
+  const scene = await makes.k3s();
+  const { stdout } = await scene.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "leases");
+  expect(stdout).toMatch(/^cbr0 10\.42\.3\.1-10\.42\.3\.254: 2 of 253 leased \(0 %\)$/m);
+  const { node } = await scene.examineNode();
+  expect(node.find(({ layer }) => layer === "addresses")).toMatchObject({ state: "ok" });
 });

@@ -12,6 +12,7 @@ function settled(text: string): string {
   return text
     .replaceAll(/\/run\/netns\/pod-\d+-\d+/g, "/run/netns/cni-5f3c81d2")
     .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d/g, "2026-11-20 03:00")
+    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\dZ/g, "2026-11-20T03:00Z")
     .replaceAll(/since \d{4}-\d\d-\d\d/g, "since 2026-11-20")
     .replaceAll(/Took \d+\.\d s/g, "Took 0.1 s")
     .replace(/^\S+(: \d+ pods? of .*), Linux \d+\.\d+/, "node$1, Linux 6.12")

@@ -207,8 +207,8 @@ export const faultsOfLinks: readonly Fault[] = [
     "the bridge's gateway address is gone",
     "bridge",
     (s) => [`ip address flush dev ${bridgeOf(s)}`],
-    "route",
-    /nowhere|to uplink/,
+    "gateway",
+    /address 10\.\d+\.\d+\.1\/\d+ is missing on/,
   ],
   [
     "one of two gateway addresses is gone",

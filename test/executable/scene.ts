@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { remember } from "../harness/cached.ts";
+import { SUBNET_ENV } from "./configs.ts";
 import {
   type CniResult,
   executable,
@@ -20,6 +21,7 @@ export interface Finding {
   what: string;
   expected?: string;
   is?: string;
+  since?: string;
   mend?: string;
 }
 
@@ -27,6 +29,7 @@ export interface Wired {
   name: string;
   containerId: string;
   pod: Namespace;
+  capabilities: Record<string, unknown>;
   result: CniResult;
   hostVeth: string;
   ip4: string;
@@ -39,7 +42,25 @@ interface Made {
   by?: "podwire" | "reference";
   /** the runtime keeps no results */
   forgetful?: boolean;
+  /** lines of a shell on the node, before there are pods */
+  prepare?: string[];
+  /** as `prepare`, on the machine outside */
+  outside?: string[];
 }
+
+/** A list whose leases, and what flannel keeps, are in the node's own folder. */
+const inFolder = ({ dataDir }: Node, { plugins, ...list }: NetworkList): NetworkList => ({
+  ...list,
+  plugins: plugins.map((plugin) => {
+    if (plugin.type === "flannel") {
+      writeFileSync(join(dataDir, "subnet.env"), SUBNET_ENV);
+      return { ...plugin, subnetFile: `${dataDir}/subnet.env`, dataDir: `${dataDir}/flannel`, ipam: { dataDir } };
+    }
+    return (plugin.ipam as { type?: string } | undefined)?.type === "host-local"
+      ? { ...plugin, ipam: { ...(plugin.ipam as object), dataDir } }
+      : plugin;
+  }),
+});
 
 /** A node with an uplink and pods, wired by a list as a runtime does it, and doctor to look at it. */
 export class Scene {
@@ -52,18 +73,18 @@ export class Scene {
     readonly list: NetworkList,
   ) {}
 
-  static async make(list: NetworkList, { pods = 2, ...made }: Made = {}): Promise<Scene> {
+  static async make(
+    list: NetworkList,
+    { pods = 2, prepare = [], outside: more = [], ...made }: Made = {},
+  ): Promise<Scene> {
     const node = await Node.create();
     const outside = await node.outside();
     await outside.ip("address add 10.31.0.1/24 dev eth0"); // the gateway of pods that are on the uplink themselves
     await node.ip("route add default via 192.0.2.2");
     await node.ip("route add default via 2001:db8::2");
-    const plugins = list.plugins.map((plugin) =>
-      plugin.ipam && (plugin.ipam as { type?: string }).type === "host-local"
-        ? { ...plugin, ipam: { ...plugin.ipam, dataDir: node.dataDir } }
-        : plugin,
-    );
-    const scene = new Scene(node, { ...list, plugins } as NetworkList);
+    for (const line of more) await outside.must("sh", "-ec", line);
+    for (const line of prepare) await node.must("sh", "-ec", line);
+    const scene = new Scene(node, inFolder(node, list));
     writeFileSync(join(scene.confDir, `10-${list.name}.conflist`), JSON.stringify(scene.list));
     for (let at = 1; at <= pods; at++) await scene.add(`web-${at}`, at === 1 ? made : { ...made, capabilities: {} });
     return scene;
@@ -82,7 +103,7 @@ export class Scene {
       (result.ips ?? []).find((ip) => ip.address.includes(mark))?.address.replace(/\/.*/, "") ?? "";
     const hostVeth =
       (result.interfaces ?? []).find((each) => !each.sandbox && each.name.startsWith("veth"))?.name ?? "";
-    const wired = { name, containerId, pod, result, hostVeth, ip4: address("."), ip6: address(":") };
+    const wired = { name, containerId, pod, capabilities, result, hostVeth, ip4: address("."), ip6: address(":") };
     this.pods.push(wired);
     return wired;
   }
@@ -91,15 +112,32 @@ export class Scene {
     return this.pods[0]!;
   }
 
+  /** What CHECK says of the first pod, "" where it is content. */
+  async check(): Promise<string> {
+    const { containerId, pod, capabilities, result } = this.first;
+    const to = { containerId, netns: pod, capabilities, result };
+    const answer = await runList(this.node.podwire.bind(this.node), "CHECK", this.list, to);
+    return answer.exitCode === 0 ? "" : answer.stdout;
+  }
+
   async run(...args: string[]): Promise<Outcome> {
     return this.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "doctor", ...args);
   }
 
   /** Runs a command that looks at this scene, with programs in the folders of a PATH. */
   async runBeside(path: string, command: string, ...args: string[]): Promise<Outcome> {
+    return this.node.run("env", ["-i", `PATH=${path}`, ...this.lineOf(command), ...args]);
+  }
+
+  /** As `runBeside`, by another user: `how` is the program that makes it one. */
+  async runAs(how: string[], command: string): Promise<Outcome> {
+    return this.node.run("env", ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...how, ...this.lineOf(command)]);
+  }
+
+  /** A command that looks at this scene, as it is typed. */
+  lineOf(command: string): string[] {
     const places = ["--data-dir", this.node.dataDir, "--conf-dir", this.confDir, "--results-dir", this.results];
-    const plugins = command === "doctor" ? ["--bin-dir", podwireFolder()] : [];
-    return this.node.run("env", ["-i", `PATH=${path}`, executable, command, ...places, ...plugins, ...args]);
+    return [executable, command, ...places, ...(command === "doctor" ? ["--bin-dir", podwireFolder()] : [])];
   }
 
   /** What is said of the node, with what is said of its pods. */

@@ -12,6 +12,7 @@ const impure = ["plugins/interface/loopback.ts", "plugins/interface/flannel.ts"]
 const plans = [
   "attachment/attachment.ts",
   "attachment/parts.ts",
+  "attachment/address/source-tables.ts",
   "attachment/firewall/chain-rules.ts",
   "attachment/link/own-link.ts",
   "attachment/link/port.ts",

@@ -1,5 +1,5 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { bits, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
+import { bits, type Family, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { decodeNeighbour, getNeighbours, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
 import {
@@ -14,6 +14,7 @@ import {
 import type { LinkAddress, PodPart, Route } from "../attachment.ts";
 import type { HostView } from "../host-view.ts";
 import { listAddresses } from "../link/links.ts";
+import { isSourceTable } from "./source-tables.ts";
 
 /** The addresses a link lacks, in words. */
 export const missingAddresses = (socket: NetlinkSocket, link: Link, wanted: Prefix[]): string[] =>
@@ -48,9 +49,13 @@ export const missingInView = (view: HostView, link: Link, addresses: Prefix[], r
   ).map(routeWords(link)),
 ];
 
-/** The routes that do not lead through a link as they are wanted, in words; those without a table are in `main`. */
-export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>
-  lackingRoutes(socket, link, wanted, main).map(routeWords(link));
+/** The routes that do not lead through a link as they are wanted, in words. */
+export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[]): string[] =>
+  lackingRoutes(socket, link, wanted).map(routeWords(link));
+
+/** As `missingRoutes`, for a link of a pod; those without a table are in `main`, or where sbr has moved them to. */
+export const missingInPod = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>
+  lackingInPod(socket, link, wanted, main).map(routeWords(link));
 
 const routeWords =
   ({ name }: Link) =>
@@ -75,6 +80,26 @@ export function lackingRoutes(
   return routesNotIn(present.flatMap(decodeRoutes), link, wanted, main);
 }
 
+/** Tables of its own that a source route (sbr) has moved routes of the link into. */
+export const sourceTables = (socket: NetlinkSocket, link: Link, family: Family): number[] => [
+  ...new Set(
+    socket
+      .dump(getRoutes(family, link))
+      .flatMap(decodeRoutes)
+      .filter(({ index, table }) => index === link.index && isSourceTable(table))
+      .map(({ table }) => table),
+  ),
+];
+
+/** As `lackingRoutes`, for a link of a pod: what is in a table for source routes is there, too. */
+export function lackingInPod(socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): Route[] {
+  const lacking = lackingRoutes(socket, link, wanted, main);
+  if (lacking.length === 0) return [];
+  const ofFamilies = [...new Set(lacking.map(({ dst }) => dst.ip.family))];
+  const tables = new Set(ofFamilies.flatMap((family) => sourceTables(socket, link, family)));
+  return [...tables].reduce((left, table) => lackingRoutes(socket, link, left, table), lacking);
+}
+
 const routesNotIn = (
   present: readonly KernelRoute[],
   link: Link,
@@ -82,24 +107,14 @@ const routesNotIn = (
   main: number = RT_TABLE_MAIN,
 ): Route[] => wanted.filter((route) => !present.some((other) => servesAs(other, { table: main, ...route }, link)));
 
-/** The routes the kernel makes of addresses that a link has, as far as they are gone from it. */
-export const lackingConnected = (
-  socket: NetlinkSocket,
-  link: Link,
-  addresses: readonly LinkAddress[],
-  main?: number,
-): Route[] =>
-  lackingRoutes(
-    socket,
-    link,
-    addresses
-      .filter(({ prefix, noPrefixRoute }) => !noPrefixRoute && prefix.length < bits(prefix.ip.family))
-      .map(({ prefix }) => ({
-        dst: networkOf(prefix),
-        ...(prefix.ip.family === 4 ? { scope: RT_SCOPE.LINK, src: prefix.ip } : { priority: IP6_RT_PRIO_ADDRCONF }),
-      })),
-    main,
-  );
+/** The routes the kernel makes of addresses that a link has. */
+export const connectedRoutes = (addresses: readonly LinkAddress[]): Route[] =>
+  addresses
+    .filter(({ prefix, noPrefixRoute }) => !noPrefixRoute && prefix.length < bits(prefix.ip.family))
+    .map(({ prefix }) => ({
+      dst: networkOf(prefix),
+      ...(prefix.ip.family === 4 ? { scope: RT_SCOPE.LINK, src: prefix.ip } : { priority: IP6_RT_PRIO_ADDRCONF }),
+    }));
 
 /** linux/ipv6_route.h */
 const IP6_RT_PRIO_ADDRCONF = 256;

@@ -13,12 +13,13 @@ import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import { applySysctls, mendSysctls } from "../sysctls.ts";
 import {
+  connectedRoutes,
   lackingAddresses,
-  lackingConnected,
+  lackingInPod,
   lackingNeighbours,
-  lackingRoutes,
   missingAddresses,
-  missingRoutes,
+  missingInPod,
+  sourceTables,
 } from "./missing.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
@@ -41,14 +42,7 @@ export const pod: Kind<PodPart> = {
     const addresses = lackingAddresses(pod.socket, found, part.addresses);
     const main = vrfTable(found, site);
     // the kernel makes those of addresses that come, and when the link comes up
-    const connected = found.up
-      ? lackingConnected(
-          pod.socket,
-          found,
-          part.addresses.filter((address) => !addresses.includes(address)),
-          main,
-        )
-      : [];
+    const connected = found.up ? connectedRoutes(part.addresses.filter((each) => !addresses.includes(each))) : [];
     return [
       ...mendSysctls(part.sysctls, log, (use) => pod.enter(use)),
       ...addresses.map(({ prefix, ...options }) => inPod(addAddress(found, prefix, options))),
@@ -56,8 +50,9 @@ export const pod: Kind<PodPart> = {
       ...lackingNeighbours(pod.socket, found, part.neighbours).map(({ ip, mac }) =>
         inPod(setNeighbour(found, ip, mac)),
       ),
-      ...[...connected, ...lackingRoutes(pod.socket, found, part.routes, main)].map((route) => {
-        const message = addRoute(found, { ...(main !== undefined && { table: main }), ...route });
+      ...lackingInPod(pod.socket, found, [...connected, ...part.routes], main).map((route) => {
+        const table = main ?? sourceTables(pod.socket, found, route.dst.ip.family)[0];
+        const message = addRoute(found, { ...(table !== undefined && { table }), ...route });
         return { what: message.what + IN_POD, run: () => addOnce(pod.socket, [], [message]) };
       }),
     ];
@@ -71,7 +66,7 @@ export const pod: Kind<PodPart> = {
     return [
       ...(up && !found.up ? [`link ${link.name} in the container is down`] : []),
       ...missingAddresses(socket, found, prefixes),
-      ...missingRoutes(socket, found, foreign ? routes.map(withoutMetrics) : routes, vrfTable(found, site)),
+      ...missingInPod(socket, found, foreign ? routes.map(withoutMetrics) : routes, vrfTable(found, site)),
     ];
   },
 };

@@ -20,43 +20,22 @@ import { addRule, decodeRule, deleteRule, getRules, type SourceRule } from "../.
 import type { SourceAddress, SourceRoutesPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { findLink, listAddresses } from "../link/links.ts";
+import type { Site } from "../site.ts";
+import { IN_POD, rewriting } from "../step.ts";
+import type { Undo } from "../undo.ts";
+import { FIRST_TABLE, isSourceTable } from "./source-tables.ts";
 
-/** Tables from here on are taken for addresses that are given none. */
-const FIRST_TABLE = 100;
 const LOCK_DEADLINE_MS = 20_000;
 
 /** What a pod sends from an address of the link leaves by that link: a rule for each, and its routes in a table. */
 export const sourceRoutes: Kind<SourceRoutesPart> = {
-  apply({ table, addresses }, { pod, owner: { ifname } }, { undo }) {
-    const { socket } = pod;
-    const link = findLink(socket, ifname);
-    if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" is no link in ${pod.path}`);
-    // another call for this namespace must not take the same tables
-    if (!waitForLock(pod.fd, LOCK_DEADLINE_MS)) {
-      throw new CniError(Code.TryAgainLater, `another plugin has locked ${pod.path} for ${LOCK_DEADLINE_MS / 1000} s`);
-    }
-    // what is there already is of an ADD before this one, and stays when this one fails
-    const change = (message: Message, back: Message): void => {
-      let isThere = false;
-      undo.push(message.what, () => isThere || passOver(socket, back));
-      try {
-        socket.request([message]);
-      } catch (error) {
-        isThere = isErrno(error, "EEXIST");
-        if (!isThere) throw error;
-      }
-    };
-    const rules = allRules(socket);
-    const wanted =
-      table === undefined ? assignTables(socket, link, addresses, rules) : addresses.map((own) => ({ ...own, table }));
-    for (const own of wanted) {
-      const rule = { from: own.address.ip, table: own.table };
-      // the kernel takes a rule any number of times, each at a priority of its own
-      if (rules.some(({ from, table: to }) => to === rule.table && from && sameIp(from, rule.from))) continue;
-      change(addRule(rule), deleteRule(rule));
-    }
-    if (table === undefined) moveRoutes(socket, link, wanted, change);
-  },
+  apply: (part, site, { undo }) => write(part, site, undo),
+
+  mend: (part, site, { differences, undo }) =>
+    rewriting(differences, {
+      what: `lead what comes from ${listAddressesOf(part)} by ${site.owner.ifname}${IN_POD}`,
+      run: () => write(part, site, undo, true),
+    }),
 
   compare({ table, addresses }, site) {
     const { socket } = site.pod;
@@ -91,29 +70,87 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
   },
 };
 
+const listAddressesOf = ({ addresses }: SourceRoutesPart): string =>
+  addresses.map(({ address }) => formatIp(address.ip)).join(", ");
+
+function write(
+  { table, addresses }: SourceRoutesPart,
+  { pod, owner: { ifname } }: Site,
+  undo: Undo,
+  isMended = false,
+): void {
+  const { socket } = pod;
+  const link = findLink(socket, ifname);
+  if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" is no link in ${pod.path}`);
+  // another call for this namespace must not take the same tables
+  if (!waitForLock(pod.fd, LOCK_DEADLINE_MS)) {
+    throw new CniError(Code.TryAgainLater, `another plugin has locked ${pod.path} for ${LOCK_DEADLINE_MS / 1000} s`);
+  }
+  // what is there already is of an ADD before this one, and stays when this one fails
+  const change = (message: Message, back: Message): void => {
+    let isThere = false;
+    undo.push(message.what, () => isThere || passOver(socket, back));
+    try {
+      socket.request([message]);
+    } catch (error) {
+      isThere = isErrno(error, "EEXIST");
+      if (!isThere) throw error;
+    }
+  };
+  const rules = allRules(socket);
+  const wanted =
+    table === undefined
+      ? assignTables(socket, link, addresses, { rules, isMended })
+      : addresses.map((own) => ({ ...own, table }));
+  for (const own of wanted) {
+    const rule = { from: own.address.ip, table: own.table };
+    // the kernel takes a rule any number of times, each at a priority of its own
+    if (rules.some(({ from, table: to }) => to === rule.table && from && sameIp(from, rule.from))) continue;
+    change(addRule(rule), deleteRule(rule));
+  }
+  if (table !== undefined) return;
+  const isOwn = isMended ? isLedBy(addresses) : () => true;
+  moveRoutes(socket, link, wanted, { isOwn, change });
+}
+
+/** Routes that are surely the attachment's own, not somebody's who added more since: its subnets', its gateways'. */
+const isLedBy =
+  (addresses: readonly SourceAddress[]) =>
+  ({ dst, gw }: KernelRoute): boolean =>
+    addresses.some(({ address, gateway }) =>
+      gw ? gateway !== undefined && sameIp(gw, gateway) : samePrefix(dst, networkOf(address)),
+    );
+
 type Assigned = SourceAddress & { table: number };
 
 /**
  * A table of its own for each address: that of its rule, where there is one and the link's routes are in it, else one
- * that neither a rule nor a route of the namespace knows yet.
+ * that neither a rule nor a route of the namespace knows yet. Where that is mended, that of its rule in any case, and
+ * one with a route to its gateway that has lost its rule.
  */
 function assignTables(
   socket: NetlinkSocket,
   link: Link,
   addresses: readonly SourceAddress[],
-  rules: readonly AnyRule[],
+  { rules, isMended }: { rules: readonly AnyRule[]; isMended: boolean },
 ): Assigned[] {
   const routes = families.flatMap((family) =>
     socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply) ?? []),
   );
   const taken = new Set([...rules, ...routes].map(({ table }) => table));
   const filled = new Set(routes.filter(({ index }) => index === link.index).map(({ table }) => table));
+  const isLeft = ({ index, table, gw }: KernelRoute, { gateway }: SourceAddress): boolean =>
+    index === link.index && isSourceTable(table) && gw !== undefined && gateway !== undefined && sameIp(gw, gateway);
   let next = FIRST_TABLE;
   return addresses.map((own) => {
     const rule = rules.find(
-      ({ from, table }) => table >= FIRST_TABLE && from && sameIp(from, own.address.ip) && filled.has(table),
+      ({ from, table }) =>
+        table >= FIRST_TABLE && from && sameIp(from, own.address.ip) && (isMended || filled.has(table)),
     );
     if (rule && rule.table !== RT_TABLE_MAIN) return { ...own, table: rule.table };
+    const orphan =
+      isMended && routes.find((route) => isLeft(route, own) && !rules.some((each) => each.table === route.table));
+    if (orphan) return { ...own, table: orphan.table };
     while (taken.has(next)) next += 1;
     return { ...own, table: next++ };
   });
@@ -145,10 +182,11 @@ function moveRoutes(
   socket: NetlinkSocket,
   link: Link,
   wanted: readonly Assigned[],
-  change: (message: Message, back: Message) => void,
+  { isOwn, change }: { isOwn(route: KernelRoute): boolean; change(message: Message, back: Message): void },
 ): void {
   const moved = routesOf(socket, link).filter(
-    ([{ table, dst }]) => table === RT_TABLE_MAIN && !(dst.ip.family === 6 && isLinkLocal(dst.ip)),
+    ([route]) =>
+      route.table === RT_TABLE_MAIN && !(route.dst.ip.family === 6 && isLinkLocal(route.dst.ip)) && isOwn(route),
   );
   const ordered = moved.toSorted(gatewaysLast);
   for (const { address, gateway, table } of wanted) {

@@ -12,6 +12,7 @@ import {
 } from "../../net/ip.ts";
 import type { Rule } from "../../netlink/nftables/decode.ts";
 import type { FilterPart, Owner } from "../attachment.ts";
+import type { HostView } from "../host-view.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import type { ChainRules } from "./chain-rules.ts";
@@ -25,7 +26,7 @@ import {
   getTools,
   type Look,
   nftTable,
-  readTable,
+  seenTable,
   type Tools,
 } from "./iptables.ts";
 
@@ -101,10 +102,10 @@ const isRule = ({ comment, expressions }: Rule, words: string, chain?: string): 
 };
 
 /** What CHECK finds missing of it, in words. */
-export const compareMarkAccepted = (family: Family, admin: string): string[] => {
+export const compareMarkAccepted = (family: Family, admin: string, view?: HostView): string[] => {
   if (isMarkAccepted(family, admin)) return [];
   const tools = findTools(family, "filter");
-  return tools ? lacking(family, missingForMark(readTable(tools), admin)) : [];
+  return tools ? lacking(family, missingForMark(seenTable(tools, view), admin)) : [];
 };
 
 const lacking = (family: Family, lines: readonly string[]): string[] =>
@@ -164,18 +165,18 @@ function isolation(filter: ChainRules, { policy, bridge }: FilterPart): string[]
 }
 
 /** What CHECK finds wrong, in words. */
-export const compareIptablesFilter = (owner: Owner, part: FilterPart): string[] =>
+export const compareIptablesFilter = (owner: Owner, part: FilterPart, view?: HostView): string[] =>
   usedFamilies(part).flatMap((family) =>
-    lacking(family, missing(readTable(getTools(family, "filter")), owner, family, part)),
+    lacking(family, missing(seenTable(getTools(family, "filter"), view), owner, family, part)),
   );
 
 /** True where the reference has all its rules for these addresses, and for the policy. */
-export const hasReferenceFilter = (owner: Owner, part: FilterPart): boolean =>
+export const hasReferenceFilter = (owner: Owner, part: FilterPart, view?: HostView): boolean =>
   part.addresses.length > 0 &&
   usedFamilies(part).every((family) => {
     const tools = findTools(family, "filter");
     if (!tools) return false;
-    return missing(readTable(tools), owner, family, part).every((line) => line.includes(" --ctstate DNAT "));
+    return missing(seenTable(tools, view), owner, family, part).every((line) => line.includes(" --ctstate DNAT "));
   });
 
 /** Takes away the rules of the owner, and those of these addresses that nobody else is named for. */

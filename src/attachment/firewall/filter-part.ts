@@ -7,6 +7,7 @@ import type { FilterPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
 import type { Site } from "../site.ts";
+import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, takeAbandoned, writeElements } from "./elements.ts";
@@ -49,27 +50,24 @@ export const filter: Kind<FilterPart> = {
     if (part.backend === "firewalld") assertFirewalld();
   },
 
-  apply(part, site, { undo }) {
-    const { owner } = site;
-    if (part.backend === "iptables") return applyIptablesFilter(owner, part, undo);
-    const replace = takeAbandoned(owner, site.host, "let through");
-    if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
-    const [first, ...more] = rulesetsOf(part, site);
-    writeElements(owner, [{ ...first!, replace }, ...more.map((ruleset) => ({ ...ruleset, replace }))], undo);
-    for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
-    if (usesFirewalld(part)) addSources(part, undo);
-  },
+  apply: (part, site, { undo }) => write(part, site, undo, false),
+
+  mend: (part, site, { differences, undo }) =>
+    rewriting(differences, {
+      what: `let pass what is forwarded for ${part.addresses.map(formatIp).join(", ")}`,
+      run: () => write(part, site, undo, true),
+    }),
 
   compare(part, site) {
     const differences =
       part.backend === "iptables"
-        ? compareIptablesFilter(site.owner, part)
+        ? compareIptablesFilter(site.owner, part, site.view)
         : [
             ...compareElements(rulesetsOf(part, site)),
-            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain)),
+            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain, site.view)),
             ...(usesFirewalld(part) ? part.addresses.flatMap((ip) => compareSource(part.zone, ip)) : []),
           ];
-    return differences.length > 0 && hasReferenceFilter(site.owner, part) ? [] : differences;
+    return differences.length > 0 && hasReferenceFilter(site.owner, part, site.view) ? [] : differences;
   },
 
   remove({ owner, addresses }, part) {
@@ -103,6 +101,17 @@ export const filter: Kind<FilterPart> = {
     if (backend === "firewalld") statusOfFirewalld(zone);
   },
 };
+
+function write(part: FilterPart, site: Site, undo: Undo, isMended: boolean): void {
+  const { owner } = site;
+  if (part.backend === "iptables") return applyIptablesFilter(owner, part, undo);
+  const replace = takeAbandoned(owner, site.host, "let through");
+  if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
+  const rulesets = rulesetsOf(part, site).map((ruleset) => ({ ...ruleset, isMended, replace }));
+  writeElements(owner, rulesets, undo);
+  for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
+  if (usesFirewalld(part)) addSources(part, undo);
+}
 
 const familiesOf = ({ addresses }: FilterPart): Family[] => [...new Set(addresses.map(({ family }) => family))];
 

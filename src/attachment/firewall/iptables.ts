@@ -1,3 +1,4 @@
+import type { HostView } from "../host-view.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { readText } from "../../kernel/file.ts";
 import { exists } from "../../kernel/linux.ts";
@@ -123,6 +124,18 @@ export const readTable = (tools: Tools): ChainRules =>
     },
     ...(isInNftables(tools) && { some: (chains) => printed(tools, chains) }),
   });
+
+/** As `readTable`, to compare: whole, and once, for who looks at all attachments of a node in turn. */
+export function seenTable(tools: Tools, view: HostView | undefined): ChainRules {
+  if (!view) return readTable(tools);
+  const key = `${tools.save} ${tools.table}`;
+  const known = view.tables.get(key);
+  if (known) return known;
+  const table = readTable(tools);
+  table.all();
+  view.tables.set(key, table);
+  return table;
+}
 
 /**
  * Where the old table is not in use it does not matter which of both plain names stand for: a chain that is not in

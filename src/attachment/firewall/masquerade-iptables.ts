@@ -1,3 +1,4 @@
+import type { HostView } from "../host-view.ts";
 import { sha512 } from "../../kernel/hash.ts";
 import {
   contains,
@@ -22,7 +23,7 @@ import {
   getTools,
   hasChain,
   hasRules,
-  readTable,
+  seenTable,
   replaceChain,
   tryRestore,
 } from "./iptables.ts";
@@ -121,12 +122,12 @@ const subnetOf = (rule: string, side: "s" | "d"): Prefix | undefined =>
   parsePrefix(new RegExp(`^-${side} (\\S+)`).exec(rule)?.[1] ?? "");
 
 /** What CHECK finds wrong, in words. */
-export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix[]): string[] {
+export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix[], view?: HostView): string[] {
   const rules = rulesOf(owner);
   return families.flatMap((family) => {
     const own = ofFamily(addresses, family);
     if (own.length === 0) return [];
-    const nat = readTable(getTools(family));
+    const nat = seenTable(getTools(family), view);
     nat.load([rules.chain, "POSTROUTING"]);
     const chain = nat.get(rules.chain);
     if (!chain) return [`iptables chain ${rules.chain} is missing in table nat (IPv${family})`];

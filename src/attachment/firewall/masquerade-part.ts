@@ -35,10 +35,10 @@ export const masquerade: Kind<MasqueradePart> = {
       run: () => write(part, site, undo, true),
     }),
 
-  compare({ backend, addresses }, { owner }, foreign) {
+  compare({ backend, addresses }, { owner, view }, foreign) {
     if (foreign || addresses.length === 0) return [];
     return backend === "iptables"
-      ? checkIptablesMasquerade(owner, addresses)
+      ? checkIptablesMasquerade(owner, addresses, view)
       : compareElements([masqueradeRuleset(owner, addresses)]);
   },
 

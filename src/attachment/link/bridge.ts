@@ -3,8 +3,16 @@ import type { Log } from "../../cni/log.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import { randomMac } from "../../kernel/random.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { createBridge, type Link, type LinkChange, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import {
+  createBridge,
+  filterVlans,
+  type Link,
+  type LinkChange,
+  setAlias,
+  setLink,
+} from "../../netlink/rtnetlink/link.ts";
 import type { BridgePart } from "../attachment.ts";
+import { assertVlanFiltering, LACKING_VLANS } from "../features.ts";
 import type { Kind } from "../kind.ts";
 import { stepOf } from "../step.ts";
 import { acceptNoRouter, mendSysctls, trySysctl } from "../sysctls.ts";
@@ -19,6 +27,8 @@ export const bridge: Kind<BridgePart> = {
   settle(_part, { host }, made) {
     made.bridge = pinMac(host, made.bridge!);
   },
+
+  status: ({ vlanFiltering }) => vlanFiltering && assertVlanFiltering(),
 
   mend(part, site) {
     const { host, log } = site;
@@ -36,6 +46,10 @@ export const bridge: Kind<BridgePart> = {
     return [
       ...mendSysctls([acceptNoRouter(part.name)], log),
       ...(Object.keys(change).length > 0 ? [stepOf(host, setLink(found, change))] : []),
+      // of somebody else's bridge the ports are somebody else's affair
+      ...(part.vlanFiltering && !found.vlanFiltering && found.alias === BRIDGE_ALIAS
+        ? [stepOf(host, filterVlans(found))]
+        : []),
     ].map((step) => ({ ...step, isShared: true }));
   },
 
@@ -103,8 +117,7 @@ function makeBridge(host: NetlinkSocket, bridge: BridgePart, log: Log): Link {
     if (bridge.vlanFiltering && isErrno(error, "EOPNOTSUPP")) {
       throw new CniError(
         Code.InvalidConfig,
-        `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: ` +
-          `this kernel was built without VLAN filtering of bridges (CONFIG_BRIDGE_VLAN_FILTERING)`,
+        `cannot create bridge "${bridge.name}" with vlan or vlanTrunk: ${LACKING_VLANS}`,
       );
     }
     if (!isErrno(error, "EEXIST")) throw error; // another ADD was faster

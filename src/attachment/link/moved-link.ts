@@ -7,10 +7,12 @@ import type { MovedLinkPart } from "../attachment.ts";
 import type { Found, Kind, Selection, Traces } from "../kind.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
+import { IN_POD } from "../step.ts";
 import { getDevice, isProgramDriven } from "./device-choice.ts";
 import { findLink } from "./links.ts";
 import { isEvident, usePod } from "./evidence.ts";
-import { assertNewName, compareLink, nameTaken } from "./own-link.ts";
+import { mendLink } from "./mending.ts";
+import { assertNewName, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 
 /** A link of the host that is in the pod; its alias there is, as in the reference, the name it goes back to. */
 export const movedLink: Kind<MovedLinkPart> = {
@@ -38,6 +40,13 @@ export const movedLink: Kind<MovedLinkPart> = {
     return compareLink(found, { ...part.link, kind: found?.kind ?? "", mtu: undefined }, "in the container");
   },
 
+  mend(part, site) {
+    if (isProgramDriven(part)) return [];
+    const found = site.seenPodLink(part.link.name);
+    if (!found) throw beyondMending(`link ${part.link.name} in the container is gone, ${goneTo(part, site)}`);
+    return mendLink(site.pod.socket, found, { ...part.link, kind: found.kind, mtu: undefined }, IN_POD);
+  },
+
   remove: (traces, part) => usePod(traces, (pod) => takeBack(pod, traces, part)) ?? "unknown",
 
   collect({ lostPods, site, log }: Selection, part) {
@@ -54,6 +63,10 @@ export const movedLink: Kind<MovedLinkPart> = {
     log.note("links taken back", back.length);
   },
 };
+
+/** What became of the device: a driver, or somebody, may have taken it back. */
+const goneTo = ({ choice }: MovedLinkPart, { host }: Site): string =>
+  choice.by === "device" && findLink(host, choice.id) ? `device ${choice.id} is back on the host` : "and its device";
 
 const immovable = ({ choice }: MovedLinkPart, { name }: Link, error: Error): CniError =>
   new CniError(

@@ -4,6 +4,7 @@ import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { createDevice, type Device } from "../../netlink/rtnetlink/device.ts";
 import { decodeLink, getLink, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
 import type { PodLinkPart } from "../attachment.ts";
+import { assertLinkKind, lackingKind } from "../features.ts";
 import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import { IN_POD } from "../step.ts";
@@ -47,6 +48,7 @@ export const podLink: Kind<PodLinkPart> = {
   },
 
   remove: removePodLink,
+  status: ({ device }) => assertLinkKind(device.type),
   collect: collectPodLinks,
 };
 
@@ -108,15 +110,6 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
   return decodeLink(reply!)!;
 }
 
-const options = {
-  macvlan: "MACVLAN",
-  ipvlan: "IPVLAN",
-  vlan: "VLAN_8021Q",
-  dummy: "DUMMY",
-  vrf: "NET_VRF",
-  tun: "TUN",
-} as const;
-
 /** What the kernel's refusal means to the person who wrote the configuration. */
 function refused(error: unknown, { device }: PodLinkPart, master: Link | undefined): CniError | undefined {
   const because = (text: string): CniError =>
@@ -125,11 +118,7 @@ function refused(error: unknown, { device }: PodLinkPart, master: Link | undefin
   const cannot = `master: link "${master?.name}" cannot carry a ${type}`;
   if (isErrno(error, "EOPNOTSUPP")) {
     // of a master that carries no VLANs, such as lo, the kernel says so
-    return because(
-      error.message.includes("not supported on device")
-        ? cannot
-        : `this kernel has no ${type} (CONFIG_${options[type]})`,
-    );
+    return because(error.message.includes("not supported on device") ? cannot : lackingKind(type));
   }
   if (!master) return undefined;
   if (isErrno(error, "EBUSY")) {

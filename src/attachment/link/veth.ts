@@ -59,7 +59,7 @@ export const veth: Kind<VethPart> = {
     return [
       ...(host.alias === alias ? [] : [stepOf(site.host, setAlias(host.name, alias))]),
       ...mendLink(site.host, host, { ...part.host, kind: "veth", mtu: part.mtu }),
-      ...mendLink(site.pod.socket, pod, { ...part.pod, kind: "veth", mtu: part.mtu }, IN_POD),
+      ...mendLink(site.pod.socket, pod, { ...part.pod, kind: "veth", mtu: part.podMtu ?? part.mtu }, IN_POD),
       ...(pod.mac === part.pod.mac || part.plug ? [] : [forgetNeighbours(site.host, host)]),
       ...mendSysctls(part.host.sysctls, site.log),
       ...(part.plug ? mendPort(site, host, part.plug) : []),

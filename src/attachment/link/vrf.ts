@@ -3,12 +3,14 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { createDevice } from "../../netlink/rtnetlink/device.ts";
 import { type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
-import { decodeRoute, getRoutes } from "../../netlink/rtnetlink/route.ts";
+import { decodeRoute, getRoutes, RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
 import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
 import { families } from "../../net/ip.ts";
 import type { VrfPart } from "../attachment.ts";
+import { assertLinkKind, lackingKind } from "../features.ts";
 import type { Kind, Traces } from "../kind.ts";
 import type { Site } from "../site.ts";
+import { IN_POD, stepOf } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
@@ -16,19 +18,24 @@ import { rehome } from "./vrf-member.ts";
 
 /** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
 export const vrf: Kind<VrfPart> = {
-  apply(part, site, { undo }) {
-    const { socket, path } = site.pod;
-    const { ifname } = site.owner;
-    const link = findLink(socket, ifname);
-    if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" does not exist in ${path}`);
-    if (link.master !== undefined) {
-      const master = listLinks(socket).find(({ index }) => index === link.master);
-      throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
-    }
-    const found = findVrf(part, socket);
-    const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
-    undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod));
-    rehome(link, { vrf: index, to: table }, site.pod);
+  apply: (part, site, { undo }) => join(part, site, undo),
+
+  mend(part, site, { undo }) {
+    const found = site.seenPodLink(part.name);
+    const member = site.seenPodLink(site.owner.ifname);
+    const isOther = found && (found.kind !== "vrf" || (part.table && tableOf(found) !== part.table));
+    if (!member || isOther) return [];
+    return [
+      ...(found && !found.up ? [stepOf(site.pod.socket, setLink(found, { up: true }), IN_POD)] : []),
+      ...(found && member.master === found.index
+        ? []
+        : [
+            {
+              what: `make link ${member.name} a member of VRF ${part.name}${IN_POD}`,
+              run: () => join(part, site, undo),
+            },
+          ]),
+    ];
   },
 
   compare({ name, table }, site) {
@@ -44,7 +51,24 @@ export const vrf: Kind<VrfPart> = {
   },
 
   remove: removeMember,
+  status: () => assertLinkKind("vrf"),
 };
+
+/** Makes the attachment's link a member of the VRF, which is made where it is missing. */
+function join(part: VrfPart, site: Site, undo: Undo): void {
+  const { socket, path } = site.pod;
+  const { ifname } = site.owner;
+  const link = findLink(socket, ifname);
+  if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" does not exist in ${path}`);
+  if (link.master !== undefined) {
+    const master = listLinks(socket).find(({ index }) => index === link.master);
+    throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
+  }
+  const found = findVrf(part, socket);
+  const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
+  undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod));
+  rehome(link, { vrf: index, to: table }, site.pod);
+}
 
 const tableOf = ({ device }: Link): number => (device?.type === "vrf" ? (device.table ?? 0) : 0);
 
@@ -72,15 +96,12 @@ function makeVrf({ name, table: wanted }: VrfPart, { pod }: Site, undo: Undo): [
     socket.request([createDevice({ name, device: { type: "vrf", table } }), setAlias(name, "podwire: VRF")]);
   } catch (error) {
     if (!isErrno(error, "EOPNOTSUPP")) throw error;
-    throw new CniError(Code.InvalidConfig, "this kernel has no vrf (CONFIG_NET_VRF)", error.message, { cause: error });
+    throw new CniError(Code.InvalidConfig, lackingKind("vrf"), error.message, { cause: error });
   }
   const made = findLink(socket, name)!;
   socket.request([setLink(made, { up: true })]);
   return [made.index, table];
 }
-
-/** RT_TABLE_DEFAULT of linux/rtnetlink.h, the first of three that have a use already. */
-const RT_TABLE_DEFAULT = 253;
 
 /** The first table of the namespace that no VRF, no rule and no route uses. */
 function freeTable(socket: NetlinkSocket): number {

@@ -1,6 +1,16 @@
+import type { HostView } from "../host-view.ts";
 import { families, type Family, type Ip, parseIp } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
-import { changeTable, filledTools, getTools, hasChain, hasRules, readTable, type Tools } from "../firewall/iptables.ts";
+import {
+  changeTable,
+  filledTools,
+  getTools,
+  hasChain,
+  hasRules,
+  readTable,
+  seenTable,
+  type Tools,
+} from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
 import type { Undo } from "../undo.ts";
 import {
@@ -173,11 +183,15 @@ export interface Comparison {
 }
 
 /** What CHECK finds wrong. */
-export function checkIptablesPorts(owner: Owner, ports: PortsPart, toolsOf = getTools): Comparison {
+export function checkIptablesPorts(
+  owner: Owner,
+  ports: PortsPart,
+  { toolsOf = getTools, view }: { toolsOf?: typeof getTools; view?: HostView | undefined } = {},
+): Comparison {
   const found = ports.addresses.flatMap((pod) => {
     const mappings = mappingsFor(pod, ports);
     if (mappings.length === 0) return [];
-    const nat = readTable(toolsOf(pod.ip.family));
+    const nat = seenTable(toolsOf(pod.ip.family), view);
     nat.load(looksAt(owner, ports));
     const chain = chainOf(nat, owner);
     const isForeign = isReferences(nat, chain);

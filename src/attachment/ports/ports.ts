@@ -188,8 +188,8 @@ const portOfKey = (key: Uint8Array): string => {
   return `${hostPort}/${name}`;
 };
 
-function compareMappings(part: PortsPart, { owner, hostLink }: Site): Comparison {
-  if (part.backend === "iptables") return checkIptablesPorts(owner, part);
+function compareMappings(part: PortsPart, { owner, hostLink, view }: Site): Comparison {
+  if (part.backend === "iptables") return checkIptablesPorts(owner, part, { view });
   const differences = explained("read nftables", () =>
     Nftables.use((nft) => comparePortMaps(nft, owner, hostLink, part)),
   );

@@ -127,7 +127,8 @@ export function hasReferencePorts(owner: Owner, ports: PortsPart): boolean {
     return (
       (counts?.get(family) ?? 0) >= wanted ||
       filledTools(family, hasRules(DNAT)).some(
-        (tools) => checkIptablesPorts(owner, { ...ports, addresses: [pod] }, () => tools).differences.length === 0,
+        (tools) =>
+          checkIptablesPorts(owner, { ...ports, addresses: [pod] }, { toolsOf: () => tools }).differences.length === 0,
       )
     );
   });

@@ -10,15 +10,18 @@ import {
   decodeTbf,
   deleteIngress,
   deleteTbf,
+  getIngressFilters,
   getIngressQdisc,
   getRootQdisc,
 } from "../../netlink/rtnetlink/qdisc.ts";
 import type { BandwidthPart, Shaping } from "../attachment.ts";
-import type { Kind } from "../kind.ts";
+import { assertLinkKind, assertShaper } from "../features.ts";
+import type { Kind, Progress } from "../kind.ts";
 import { findLink } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
 import { hostVethName, ownerOfLabel } from "../owner.ts";
 import type { Site } from "../site.ts";
+import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { alreadyShaped, findIfbs, listLostIfbs, listOwnIfbs, makeIfb, peerOnHost, redirectOf } from "./ifb.ts";
 import { compareShaper, tbfOf } from "./shaper.ts";
@@ -30,17 +33,19 @@ const ETH_HLEN = 14;
 
 /** How fast a pod may receive (a shaper on the host's end of its link) and send (one on an ifb it is led through). */
 export const bandwidth: Kind<BandwidthPart> = {
-  apply(part, site, { undo, made }) {
-    const { ingress, egress } = part;
-    if (!ingress && !egress) return;
-    const end = getHostEnd(site);
-    for (const shaping of [ingress, egress]) if (shaping) warnOfLittle(shaping, end, site);
-    if (egress) {
-      if (site.host.find(getIngressQdisc(end))) throw alreadyShaped(end.name);
-      made.ifb = makeIfb(site, end.mtu, undo);
-    }
-    addQdiscs(site.host, part, { end, ifb: made.ifb, undo });
-  },
+  apply: shape,
+
+  mend: (part, site, { differences, undo }) =>
+    rewriting(differences, {
+      what: `shape ${listLimits(part)}`,
+      run: () => {
+        const ifbs = findIfbs(site);
+        const end = findHostEnd(site);
+        if (end) freeEnd(site.host, end, ifbs);
+        for (const { name } of ifbs) removeLink(site.host, name);
+        shape(part, site, { undo, made: {} });
+      },
+    }),
 
   compare({ ingress, egress }, site) {
     if (!ingress && !egress) return [];
@@ -75,6 +80,11 @@ export const bandwidth: Kind<BandwidthPart> = {
     log.note("ifbs", ifbs.filter(({ name }) => removeLink(host, name)).length);
   },
 
+  status({ ingress, egress }) {
+    if (ingress || egress) assertShaper();
+    if (egress) assertLinkKind("ifb");
+  },
+
   list() {
     const host = NetlinkSocket.open(NETLINK_ROUTE);
     try {
@@ -87,6 +97,24 @@ export const bandwidth: Kind<BandwidthPart> = {
     }
   },
 };
+
+function shape(part: BandwidthPart, site: Site, { undo, made }: Progress): void {
+  const { ingress, egress } = part;
+  if (!ingress && !egress) return;
+  const end = getHostEnd(site);
+  for (const shaping of [ingress, egress]) if (shaping) warnOfLittle(shaping, end, site);
+  if (egress) {
+    if (site.host.find(getIngressQdisc(end))) throw alreadyShaped(end.name);
+    made.ifb = makeIfb(site, end.mtu, undo);
+  }
+  addQdiscs(site.host, part, { end, ifb: made.ifb, undo });
+}
+
+const listLimits = ({ ingress, egress }: BandwidthPart): string =>
+  [
+    ...(ingress ? [`what it receives to ${ingress.rate} bytes a second`] : []),
+    ...(egress ? [`what it sends to ${egress.rate} bytes a second`] : []),
+  ].join(", ");
 
 /**
  * Makes all in one batch, one system call: DEL knows an ingress qdisc by where it leads. A failing ADD has it removed,
@@ -163,10 +191,17 @@ function findEndToFree(site: Site, ifbs: readonly Link[]): Link | undefined {
   return peer && leadsTo(host, peer, ifbs) ? peer : undefined;
 }
 
+/** One that has lost its filters is taken for the attachment's where it has an ifb. */
 const leadsTo = (host: NetlinkSocket, end: Link, ifbs: readonly Link[]): boolean => {
   const target = redirectOf(host, end);
+  if (target === undefined) return ifbs.length > 0 && isBareIngress(host, end);
   return target === GONE || ifbs.some(({ index }) => index === target);
 };
+
+function isBareIngress(host: NetlinkSocket, end: Link): boolean {
+  const found = host.find(getIngressQdisc(end));
+  return found !== undefined && decodeQdiscKind(found) === "ingress" && host.dump(getIngressFilters(end)).length === 0;
+}
 
 /** What the kernel says of a redirection whose link was deleted. */
 const GONE = 0;

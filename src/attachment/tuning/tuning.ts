@@ -8,6 +8,7 @@ import { TUNING_FOLDER } from "../parts.ts";
 import type { Kind } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
+import { IN_POD, stepOf } from "../step.ts";
 import { assertAllowed } from "./allow-list.ts";
 import { assertNoOther, type Backup, findBackup, hasBackup, listOwners, removeBackup, writeBackup } from "./backup.ts";
 import { compareTuned, readSysctls, restoreSysctls, writeSysctls } from "./sysctls.ts";
@@ -25,7 +26,7 @@ export const tuning: Kind<TuningPart> = {
     const { owner, pod } = site;
     assertAllowed(part.sysctls.map(({ key }) => key));
     assertNoOther(part.dataDir, owner);
-    const keys = Object.keys(part.link) as Key[];
+    const keys = keysOf(part.link);
     const link = keys.length > 0 ? pick(getSettings(site).settings, keys) : {};
     const before: Backup = {
       link,
@@ -55,10 +56,27 @@ export const tuning: Kind<TuningPart> = {
   compare(part, site) {
     if (isEmpty(part)) return [];
     const { pod, owner } = site;
-    const isTuned = Object.keys(part.link).length > 0;
+    const isTuned = keysOf(part.link).length > 0;
     return [
       ...(isTuned ? compareLink(findSettings(pod.socket, owner.ifname), part.link, owner.ifname) : []),
       ...pod.enter(() => compareTuned(part.sysctls)),
+    ];
+  },
+
+  mend(part, { pod, owner: { ifname } }) {
+    const found = findSettings(pod.socket, ifname);
+    const differing = found ? keysOf(part.link).filter((key) => found.settings[key] !== part.link[key]) : [];
+    const messages = found
+      ? changeSettings({ index: found.index, name: ifname }, pick(part.link as LinkSettings, differing))
+      : [];
+    return [
+      ...messages.map((message) => stepOf(pod.socket, message, IN_POD)),
+      ...pod
+        .enter(() => part.sysctls.filter((sysctl) => compareTuned([sysctl]).length > 0))
+        .map((sysctl) => ({
+          what: `set sysctl ${sysctl.key} to ${sysctl.value}${IN_POD}`,
+          run: () => pod.enter(() => writeSysctls([sysctl])),
+        })),
     ];
   },
 
@@ -85,7 +103,9 @@ export const tuning: Kind<TuningPart> = {
   },
 };
 
-const isEmpty = ({ sysctls, link }: TuningPart): boolean => sysctls.length === 0 && Object.keys(link).length === 0;
+const keysOf = (settings: Settings): Key[] => Object.keys(settings) as Key[];
+
+const isEmpty = ({ sysctls, link }: TuningPart): boolean => sysctls.length === 0 && keysOf(link).length === 0;
 
 const pick = (settings: LinkSettings, keys: readonly Key[]): Settings =>
   Object.fromEntries(keys.map((key) => [key, settings[key]]));
@@ -124,7 +144,7 @@ function getSettings({ pod, owner: { ifname } }: Site): Found {
 
 function compareLink(found: Found | undefined, wanted: Settings, name: string): string[] {
   if (!found) return [`link ${name} does not exist in the container`];
-  return (Object.keys(wanted) as Key[])
+  return keysOf(wanted)
     .filter((key) => found.settings[key] !== wanted[key])
     .map((key) => `${key} of link ${name} is ${found.settings[key]}, not ${wanted[key]}`);
 }
@@ -141,7 +161,7 @@ function tuneLink(socket: NetlinkSocket, name: string, wanted: Settings): void {
 
 /** A link that is gone has nothing to be set. */
 function setLinkTo(socket: NetlinkSocket, name: string, wanted: Settings): void {
-  const keys = Object.keys(wanted) as Key[];
+  const keys = keysOf(wanted);
   const found = keys.length > 0 && findSettings(socket, name);
   if (!found) return;
   const changed = keys.filter((key) => found.settings[key] !== wanted[key]);

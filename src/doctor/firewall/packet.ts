@@ -19,6 +19,8 @@ export interface Packet {
   state: "new" | "established";
   /** a host port led it here */
   translated?: boolean;
+  /** what podwire itself marked it with, before others' chains see it */
+  mark?: number;
 }
 
 /** linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_BIT: new is 1 << 3, established 1 << 1. */
@@ -71,7 +73,7 @@ export const transportHeader = ({ destinationPort }: Packet, offset: number, len
 export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
   switch (key) {
     case 3 /* NFT_META_MARK */:
-      return word(0);
+      return word(packet.mark ?? 0);
     case 6 /* NFT_META_IIFNAME */:
       return nameBytes(packet.iif);
     case 7 /* NFT_META_OIFNAME */:

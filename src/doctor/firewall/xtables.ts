@@ -39,10 +39,13 @@ const known: Record<string, { bytes: number; says(view: DataView, packet: Packet
     },
   },
 
-  // struct xt_mark_mtinfo1 { u32 mark, mask; u8 invert; }: nobody marks what pods send before it is forwarded
+  // struct xt_mark_mtinfo1 { u32 mark, mask; u8 invert; }: nobody else marks what pods send before it is forwarded
   mark: {
     bytes: 9,
-    says: (view) => invert(view.getUint32(0, true) === 0, view.getUint8(8) !== 0),
+    says(view, { mark = 0 }) {
+      const [wanted, mask] = [view.getUint32(0, true), view.getUint32(4, true)];
+      return invert((mark & mask) >>> 0 === wanted, view.getUint8(8) !== 0);
+    },
   },
 
   // struct xt_addrtype_info_v1 { u16 source, dest; u32 flags; }

@@ -2,6 +2,7 @@ import { formatIp, formatPrefix, sameIp } from "../../net/ip.ts";
 import { IFA_F } from "../../netlink/rtnetlink/address.ts";
 import { fault, orFine, skip, warn } from "../finding.ts";
 import { ipKey, linkAt } from "../look.ts";
+import { addressSince, attachedSince } from "../since.ts";
 import { podAddresses, type PodView } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
@@ -31,6 +32,7 @@ export const address: Layer = (view, look) => {
       const name = linkAt(look, holder.index)?.name ?? "a link";
       found.push(
         fault("address", `${text} is an address of this node too, on ${name}: nothing for it leaves the node`, {
+          since: addressSince(look.host, holder),
           mend: `ip address delete ${formatPrefix(holder.prefix)} dev ${name}`,
         }),
       );
@@ -38,7 +40,12 @@ export const address: Layer = (view, look) => {
     const { containerId } = view.attached.owner;
     const twin = look.owners.get(ipKey(ip))?.find(({ owner }) => owner.containerId !== containerId);
     if (twin) {
-      found.push(fault("address", `${text} is also that of ${titleOf(twin)}`, { mend: "start one of the two anew" }));
+      found.push(
+        fault("address", `${text} is also that of ${titleOf(twin)}`, {
+          since: attachedSince(twin),
+          mend: "start one of the two anew",
+        }),
+      );
     }
   }
   const shown = present.filter(({ prefix }) => view.addresses.some((ip) => sameIp(ip, prefix.ip)));

@@ -9,6 +9,9 @@ export type Layer = (view: PodView, look: Look) => readonly Finding[];
 /** What makes an attachment whole again. */
 export const mendOf = ({ title }: PodView): string => `podwire repair ${title}`;
 
+/** What runs a command in a pod's namespace. */
+export const inPod = ({ attached }: PodView): string => `nsenter --net=${attached.netns}`;
+
 /** CHECK's differences of a layer. */
 export const differencesOf = (view: PodView, layer: string): Finding[] =>
   view.differences

@@ -13,21 +13,27 @@ import { memory } from "./memory.ts";
 import { namespace } from "./namespace.ts";
 import { resolver } from "./resolver.ts";
 import { route } from "./route.ts";
-import { masquerade, ports, spoofCheck } from "./rules.ts";
+import { bandwidth, sourceRoutes, tuning, vrf } from "./chained.ts";
+import { filter, masquerade, ports, spoofCheck } from "./rules.ts";
 
 /** From top to bottom: what is broken above makes what is below it useless. */
 const layers: readonly Layer[] = [
   namespace,
   link,
   bridge,
+  vrf,
+  bandwidth,
   address,
   lease,
   route,
+  sourceRoutes,
   gateway,
   forwarding,
   masquerade,
   spoofCheck,
   ports,
+  filter,
+  tuning,
   flows,
   resolver,
   memory,

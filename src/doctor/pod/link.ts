@@ -1,6 +1,7 @@
 import { fault, type Finding, orFine, skip } from "../finding.ts";
 import { linkNamed } from "../look.ts";
 import { partOf, podLink } from "../pod-view.ts";
+import { carrierSince } from "../since.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
 
 /** Both ends of the pair: there, up, of one MTU, with a carrier. */
@@ -10,6 +11,7 @@ export const link: Layer = (view, look) => {
   const found = differencesOf(view, "link");
   const says = (words: string): boolean => found.some(({ what }) => what.includes(words));
   const mend = mendOf(view);
+  const tunedMtu = partOf(view, "tuning")?.link.mtu;
   const more: Finding[] = [
     ...(view.inside && !pod && !says(`link ${ifname} does not exist`)
       ? [fault("link", `the pod has no interface ${ifname}`, { mend })]
@@ -20,7 +22,7 @@ export const link: Layer = (view, look) => {
     ...(host && !host.up && !says(`${host.name} on the host is down`)
       ? [fault("link", `${host.name} is down on the host`, { mend })]
       : []),
-    ...(host && pod && host.mtu !== pod.mtu && !says("MTU")
+    ...(host && pod && host.mtu !== pod.mtu && pod.mtu !== tunedMtu && !says("MTU")
       ? [
           fault("link", `the two ends have different MTUs: what is larger than the smaller one is lost`, {
             expected: `${host.mtu} on both`,
@@ -36,5 +38,10 @@ export const link: Layer = (view, look) => {
   if (pod && !host && pod.kind === "veth" && more.length + found.length === 0) {
     return [skip("link", `${ifname} leads to no link of this node`)];
   }
-  return orFine([...found, ...more], "link", `both ends up, MTU ${pod?.mtu ?? host?.mtu ?? "unknown"}`);
+  const up = host || !pod ? "both ends up" : `${ifname} is up`;
+  const timed = (finding: Finding): Finding =>
+    host && / is down|no carrier/.test(finding.what)
+      ? { ...finding, since: carrierSince(look.host, host.name) }
+      : finding;
+  return orFine([...found, ...more].map(timed), "link", `${up}, MTU ${pod?.mtu ?? host?.mtu ?? "unknown"}`);
 };

@@ -1,8 +1,11 @@
 import { fault, ok, skip } from "../finding.ts";
-import { type Layer } from "./layer.ts";
+import { attachedSince } from "../since.ts";
+import type { Layer } from "./layer.ts";
 
 /** Whether the namespace is there, and the one that was wired. */
-export const namespace: Layer = ({ attached: { netns }, namespace: found }) => {
+export const namespace: Layer = ({ attached, namespace: found }) => {
+  const { netns } = attached;
+  const since = attachedSince(attached);
   if (found === "unknown") return [skip("namespace", "its path is not known")];
   if (found === "missing") {
     return [
@@ -18,5 +21,6 @@ export const namespace: Layer = ({ attached: { netns }, namespace: found }) => {
       }),
     ];
   }
-  return [ok("namespace", `${netns}${found === "own" ? ", the one ADD wired" : ""}`)];
+  const wired = found === "own" ? `, the one ADD wired${since === undefined ? "" : ` at ${since}`}` : "";
+  return [ok("namespace", netns + wired)];
 };

@@ -1,6 +1,6 @@
 import { findLinkTowards } from "../../kernel/route-lookup.ts";
 import { formatIp } from "../../net/ip.ts";
-import { fault, isFaulty, orFine } from "../finding.ts";
+import { fault, isFaulty, orFine, skip } from "../finding.ts";
 import { ipKey, linkNamed, linkTowards } from "../look.ts";
 import { partOf } from "../pod-view.ts";
 import { differencesOf, type Layer, mendOf } from "./layer.ts";
@@ -10,6 +10,9 @@ export const route: Layer = (view, look) => {
   const found = [...differencesOf(view, "route")];
   const host = linkNamed(look, view.hostLink?.name);
   const way = linkTowards(look, view.hostLink)?.name;
+  if (view.differences.some(({ kind }) => kind === "gateways") && !isFaulty(found)) {
+    return [skip("route", "the node's own way to the pod is by its gateway, which is not as it was made")];
+  }
   const isRouted = partOf(view, "gateways") !== undefined || partOf(view, "veth")?.plug === undefined;
   if (host && way !== undefined && isRouted && !isFaulty(found)) {
     for (const ip of view.addresses) {
@@ -22,7 +25,7 @@ export const route: Layer = (view, look) => {
           expected: `dev ${expected}`,
           is: led === undefined ? "no route" : `dev ${led} (see: ip route get ${formatIp(ip)})`,
           mend:
-            led === undefined
+            view.differences.length > 0
               ? mendOf(view)
               : `remove the route or rule that leads there: ip route get ${formatIp(ip)}`,
         }),

@@ -1,5 +1,5 @@
 import { formatIp } from "../../net/ip.ts";
-import { orFine } from "../finding.ts";
+import { isFaulty, orFine, skip } from "../finding.ts";
 import { partOf } from "../pod-view.ts";
 import { differencesOf, type Layer } from "./layer.ts";
 
@@ -17,6 +17,18 @@ export const spoofCheck: Layer = (view) =>
     ? orFine(differencesOf(view, "spoofcheck"), "spoofcheck", "frames with its own MAC only")
     : [];
 
+/** What the plugin of that name lets pass for it; what all rules do with its packets is another question. */
+export const filter: Layer = (view) => {
+  const wanted = partOf(view, "filter");
+  if (!wanted) return [];
+  const policy = wanted.policy === "open" ? "" : `; ${wanted.bridge}: ${wanted.policy}`;
+  return orFine(
+    differencesOf(view, "filter"),
+    "filter",
+    `${wanted.addresses.map(formatIp).join(", ")} let pass${policy}`,
+  );
+};
+
 /** Its host ports, as their part says. */
 export const ports: Layer = (view) => {
   const wanted = partOf(view, "ports");
@@ -24,5 +36,12 @@ export const ports: Layer = (view) => {
   const shown = wanted.mappings.map(
     ({ hostPort, protocol, containerPort }) => `${hostPort}/${protocol} to ${containerPort}`,
   );
-  return orFine(differencesOf(view, "ports"), "ports", shown.join(", "));
+  const found = differencesOf(view, "ports");
+  // by which link it is reached from 127.0.0.1 is a question of routes: where they are wrong, the answer is another's
+  const isLost = isFaulty(differencesOf(view, "route"));
+  const own = found.filter(({ what }) => !(isLost && what.includes("/route_localnet ")));
+  if (own.length < found.length && own.length === 0) {
+    return [skip("ports", "127.0.0.1 cannot reach it without that route; the mappings are in place")];
+  }
+  return orFine(own, "ports", shown.join(", "));
 };

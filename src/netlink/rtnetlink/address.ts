@@ -7,7 +7,7 @@ import type { Message, Reply } from "../message.ts";
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
-const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
+const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, CACHEINFO: 6, FLAGS: 8 } as const;
 export const IFA_F = { NODAD: 0x02, DADFAILED: 0x08, TENTATIVE: 0x40, NOPREFIXROUTE: 0x200 } as const;
 /** linux/socket.h */
 export const AF = { 4: 2, 6: 10 } as const;
@@ -102,6 +102,12 @@ export function collectAddresses(datagram: Uint8Array, known: Map<string, Ip>, s
     if (bytes) known.set(encodeHex(bytes), ipFromBytes(bytes));
   }
 }
+
+/** When such an address was made, in hundredths of a second since the boot: cstamp of struct ifa_cacheinfo. */
+export const decodeCreated = ({ data }: Reply): number | undefined => {
+  const info = decodeAttributes(data.subarray(8)).get(IFA.CACHEINFO);
+  return info && info.length >= 12 ? viewOf(info).getUint32(8, true) : undefined;
+};
 
 /** The address of a reply to RTM_GETADDR or of a notification; undefined for another message. */
 export function decodeAddress({ type, data }: Reply): Address | undefined {

@@ -5,6 +5,7 @@ import { header, IFLA, RTM_GETLINK } from "./ifinfo.ts";
 
 /** linux/if_link.h */
 const IFLA_STATS64 = 23;
+const IFLA_CARRIER_CHANGES = 35;
 
 /** Packets a link took in and sent since it was made. */
 export interface Counters {
@@ -19,6 +20,10 @@ export const getCounters = (name: string): Message => ({
   data: [header(), ...text(IFLA.IFNAME, name)],
   what: `read counters of link ${name}`,
 });
+
+/** How often its carrier came or went. */
+export const decodeCarrierChanges = ({ data }: Reply): number | undefined =>
+  decodeAttributes(data.subarray(16)).u32(IFLA_CARRIER_CHANGES);
 
 /** struct rtnl_link_stats64 { u64 rx_packets; u64 tx_packets; ... }, behind struct ifinfomsg */
 export function decodeCounters({ data }: Reply): Counters | undefined {

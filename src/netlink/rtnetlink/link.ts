@@ -106,6 +106,17 @@ export const getLinks = (): Message => ({
   what: "list links",
 });
 
+/** Has a bridge keep its ports' VLANs apart; which port is in which it knows all along. */
+export const filterVlans = ({ index, name }: { index: number; name: string }): Message => ({
+  type: RTM_NEWLINK,
+  flags: 0,
+  data: [
+    header({ index }),
+    ...nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "bridge"), nested(IFLA_INFO.DATA, u8(IFLA_BR.VLAN_FILTERING, 1))),
+  ],
+  what: `set bridge ${name} to filter VLANs`,
+});
+
 /** Makes a bridge, down; EEXIST when the name is taken. */
 export const createBridge = (bridge: { name: string; mac: string; mtu?: number; vlanFiltering: boolean }): Message => ({
   type: RTM_NEWLINK,
@@ -179,7 +190,7 @@ export function setLink({ index, name }: { index: number; name: string }, change
   const what = [
     change.up === undefined ? "" : change.up ? "up" : "down",
     change.promisc ? "promiscuous" : "",
-    change.mac ?? "",
+    change.mac ? `MAC ${change.mac}` : "",
     change.mtu === undefined ? "" : `MTU ${change.mtu}`,
     change.txQueue === undefined ? "" : `queue ${change.txQueue}`,
     change.master === undefined ? "" : `master ${change.master}`,

@@ -9,7 +9,9 @@ import { AF } from "./address.ts";
 const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
-const NDA = { DST: 1, LLADDR: 2 } as const;
+const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3 } as const;
+/** USER_HZ */
+const TICK_MS = 10;
 export const NUD_PERMANENT = 0x80;
 /** what is known is good, is being asked for, or was asked for in vain */
 export const NUD = { INCOMPLETE: 0x01, REACHABLE: 0x02, STALE: 0x04, DELAY: 0x08, PROBE: 0x10, FAILED: 0x20 } as const;
@@ -55,6 +57,8 @@ export interface Neighbour {
   state: number;
   /** "" while it is asked for */
   mac: string;
+  /** how long ago what is known of it changed, in milliseconds */
+  updatedMs?: number;
 }
 
 /** Asks for all neighbours of a family (use with NetlinkSocket.dump). */
@@ -72,11 +76,14 @@ export function decodeNeighbour({ type, data }: Reply): Neighbour | undefined {
   if (!dst || (dst.length !== 4 && dst.length !== 16)) return undefined;
   const view = viewOf(data);
   const mac = attributes.get(NDA.LLADDR);
+  // struct nda_cacheinfo { u32 confirmed, used, updated, refcnt; } in ticks ago
+  const times = attributes.get(NDA.CACHEINFO);
   return {
     index: view.getInt32(4, true),
     state: view.getUint16(8, true),
     ip: ipFromBytes(dst),
     mac: mac ? macFromBytes(mac) : "",
+    ...(times && { updatedMs: viewOf(times).getUint32(8, true) * TICK_MS }),
   };
 }
 

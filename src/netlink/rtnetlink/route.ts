@@ -27,7 +27,10 @@ const RTN_UNICAST = 1;
 const RTN_LOCAL = 2;
 const RTNH_F_ONLINK = 4;
 export const RTNLGRP_IPV6_ROUTE = 11;
+/** the three tables the kernel itself has; DEFAULT is the first */
+export const RT_TABLE_DEFAULT = 253;
 export const RT_TABLE_MAIN = 254;
+export const RT_TABLE_LOCAL = 255;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 
 /** A route of one link; what is absent is left to the kernel. */

@@ -1,4 +1,11 @@
-import { findPart, type GatewaysPart, type Made, type Part, type PortVlans } from "../../attachment/attachment.ts";
+import {
+  type BridgePart,
+  findPart,
+  type GatewaysPart,
+  type Made,
+  type Part,
+  type PortVlans,
+} from "../../attachment/attachment.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
@@ -100,14 +107,7 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
   const vlans = planVlans(config);
   const { owner, netns } = subject;
   const parts: Part[] = [
-    {
-      kind: "bridge",
-      name: config.bridge,
-      mac: subject.bridgeMac,
-      ...(config.mtu && { mtu: config.mtu }),
-      vlanFiltering: config.vlan !== 0 || config.vlanTrunk !== undefined,
-      promisc: config.promiscMode,
-    },
+    planOwn(config, subject.bridgeMac),
     planVeth(config, subject, {
       up: !config.disableContainerInterface,
       plug: {
@@ -129,6 +129,15 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
   ];
   return { ips, routes, attachment: { owner, netns, parts } };
 }
+
+const planOwn = ({ bridge: name, mtu, vlan, vlanTrunk, promiscMode }: BridgeConfig, mac: string): BridgePart => ({
+  kind: "bridge",
+  name,
+  mac,
+  ...(mtu && { mtu }),
+  vlanFiltering: vlan !== 0 || vlanTrunk !== undefined,
+  promisc: promiscMode,
+});
 
 /** What the bridge, or its interface in the attachment's VLAN, has of its own. */
 function planGateways(config: BridgeConfig, ips: ResultIp[], { vlanMac, listed }: Subject): GatewaysPart {
@@ -189,7 +198,10 @@ export const bridge: InterfacePlugin<BridgeConfig> = {
   needsIpam: false,
   read,
   mac: wantedMac,
-  asked: (config) => firewall(config, [], ""),
+  asked(config) {
+    const own = planOwn(config, "");
+    return [...(own.vlanFiltering ? [own] : []), ...firewall(config, [], "")];
+  },
   plan: planBridge,
   interfaces,
 };

@@ -3,7 +3,7 @@ import { Undo } from "../../attachment/undo.ts";
 import { CniError, Code, codeFor } from "../../cni/error.ts";
 import type { Invocation, JsonObject, Plugin } from "../../cni/invocation.ts";
 import { knownBy } from "../../cni/known-keys.ts";
-import { readConfig } from "../../cni/reading.ts";
+import { parseConfig, readConfig } from "../../cni/reading.ts";
 import type { Result } from "../../cni/result.ts";
 import { delegateVerb, delegateWiring, getPluginFile } from "../../ipam/delegate.ts";
 import { readRegular } from "../../kernel/file.ts";
@@ -44,9 +44,7 @@ export const flannel = (find: Find): Plugin => ({
   add: (call) => add(find, call),
   check(call) {
     const config = readConfig(flannelConfig, call);
-    const told = findDelegation(placeOf(config, call));
-    if (!told) throw new CniError(Code.Internal, `what the delegate was told is not in ${config.dataDir} any more`);
-    run(find, call, withPrevious(told, config));
+    run(find, call, withPrevious(getTold(config, call), config));
   },
   del(call) {
     refuseOwnNamespace(call);
@@ -68,9 +66,25 @@ export const flannel = (find: Find): Plugin => ({
     const config = readConfig(flannelConfig, call);
     run(find, call, planDelegate(config, call, availableSubnetEnv(config)));
   },
+  delegated(call) {
+    const config = readConfig(flannelConfig, call);
+    const { plugin, given } = delegated(find, call, getTold(config, call));
+    return plugin && { type: plugin.name, call: { ...given, ...(call.prevResult && { prevResult: call.prevResult }) } };
+  },
   inspect: (call) => void readConfig(flannelConfig, call),
   known: () => known,
 });
+
+/** What a delegate would be told by a configuration just now; undefined where flanneld has said nothing of this node. */
+export function findTold(call: Pick<Invocation, "config" | "network" | "cniVersion">): JsonObject | undefined {
+  try {
+    const config = parseConfig(flannelConfig, call.config);
+    return planDelegate(config, call, readSubnetEnv(config));
+  } catch (error) {
+    if (error instanceof CniError) return undefined;
+    throw error;
+  }
+}
 
 function add(find: Find, call: Invocation): Result {
   const config = readConfig(flannelConfig, call);
@@ -96,6 +110,12 @@ function run(find: Find, call: Invocation, told: Told): void {
   const { plugin, given, type } = delegated(find, call, told);
   if (plugin) plugin[call.verb.toLowerCase() as "check" | "del" | "gc" | "status"](given);
   else delegateVerb(given, type);
+}
+
+function getTold(config: FlannelConfig, call: Invocation): Told {
+  const told = findDelegation(placeOf(config, call));
+  if (told) return told;
+  throw new CniError(Code.Internal, `what the delegate was told is not in ${config.dataDir} any more`);
 }
 
 /** The plugin that wires the pod, if it is podwire's own. */

@@ -50,10 +50,10 @@ describe("choosePod", () => {
   });
 
   test.each([
-    ["we", /may be default\/web-6d5f \(10\.1\.0\.2\), .*default\/web \(10\.1\.0\.4\)/],
-    ["b", /may be blue \(fd00::2\), default\/web-77 .*say more of it/],
+    ["we", /may be default\/web \(10\.1\.0\.4\), default\/web-6d5f \(10\.1\.0\.2\)/],
+    ["b", /may be blue \(fd00::2\), .*default\/web-77 .*say more of it/],
     ["default/", /may be/],
-    ["red", /no pod is red; a pod is a namespace\/name .*there are default\/web-6d5f/],
+    ["red", /no pod is red; a pod is a namespace\/name .*there are blue/],
     ["", /no pod is/],
     ["10.1.0.9", /no pod is 10\.1\.0\.9/],
   ])("%j is none, or several: they are listed", (word, message) => {

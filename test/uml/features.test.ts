@@ -1,0 +1,3 @@
+import { testFeatures } from "../executable/features.ts";
+
+testFeatures();
