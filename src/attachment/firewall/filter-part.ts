@@ -39,6 +39,7 @@ import {
 } from "./firewalld.ts";
 import { assertIptables } from "./iptables.ts";
 import { COMMENT_BYTES } from "./label.ts";
+import { isGone, noteWhere } from "./whereabouts.ts";
 import { Code } from "../../cni/error.ts";
 
 /** What the host's firewall lets pass for a pod, and what its bridge is closed to. */
@@ -52,9 +53,9 @@ export const filter: Kind<FilterPart> = {
   apply(part, site, { undo }) {
     const { owner } = site;
     if (part.backend === "iptables") return applyIptablesFilter(owner, part, undo);
-    const replace = takeAbandoned(owner, site.host, "let through");
+    const replace = takeAbandoned(owner, "let through", ({ note }) => isGone(note, site.host));
     if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
-    const [first, ...more] = rulesetsOf(part, site);
+    const [first, ...more] = rulesetsOf(part, site, noteWhere(site));
     writeElements(owner, [{ ...first!, replace }, ...more.map((ruleset) => ({ ...ruleset, replace }))], undo);
     for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
     if (usesFirewalld(part)) addSources(part, undo);
@@ -107,9 +108,9 @@ export const filter: Kind<FilterPart> = {
 const familiesOf = ({ addresses }: FilterPart): Family[] => [...new Set(addresses.map(({ family }) => family))];
 
 /** An isolated pod's port is told by the host's end of its link; without one there is no bridge it is on. */
-function rulesetsOf(part: FilterPart, { owner, hostLink }: Site): Ruleset[] {
+function rulesetsOf(part: FilterPart, { owner, hostLink }: Site, note?: string): Ruleset[] {
   const isPort = part.policy === "isolated" && hostLink !== undefined;
-  return [filterRuleset(owner, part), ...(isPort ? [isolationRuleset(owner, hostLink)] : [])];
+  return [filterRuleset(owner, part, note), ...(isPort ? [isolationRuleset(owner, hostLink)] : [])];
 }
 
 const usesFirewalld = ({ backend }: FilterPart): boolean =>
