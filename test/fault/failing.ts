@@ -16,7 +16,13 @@ import {
 import { changes, onFiles, onNetlink, type SystemCall, trace } from "./strace.ts";
 
 /** What a disk says when something is changed, and when something is read; what a socket and a wait can say. */
-const errors = { change: ["ENOSPC", "EIO"], look: ["EIO", "EACCES"], message: ["ENOBUFS", "EINTR"], wait: ["EINTR"] };
+const errors = {
+  change: ["ENOSPC", "EIO"],
+  look: ["EIO", "EACCES"],
+  send: ["ENOBUFS"],
+  receive: ["ENOBUFS", "EINTR"],
+  wait: ["EINTR"],
+};
 
 interface Point {
   call: SystemCall;
@@ -31,7 +37,7 @@ export const injections = { calls: 0, verbs: 0 };
  * changes files meets a missing permission besides, what makes them somebody who was faster.
  */
 function pointsOf(calls: SystemCall[]): Point[] {
-  const turns = { change: 0, look: 0, message: 0, wait: 0 };
+  const turns = { change: 0, look: 0, send: 0, receive: 0, wait: 0 };
   return calls
     .filter((call) => onFiles(call) || onNetlink(call))
     .flatMap((call): Point[] => {
@@ -42,8 +48,10 @@ function pointsOf(calls: SystemCall[]): Point[] {
     });
 }
 
-const kindOf = (call: SystemCall): keyof typeof errors =>
-  onFiles(call) ? (changes(call) ? "change" : "look") : /^(sendto|recvfrom)$/.test(call.name) ? "message" : "wait";
+function kindOf(call: SystemCall): keyof typeof errors {
+  if (onFiles(call)) return changes(call) ? "change" : "look";
+  return call.name === "sendto" ? "send" : call.name === "recvfrom" ? "receive" : "wait";
+}
 
 /** Somebody else may be faster wherever something is made that must not exist. */
 const creates = ({ name, text }: SystemCall): boolean =>
