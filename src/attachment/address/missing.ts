@@ -49,10 +49,11 @@ export const missingInView = (view: HostView, link: Link, addresses: Prefix[], r
 ];
 
 /** The routes that do not lead through a link as they are wanted, in words; those without a table are in `main`. */
-export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>
-  lackingRoutes(socket, link, wanted, main).map(routeWords(link));
+export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[]): string[] =>
+  lackingRoutes(socket, link, wanted).map(routeWords(link));
 
-const routeWords =
+/** What is said of a route that a link lacks. */
+export const routeWords =
   ({ name }: Link) =>
   (route: Route): string =>
     `route ${formatRoute(route)} through ${name} is missing`;
@@ -82,24 +83,14 @@ const routesNotIn = (
   main: number = RT_TABLE_MAIN,
 ): Route[] => wanted.filter((route) => !present.some((other) => servesAs(other, { table: main, ...route }, link)));
 
-/** The routes the kernel makes of addresses that a link has, as far as they are gone from it. */
-export const lackingConnected = (
-  socket: NetlinkSocket,
-  link: Link,
-  addresses: readonly LinkAddress[],
-  main?: number,
-): Route[] =>
-  lackingRoutes(
-    socket,
-    link,
-    addresses
-      .filter(({ prefix, noPrefixRoute }) => !noPrefixRoute && prefix.length < bits(prefix.ip.family))
-      .map(({ prefix }) => ({
-        dst: networkOf(prefix),
-        ...(prefix.ip.family === 4 ? { scope: RT_SCOPE.LINK, src: prefix.ip } : { priority: IP6_RT_PRIO_ADDRCONF }),
-      })),
-    main,
-  );
+/** The routes the kernel makes of addresses that a link has. */
+export const connectedRoutes = (addresses: readonly LinkAddress[]): Route[] =>
+  addresses
+    .filter(({ prefix, noPrefixRoute }) => !noPrefixRoute && prefix.length < bits(prefix.ip.family))
+    .map(({ prefix }) => ({
+      dst: networkOf(prefix),
+      ...(prefix.ip.family === 4 ? { scope: RT_SCOPE.LINK, src: prefix.ip } : { priority: IP6_RT_PRIO_ADDRCONF }),
+    }));
 
 /** linux/ipv6_route.h */
 const IP6_RT_PRIO_ADDRCONF = 256;

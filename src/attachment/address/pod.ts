@@ -13,13 +13,14 @@ import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import { applySysctls, mendSysctls } from "../sysctls.ts";
 import {
+  connectedRoutes,
   lackingAddresses,
-  lackingConnected,
   lackingNeighbours,
   lackingRoutes,
   missingAddresses,
-  missingRoutes,
+  routeWords,
 } from "./missing.ts";
+import { sourceTables } from "./source-routes.ts";
 
 /** What the pod's end of the link carries: addresses, routes, neighbours, sysctls. It goes with the link. */
 export const pod: Kind<PodPart> = {
@@ -41,14 +42,8 @@ export const pod: Kind<PodPart> = {
     const addresses = lackingAddresses(pod.socket, found, part.addresses);
     const main = vrfTable(found, site);
     // the kernel makes those of addresses that come, and when the link comes up
-    const connected = found.up
-      ? lackingConnected(
-          pod.socket,
-          found,
-          part.addresses.filter((address) => !addresses.includes(address)),
-          main,
-        )
-      : [];
+    const kept = part.addresses.filter((address) => !addresses.includes(address));
+    const routes = [...(found.up ? connectedRoutes(kept) : []), ...part.routes];
     return [
       ...mendSysctls(part.sysctls, log, (use) => pod.enter(use)),
       ...addresses.map(({ prefix, ...options }) => inPod(addAddress(found, prefix, options))),
@@ -56,14 +51,15 @@ export const pod: Kind<PodPart> = {
       ...lackingNeighbours(pod.socket, found, part.neighbours).map(({ ip, mac }) =>
         inPod(setNeighbour(found, ip, mac)),
       ),
-      ...[...connected, ...lackingRoutes(pod.socket, found, part.routes, main)].map((route) => {
+      ...lackingInPod(found, routes, part, site).map((route) => {
         const message = addRoute(found, { ...(main !== undefined && { table: main }), ...route });
         return { what: message.what + IN_POD, run: () => addOnce(pod.socket, [], [message]) };
       }),
     ];
   },
 
-  compare({ link, up, addresses, routes }, site, foreign) {
+  compare(part, site, foreign) {
+    const { link, up, addresses, routes } = part;
     const { socket } = site.pod;
     const found = site.seenPodLink(link.name);
     if (!found) return []; // which is said of the link
@@ -71,7 +67,7 @@ export const pod: Kind<PodPart> = {
     return [
       ...(up && !found.up ? [`link ${link.name} in the container is down`] : []),
       ...missingAddresses(socket, found, prefixes),
-      ...missingRoutes(socket, found, foreign ? routes.map(withoutMetrics) : routes, vrfTable(found, site)),
+      ...lackingInPod(found, foreign ? routes.map(withoutMetrics) : routes, part, site).map(routeWords(found)),
     ];
   },
 };
@@ -81,6 +77,15 @@ function vrfTable({ master }: Link, { pod: { socket } }: Site): number | undefin
   const reply = master === undefined ? undefined : socket.find(getLinkByIndex(master));
   const device = reply && decodeLink(reply)?.device;
   return device?.type === "vrf" ? device.table : undefined;
+}
+
+/** As `lackingRoutes`; where sbr came later in the chain, they are in the table of a rule for the address. */
+function lackingInPod(found: Link, wanted: Route[], { addresses }: PodPart, site: Site): Route[] {
+  const { socket } = site.pod;
+  const lacking = lackingRoutes(socket, found, wanted, vrfTable(found, site));
+  if (lacking.length === 0) return lacking;
+  const ips = addresses.map(({ prefix }) => prefix.ip);
+  return sourceTables(socket, ips).reduce((left, table) => lackingRoutes(socket, found, left, table), lacking);
 }
 
 /** The reference reports a route's mtu and advmss but does not install them. */

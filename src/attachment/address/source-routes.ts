@@ -7,6 +7,7 @@ import {
   defaultPrefix,
   families,
   formatIp,
+  type Ip,
   isLinkLocal,
   networkOf,
   sameIp,
@@ -127,6 +128,15 @@ const allRules = (socket: NetlinkSocket): AnyRule[] =>
 /** Rules for single addresses. */
 const listRules = (socket: NetlinkSocket): SourceRule[] =>
   allRules(socket).flatMap(({ from, table }) => (from ? [{ from, table }] : []));
+
+/** The tables that rules for these addresses lead to. */
+export const sourceTables = (socket: NetlinkSocket, ips: readonly Ip[]): number[] => [
+  ...new Set(
+    listRules(socket)
+      .filter(({ from }) => ips.some((ip) => sameIp(ip, from)))
+      .map(({ table }) => table),
+  ),
+];
 
 /** The unicast routes that lead through the link alone, in all tables. */
 const routesOf = (socket: NetlinkSocket, { index }: Link): [KernelRoute, Reply][] =>

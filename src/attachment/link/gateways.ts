@@ -6,7 +6,7 @@ import { contains, formatPrefix, isLinkLocal, networkOf, type Prefix, samePrefix
 import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
-import { lackingAddresses, lackingConnected, missingAddresses } from "../address/missing.ts";
+import { connectedRoutes, lackingAddresses, lackingRoutes, missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
 import type { Site } from "../site.ts";
@@ -45,11 +45,7 @@ export const gateways: Kind<GatewaysPart> = {
       void ensureGateways(site, mended, { undo, made: { bridge: findLink(site.host, bridge)! } });
     const isRight = !vlan || (holder && compareVlanInterface(holder, vlan, bridge, site).length === 0);
     const routes = holder?.up
-      ? lackingConnected(
-          site.host,
-          holder,
-          wanted.filter((address) => !missing.includes(address)),
-        )
+      ? lackingRoutes(site.host, holder, connectedRoutes(wanted.filter((address) => !missing.includes(address))))
       : [];
     const steps = [
       ...(isRight ? [] : [`set up VLAN interface ${name}`]),
