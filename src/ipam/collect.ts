@@ -14,7 +14,7 @@ import { type LeaseStore, withStore } from "./store.ts";
  * stays while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as
  * one error.
  */
-export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[]): Ip[] {
+export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[], { keepsRecords = false } = {}): Ip[] {
   if (!linux.exists(folderPath(folder))) return [];
   // The beginning of a valid id counts as well: such a file may be a lease that was cut short
   const isContainer = (id: string): boolean => valid.some(({ containerId }) => containerId.startsWith(id));
@@ -24,7 +24,7 @@ export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[])
   return explaining(`cannot collect the leases in ${folderPath(folder)}`, () => {
     const { released, failures } = withStore(folder, (store) => {
       const outcome = releaseInvalid(store, isValid);
-      pruneRecords(folder, isValid);
+      if (!keepsRecords) pruneRecords(folder, isValid);
       removeOldDrafts(folder);
       store.takeCensus();
       return outcome;

@@ -31,7 +31,8 @@ export interface Ipam {
   /** What is known of the attachment without asking a delegate. */
   traces(): Known;
   del(): void;
-  gc(): void;
+  /** `keepsRecords`: of attachments that are not valid something is left, which their records tell of. */
+  gc(keepsRecords: boolean): void;
   status(): void;
   /** A reported address with the prefix length of the subnet it was leased from, where that is known. */
   inSubnet(ip: ResultIp): ResultIp;
@@ -97,7 +98,8 @@ function hostLocalIpam(call: Invocation): Ipam {
       return { addresses, knowledge, foreign: addresses.length > 0 && !knowledge?.parts };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
-    gc: () => call.log.note("leases", collectLeases(folder, call.validAttachments).length),
+    gc: (keepsRecords) =>
+      call.log.note("leases", collectLeases(folder, call.validAttachments, { keepsRecords }).length),
     status: () => statusOfLeases(config!, call.log),
     inSubnet(ip) {
       const range = config?.sets.map((set) => findRange(set, ip.address.ip)).find((found) => found);
@@ -131,7 +133,8 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
       return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: false };
     },
     del: () => void removeRecord(folder, owner),
-    gc() {
+    gc(keepsRecords) {
+      if (keepsRecords) return;
       const valid = new Set(call.validAttachments.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
       pruneRecords(folder, ({ containerId, ifname }) => valid.has(`${containerId}:${ifname}`));
     },
@@ -205,8 +208,8 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         delegateVerb(call, type, "DEL");
         record.del();
       }),
-    gc() {
-      record.gc();
+    gc(keepsRecords) {
+      record.gc(keepsRecords);
       delegateVerb(call, type, "GC");
     },
     status: () => delegateVerb(call, type, "STATUS"),

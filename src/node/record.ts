@@ -2,9 +2,9 @@ import type { PartName } from "../attachment/attachment.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
-import { ensureDirectory, findText, namesIn, removeFile, writeFile } from "../kernel/file.ts";
+import { ensureDirectory, findText, namesIn, readText, removeFile, writeFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
-import { exists, isErrno } from "../kernel/linux.ts";
+import { exists, isErrno, SystemError } from "../kernel/linux.ts";
 import { utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.ts";
@@ -97,21 +97,32 @@ export function ensureRecord(folder: RecordFolder, record: AttachmentRecord): vo
 export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean =>
   removeFile(recordPath(folder, owner));
 
-/** Removes the records of owners that are not wanted, and files that are no record. */
+/** Removes the records of owners that are not wanted, and files that are no record; what cannot be read stays. */
 export function pruneRecords(folder: RecordFolder, isWanted: (owner: RecordOwner) => boolean): void {
-  for (const [path, record] of readRecords(folder)) if (!record || !isWanted(record.owner)) removeFile(path);
+  for (const [path, record] of readRecords(folder, false)) if (!record || !isWanted(record.owner)) removeFile(path);
 }
 
 /** Every record of a network that can be read. */
 export const listRecords = (folder: RecordFolder): AttachmentRecord[] =>
-  readRecords(folder).flatMap(([, record]) => record ?? []);
+  readRecords(folder, false).flatMap(([, record]) => record ?? []);
 
-/** By path; census, stamp and drafts have names of their own. */
-const readRecords = (folder: RecordFolder): [path: string, record: AttachmentRecord | undefined][] =>
+/** Every record of a network; SystemError where one cannot be read. */
+export const getRecords = (folder: RecordFolder): AttachmentRecord[] =>
+  readRecords(folder, true).flatMap(([, record]) => record ?? []);
+
+/** By path; census, stamp and drafts have names of their own. One that goes meanwhile, and what is no file, is none. */
+const readRecords = (folder: RecordFolder, isStrict: boolean): [path: string, record: AttachmentRecord | undefined][] =>
   namesIn(asidePath(folder))
     .filter((name) => !name.startsWith("."))
-    .map((name) => `${asidePath(folder)}/${name}`)
-    .map((path) => [path, decodeRecord(findText(path))]);
+    .flatMap((name): [string, AttachmentRecord | undefined][] => {
+      const path = `${asidePath(folder)}/${name}`;
+      try {
+        return [[path, decodeRecord(readText(path))]];
+      } catch (error) {
+        if (isStrict ? isErrno(error, "ENOENT", "EISDIR", "ELOOP") : error instanceof SystemError) return [];
+        throw error;
+      }
+    });
 
 /** Creates the folder of the records, which nobody else may list. */
 export function ensureAside(folder: RecordFolder): void {

@@ -6,7 +6,7 @@ import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { parseLeaseFolder } from "../ipam/config.ts";
 import { listLinked } from "../node/inventory.ts";
-import { listRecords } from "../node/record.ts";
+import { getRecords } from "../node/record.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
 
@@ -20,7 +20,9 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   for (const name of [...spec.kinds, ...spec.optional]) {
     failures.try(() => kindOf(name).collect?.(selection, findPart(asked, name)));
   }
-  failures.try(() => ipam.gc());
+  // what could not be removed is found by its record the next time
+  const keepsRecords = failures.messages().length > 0;
+  failures.try(() => ipam.gc(keepsRecords));
   site.close();
   failures.throwIfAny();
 }
@@ -40,7 +42,7 @@ function select(call: Invocation, site: Site): Selection {
         .map(({ link }) => link.name);
     },
     get lostPods() {
-      return listRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): Selection["lostPods"] => {
+      return getRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): Selection["lostPods"] => {
         const { hostVeth, netns, cookie } = knowledge ?? {};
         if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
         return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];

@@ -3,7 +3,17 @@ import { mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { attach, callFor, complaint, type Config, dualStack, hostDevice, hostLocal, refusal } from "./configs.ts";
+import {
+  attach,
+  callFor,
+  complaint,
+  type Config,
+  dualStack,
+  failure,
+  hostDevice,
+  hostLocal,
+  refusal,
+} from "./configs.ts";
 import { type IpLink, type Namespace, Node, reference } from "./harness.ts";
 
 const MAC = "02:00:00:00:00:aa";
@@ -153,6 +163,21 @@ describe("host-device", () => {
     expect(await names(node)).toEqual(["lo"]);
     await collect([]);
     expect([await names(node), node.leases()]).toEqual([["lan0", "lo"], {}]);
+  });
+
+  test("GC says which one cannot come back, brings back the others, and that one when its name is free", async () => {
+    const { node } = await network();
+    await node.ip("link add lan1 type veth peer name far1");
+    const devices = ["lan0", "lan1"];
+    for (const device of devices) await attach(node, hostDevice(node, { device }));
+    await node.ip("link add lan0 type bridge");
+    const config = hostDevice(node, { hwaddr: MAC, "cni.dev/valid-attachments": [] });
+    const collect = async () => node.podwire("GC", { plugin: "host-device", config });
+    expect(failure(await collect()).msg).toMatch(/cannot go back to the host as lan0: another link has that name/);
+    expect(await names(node)).toEqual(["far1", "lan0", "lan1", "lo"]);
+    await node.ip("link delete lan0");
+    expect((await collect()).stdout).toBe("");
+    expect(await names(node)).toEqual(["far1", "lan0", "lan1", "lo"]);
   });
 
   test("CHECK names another MAC, a link that is down, an address and the link itself when missing", async () => {

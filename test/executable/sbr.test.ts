@@ -10,6 +10,11 @@ const sbr = (prevResult: unknown, more: object = {}): Config => ({
   ...more,
 });
 
+const wanted = [
+  { dst: "10.77.0.0/16", gw: "10.9.0.7" },
+  { dst: "2001:db8:7::/48", gw: "fd00:9::7" },
+];
+
 /** A pod with two links: `eth0` with the default route, and `net1`, which sbr is for. */
 async function twoLinks(): Promise<{
   node: Node;
@@ -27,13 +32,9 @@ async function twoLinks(): Promise<{
     macvlan(node, { name: "one", ipam: hostLocal(node, { subnet: "10.8.0.0/24", routes: [{ dst: "0.0.0.0/0" }] }) }),
     { containerId: "pod" },
   );
-  const routes = [
-    { dst: "10.77.0.0/16", gw: "10.9.0.7" },
-    { dst: "2001:db8:7::/48", gw: "fd00:9::7" },
-  ];
   const { result: second } = await attach(
     node,
-    macvlan(node, { name: "two", master: "second", ipam: dualStack(node, { routes }) }),
+    macvlan(node, { name: "two", master: "second", ipam: dualStack(node, { routes: wanted }) }),
     { containerId: "pod", ifname: "net1", netns: pod },
   );
   const call = async (more: object = {}) =>
@@ -107,6 +108,26 @@ describe("sbr", () => {
     }
     for (const netns of ["", "/run/netns/no-such"]) await node.succeed("DEL", { ...(await call()), netns });
     expect((await node.run("ls", ["/run/netns/no-such"])).exitCode).not.toBe(0);
+  });
+
+  test("CHECK of the plugin before finds its routes in the tables they went to, and says which is gone", async () => {
+    const { node, pod, second, call } = await twoLinks();
+    await node.succeed("ADD", await call());
+    const config = macvlan(node, {
+      name: "two",
+      master: "second",
+      ipam: dualStack(node, { routes: wanted }),
+      prevResult: second,
+    });
+    const check = async (): Promise<string> => {
+      const { exitCode, error } = await node.podwire("CHECK", { ...(await call()), plugin: "macvlan", config });
+      return exitCode === 0 ? "" : error!.msg;
+    };
+    expect(await check()).toBe("");
+    await pod.ip("route delete 10.77.0.0/16 table 100");
+    expect(await check()).toMatch(/route 10\.77\.0\.0\/16 via 10\.9\.0\.7 through net1 is missing$/);
+    await pod.ip("-6 rule delete from fd00:9::2 table 101");
+    expect(await check()).toMatch(/route 2001:db8:7::\/48 via fd00:9::7 through net1 is missing$/);
   });
 
   test("passes over tables that a rule or a route has", async () => {

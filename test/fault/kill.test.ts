@@ -1,56 +1,9 @@
 import { afterAll, describe, expect, test } from "vitest";
-import type { Verb } from "../executable/harness.ts";
-import {
-  add,
-  callOf,
-  collect,
-  del,
-  liveAgain,
-  nodeWorkers,
-  record,
-  type Scenario,
-  scenarios,
-  setUp,
-  type Stage,
-  stateOf,
-  succeed,
-} from "./scenarios.ts";
-import { changes, type SystemCall, trace } from "./strace.ts";
+import { draftsOf, killAt, killEverywhere, killing } from "./killing.ts";
+import { add, del, liveAgain, record, scenarios, setUp, type Stage, stateOf } from "./scenarios.ts";
+import { changes } from "./strace.ts";
 
-let attempts = 0;
-let kills = 0;
-afterAll(() => console.log(`processes killed: ${kills}`));
-
-async function killAt(stage: Stage, verb: Verb, at: SystemCall): Promise<void> {
-  const answer = await trace(stage.node, verb, callOf(stage, verb), { kill: at });
-  attempts += 1;
-  if (answer.killed) kills += 1;
-  else succeed(verb, answer); // it made fewer calls of that name than the run that was recorded
-}
-
-const draftsOf = ({ node }: Stage): string[] =>
-  Object.keys(node.leases({ all: true })).filter((path) => path.includes("/.new-"));
-
-/** Kills the verb at each of its changes, and sees to it that DEL, and GC, put everything back. */
-async function killEverywhere(scenario: Scenario, verb: Verb): Promise<string> {
-  const points = (await record(scenario, verb)).filter(changes);
-  expect(points.length).toBeGreaterThan(5);
-  const failures = await nodeWorkers(scenario, points, async (stage, before, point, at) => {
-    const remove = async () => del(stage, at % 2 === 0 || scenario.inPod ? {} : { netns: "" });
-    for (const repair of [remove, ...(scenario.inPod ? [] : [async () => collect(stage)])]) {
-      if (verb !== "ADD") await add(stage);
-      await killAt(stage, verb, point);
-      await repair();
-      expect(await stateOf(stage)).toEqual(before);
-    }
-    await del(stage); // GC leaves alone what an ADD may be at
-    expect(draftsOf(stage)).toEqual([]);
-    await liveAgain(stage, before);
-  });
-  return failures
-    .map(([point, message]) => `${verb} killed at ${point.name} ${point.nth}: ${point.text}\n${message}`)
-    .join("\n\n");
-}
+afterAll(() => console.log(`processes killed: ${killing.kills}`));
 
 const named = Object.values(scenarios).map((scenario) => [scenario.name, scenario] as const);
 
@@ -61,7 +14,9 @@ describe("killed at any system call that changes something, DEL and GC put every
   test.each(named)("DEL: %s", { timeout: 300_000 }, async (_name, scenario) =>
     expect(await killEverywhere(scenario, "DEL")).toBe(""),
   );
-  test("GC", { timeout: 300_000 }, async () => expect(await killEverywhere(scenarios.bridge, "GC")).toBe(""));
+  test.each(named.filter(([, { inPod }]) => !inPod))("GC: %s", { timeout: 300_000 }, async (_name, scenario) =>
+    expect(await killEverywhere(scenario, "GC")).toBe(""),
+  );
 
   // Here the bridge, the tables and the folders are in the making
   test("the first ADD of a node", { timeout: 300_000 }, async () => {
@@ -84,7 +39,7 @@ describe("killed at any system call that changes something, DEL and GC put every
     await Promise.all([work(), work()]);
   });
 
-  test("nearly all of these kills hit", () => expect(kills).toBeGreaterThan(attempts * 0.95));
+  test("nearly all of these kills hit", () => expect(killing.kills).toBeGreaterThan(killing.attempts * 0.95));
 });
 
 /** The state once all that is shared exists. */

@@ -1,7 +1,9 @@
+import { cpus } from "node:os";
 import { bridge, dualStack, flannel, hostDevice, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
 import { expect } from "vitest";
-import { Node, type Answer, type Call, type Namespace, type Verb } from "../executable/harness.ts";
-import type { HostState } from "../harness/state.ts";
+import { Node, type Answer, type Call, type IpLink, type Namespace, type Verb } from "../executable/harness.ts";
+import type { IpRoute } from "../harness/namespace.ts";
+import { type HostState, readTogether } from "../harness/state.ts";
 import { type SystemCall, systemCalls, trace } from "./strace.ts";
 
 /** A node with a pod that lives through it all, and the call whose verbs are disturbed. */
@@ -10,6 +12,8 @@ export interface Stage {
   call: Omit<Call, "config"> & { config: Config; containerId: string };
   /** attachments GC must keep, besides those a test names */
   valid: { containerID: string; ifname: string }[];
+  /** as the scenario has it */
+  inPod: boolean;
 }
 
 export interface Scenario {
@@ -46,6 +50,7 @@ export const scenarios: Record<
   | "ptp"
   | "linkLocal"
   | "macvlan"
+  | "static"
   | "hostDevice"
   | "tap"
   | "hostLocal"
@@ -72,6 +77,22 @@ export const scenarios: Record<
     name: "macvlan, dual stack",
     prepare: async (node) => void (await node.outside()),
     config: (node) => macvlan(node, { ipam: dualStack(node, { routes: [{ dst: "0.0.0.0/0" }] }) }),
+  },
+  static: {
+    name: "macvlan with static addresses",
+    prepare: async (node) => void (await node.outside()),
+    config: (node, containerId) =>
+      macvlan(node, {
+        ipam: {
+          type: "static",
+          dataDir: node.dataDir, // of its record
+          addresses: [containerId === "lives" ? 8 : 9].flatMap((host) => [
+            { address: `10.9.0.${host}/24`, gateway: "10.9.0.1" },
+            { address: `fd00:9::${host}/64` },
+          ]),
+          routes: [{ dst: "0.0.0.0/0" }],
+        },
+      }),
   },
   hostDevice: {
     name: "host-device, dual stack",
@@ -149,10 +170,11 @@ export async function setUp(scenario: Scenario, { live = true } = {}): Promise<S
     containerId: "disturbed",
     netns: pod,
   };
-  if (!scenario.before) return { node, call, valid };
+  const inPod = scenario.inPod === true;
+  if (!scenario.before) return { node, call, valid, inPod };
   const config = scenario.before(node);
   const { result } = await node.succeed("ADD", { plugin: config.type, config, containerId: "disturbed", netns: pod });
-  return { node, call: { ...call, config: { ...call.config, prevResult: result } }, valid };
+  return { node, call: { ...call, config: { ...call.config, prevResult: result } }, valid, inPod };
 }
 
 async function attachAll(
@@ -185,19 +207,31 @@ export async function stateOf({ node, call }: Stage): Promise<State> {
   return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, pod };
 }
 
-/** Its links as they are set, and the sysctls that `tuned` has. */
+const POD_STATE = [
+  "ip -j -d link show",
+  "ip -4 rule show",
+  "ip -6 rule show",
+  "ip -j -4 route show table all",
+  "ip -j -6 route show table all",
+  "cat /proc/sys/net/core/somaxconn",
+  "cat /proc/sys/net/ipv4/conf/eth0/arp_filter || true",
+];
+
+/** Its links as they are set, rules, routes, and the sysctls that `tuned` has. */
 async function podState(pod: Namespace): Promise<unknown> {
-  const links = await pod.links();
+  const [links, rules4, rules6, routes4, routes6, ...sysctls] = await readTogether(pod, POD_STATE);
+  const parse = <T>(text: string | undefined): T[] => JSON.parse(text || "[]") as T[];
   return {
-    links: links.map(({ ifname, address, mtu, txqlen, flags }) => ({ ifname, address, mtu, txqlen, flags })),
-    rules: [await pod.ip("-4 rule show"), await pod.ip("-6 rule show")],
-    routes: (await Promise.all(([4, 6] as const).map(async (family) => pod.routes(family, "all"))))
-      .flat()
+    links: parse<IpLink>(links).map(({ ifname, address, mtu, txqlen, flags, master }) => {
+      return { ifname, address, mtu, txqlen, flags, master };
+    }),
+    // the first VRF of a namespace makes one that stays
+    rules: [rules4, rules6].map((text) => text!.replaceAll(/^.*l3mdev-table.*\n?/gm, "")),
+    routes: [...parse<IpRoute>(routes4), ...parse<IpRoute>(routes6)]
       .map((route) => JSON.stringify({ ...route, flags: [] }))
       .filter((route) => !/"(fe80|ff00|multicast)/.test(route))
       .toSorted(),
-    somaxconn: await pod.sysctl("net/core/somaxconn"),
-    filter: await pod.must("sh", "-c", "cat /proc/sys/net/ipv4/conf/eth0/arp_filter || true"),
+    sysctls,
   };
 }
 
@@ -242,7 +276,7 @@ export async function record(scenario: Scenario, verb: Verb, options?: { live: b
 }
 
 /** Nodes that work at the same time. */
-const WORKERS = 2;
+const WORKERS = Math.min(2, cpus().length);
 
 /** Runs `disturb` for every point, each worker on a node that is kept as long as nothing fails on it; the failures. */
 export async function nodeWorkers<P>(

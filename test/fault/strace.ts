@@ -42,7 +42,9 @@ export async function trace(
   count += 1;
   const file = join(traces, `${process.pid}-${count}`);
   const folder = podwireFolder();
-  const which = ["-e", `trace=!${untraced.join(",")}`, ...(fault ? ["-e", injection(fault)] : [])];
+  const which = fault
+    ? ["-e", `trace=${nameOf(fault)}`, "-e", injection(fault)]
+    : ["-e", `trace=!${untraced.join(",")}`];
   const options = ["-qq", "-s", "80", "-o", file, ...which];
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   // strace ends by the signal that ended podwire; the shell makes an exit code of it
@@ -52,7 +54,7 @@ export async function trace(
   });
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");
   rmSync(file);
-  const killed = lines.at(-1)!.includes("killed by SIGKILL");
+  const killed = lines.at(-1)?.includes("killed by SIGKILL") === true;
   const parsed = outcome.stdout === "" || killed ? undefined : (JSON.parse(outcome.stdout) as object);
   return {
     ...outcome,
@@ -62,6 +64,8 @@ export async function trace(
     ...(outcome.exitCode === 0 ? { result: parsed as never } : { error: parsed as never }),
   };
 }
+
+const nameOf = (fault: Fault): string => ("kill" in fault ? fault.kill : fault.fail).name;
 
 const injection = (fault: Fault): string =>
   "kill" in fault
@@ -120,6 +124,8 @@ const looks = new Set([
   "clock_nanosleep",
   "socket",
   "bind",
+  "setns",
+  "setsockopt",
   "getsockopt",
   "getsockname",
   "recvfrom",
@@ -129,9 +135,22 @@ const looks = new Set([
   "waitid",
 ]);
 
+/**
+ * A single netlink message that asks. In rtnetlink every fourth number is a GET, in nftables (0xa00) every third;
+ * strace names them where it knows the socket.
+ */
+function asks(text: string): boolean {
+  const type = /^sendto\(\d+, \[\{nlmsg_len=\d+, nlmsg_type=(\S+?)[, ]/.exec(text)?.[1] ?? "";
+  if (/(RTM|MSG)_GET[A-Z]+$/.test(type)) return true;
+  const number = Number(type);
+  return number < 0x100 ? (number & 3) === 2 : number >> 8 === 0xa && (number & 0xff) % 3 === 1;
+}
+
 /** Calls that change something outside of the process; the last ones, which print the answer and end it, too. */
 export const changes = ({ name, text }: SystemCall): boolean =>
-  /^open(at)?$/.test(name) ? /O_CREAT|O_TRUNC/.test(text) : !looks.has(name) || text.includes("TUNSET");
+  /^open(at)?$/.test(name)
+    ? /O_CREAT|O_TRUNC/.test(text)
+    : (!looks.has(name) && !asks(text)) || text.includes("TUNSET");
 
 const fileCalls = new Set([
   "open",

@@ -11,8 +11,16 @@ export interface HostState {
   forwarding: string;
 }
 
-// One program reads it all: a test that compares after every step would else spend its time starting eight.
-const READ_STATE = [
+/**
+ * What several commands print, read by one program: a test that compares after every step would else spend its time
+ * starting them.
+ */
+export async function readTogether(namespace: Namespace, commands: readonly string[]): Promise<string[]> {
+  const text = await namespace.must("sh", "-ec", commands.join(" && echo , && "));
+  return text.split(/^,$/m).map((part) => part.trim());
+}
+
+const STATE = [
   "ip -j -d address show",
   "ip -j -4 route show table all",
   "ip -j -6 route show table all",
@@ -22,12 +30,11 @@ const READ_STATE = [
   "tc -j qdisc show",
   "cat /proc/sys/net/ipv4/ip_forward",
   "cat /proc/sys/net/ipv6/conf/all/forwarding",
-].join(" && echo , && ");
+];
 
 /** Reads the comparable state of a namespace. */
 export async function hostState(namespace: Namespace): Promise<HostState> {
-  const text = await namespace.must("sh", "-ec", READ_STATE);
-  const parts = text.split(/^,$/m).map((part) => JSON.parse(part.trim() || "[]") as unknown);
+  const parts = (await readTogether(namespace, STATE)).map((part) => JSON.parse(part || "[]") as unknown);
   const [links, routes4, routes6, rules, neighbours, ruleset, qdiscs, forward4, forward6] = parts;
   const { nftables } = ruleset as { nftables: object[] };
   return {

@@ -1,5 +1,4 @@
 import { CniError, Code } from "../../cni/error.ts";
-import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { compareRulesets } from "../../kernel/nftables/compare.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
@@ -8,8 +7,7 @@ import type { Table } from "../../netlink/nftables/object.ts";
 import type { ElementSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import type { Rule, Selection } from "../kind.ts";
-import { findLink } from "../link/links.ts";
-import { describeOwner, hostVethName, networkLabel, ownerLabel, ownerOfLabel } from "../owner.ts";
+import { describeOwner, networkLabel, ownerLabel, ownerOfLabel } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import { explained, whereUsable } from "./explained.ts";
 import { COMMENT_BYTES, startsWithWords } from "./label.ts";
@@ -41,15 +39,14 @@ export function writeElements(owner: Owner, rulesets: readonly Ruleset[], undo: 
 }
 
 /**
- * `replace` of a ruleset: throws, naming the holder, unless the element is the owner's own or was left behind by a pod
- * whose link is gone. `matter` says what the holder has of an address.
+ * `replace` of a ruleset: throws, naming the holder, unless the element is the owner's own or that of a pod that is
+ * gone. `matter` says what the holder has of an address.
  */
 export const takeAbandoned =
-  (owner: Owner, host: NetlinkSocket, matter: string) =>
+  (owner: Owner, matter: string, isGone: (found: FoundElement) => boolean) =>
   (found: FoundElement, { what }: ElementSpec): void => {
-    if (isOwnedBy(owner)(found)) return;
+    if (isOwnedBy(owner)(found) || isGone(found)) return;
     const holder = ownerOfLabel(found.comment);
-    if (holder && !findLink(host, hostVethName(holder))) return;
     throw new CniError(
       Code.TryAgainLater,
       `${what.replace(/ in (map|set) .*/, "")} is ${matter} for another attachment: ` +

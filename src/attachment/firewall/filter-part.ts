@@ -40,6 +40,7 @@ import {
 } from "./firewalld.ts";
 import { assertIptables } from "./iptables.ts";
 import { COMMENT_BYTES } from "./label.ts";
+import { isGone, noteWhere } from "./whereabouts.ts";
 import { Code } from "../../cni/error.ts";
 
 /** What the host's firewall lets pass for a pod, and what its bridge is closed to. */
@@ -105,9 +106,9 @@ export const filter: Kind<FilterPart> = {
 function write(part: FilterPart, site: Site, undo: Undo, isMended: boolean): void {
   const { owner } = site;
   if (part.backend === "iptables") return applyIptablesFilter(owner, part, undo);
-  const replace = takeAbandoned(owner, site.host, "let through");
+  const replace = takeAbandoned(owner, "let through", ({ note }) => isGone(note, site.host));
   if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
-  const rulesets = rulesetsOf(part, site).map((ruleset) => ({ ...ruleset, isMended, replace }));
+  const rulesets = rulesetsOf(part, site, noteWhere(site)).map((ruleset) => ({ ...ruleset, isMended, replace }));
   writeElements(owner, rulesets, undo);
   for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
   if (usesFirewalld(part)) addSources(part, undo);
@@ -116,9 +117,9 @@ function write(part: FilterPart, site: Site, undo: Undo, isMended: boolean): voi
 const familiesOf = ({ addresses }: FilterPart): Family[] => [...new Set(addresses.map(({ family }) => family))];
 
 /** An isolated pod's port is told by the host's end of its link; without one there is no bridge it is on. */
-function rulesetsOf(part: FilterPart, { owner, hostLink }: Site): Ruleset[] {
+function rulesetsOf(part: FilterPart, { owner, hostLink }: Site, note?: string): Ruleset[] {
   const isPort = part.policy === "isolated" && hostLink !== undefined;
-  return [filterRuleset(owner, part), ...(isPort ? [isolationRuleset(owner, hostLink)] : [])];
+  return [filterRuleset(owner, part, note), ...(isPort ? [isolationRuleset(owner, hostLink)] : [])];
 }
 
 const usesFirewalld = ({ backend }: FilterPart): boolean =>

@@ -101,8 +101,11 @@ const shared = (set: string, key: Uint8Array, bridge: string): ElementSpec => ({
   what: `${bridge} in set ${set}`,
 });
 
-/** What the kernel must hold in table inet for what is forwarded for the pod to pass, and for its bridge's policy. */
-export function filterRuleset(owner: Owner, { addresses, policy, bridge }: FilterPart): Ruleset {
+/**
+ * What the kernel must hold in table inet for what is forwarded for the pod to pass, and for its bridge's policy; the
+ * note goes with each address.
+ */
+export function filterRuleset(owner: Owner, { addresses, policy, bridge }: FilterPart, note?: string): Ruleset {
   const comment = ownerLabel(owner, COMMENT_BYTES);
   const pod = (set: string): ElementSpec => ({
     set,
@@ -130,6 +133,7 @@ export function filterRuleset(owner: Owner, { addresses, policy, bridge }: Filte
         set: accepted(ip.family),
         key: ipBytes(ip),
         comment,
+        ...(note !== undefined && { note }),
         what: `${formatIp(ip)} in set ${accepted(ip.family)}`,
       })),
       ...(isClosed ? [pod(CLOSED_PODS)] : []),

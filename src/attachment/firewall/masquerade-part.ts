@@ -1,6 +1,7 @@
 import { formatIp, ipFromBytes } from "../../net/ip.ts";
 import type { MasqueradePart } from "../attachment.ts";
 import type { Kind, Rule } from "../kind.ts";
+import { findLink } from "../link/links.ts";
 import { hostVethName, ownerOfLabel } from "../owner.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
 import { compareElements, isLost, isOwnedBy, listElements, takeAbandoned, writeElements } from "./elements.ts";
@@ -74,7 +75,10 @@ export const masquerade: Kind<MasqueradePart> = {
 function write({ backend, addresses }: MasqueradePart, { owner, host }: Site, undo: Undo, isMended: boolean): void {
   if (addresses.length === 0) return;
   if (backend === "iptables") return applyIptablesMasquerade(owner, addresses, undo);
-  const replace = takeAbandoned(owner, host, "masqueraded");
+  const replace = takeAbandoned(owner, "masqueraded", ({ comment }) => {
+    const holder = ownerOfLabel(comment); // a pod that is masqueraded has a link of podwire's own
+    return holder !== undefined && !findLink(host, hostVethName(holder));
+  });
   writeElements(owner, [{ ...masqueradeRuleset(owner, addresses), isMended, replace }], undo);
 }
 

@@ -1,7 +1,7 @@
 import { namespaceCookie } from "../../kernel/namespace.ts";
 import { sameIp } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
-import type { Found, MadeIn, Traces } from "../kind.ts";
+import type { Found, MadeIn, Selection, Traces } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
 import { listAddresses } from "./links.ts";
 
@@ -25,3 +25,21 @@ export const useLostPod = <T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace
 /** As `useLostPod`, in the namespace of CNI_NETNS where there is one. */
 export const usePod = <T>({ pod, madeIn }: Traces, use: (pod: PodNamespace) => T): T | undefined =>
   pod ? use(pod) : madeIn && useLostPod(madeIn, use);
+
+/**
+ * GC: removes the links of attachments that are not valid, in namespaces that are still those they were made in, and
+ * returns how many; one that fails keeps no other back, and is thrown at the end.
+ */
+export function collectLost({ lostPods, site }: Selection, remove: (traces: Traces) => Found): number {
+  let removed = 0;
+  const failures: unknown[] = [];
+  for (const { owner, ...madeIn } of lostPods) {
+    try {
+      if (remove({ owner, site, madeIn, addresses: [] }) !== "unknown") removed += 1;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  return removed;
+}

@@ -4,13 +4,13 @@ import { openOwnNamespace } from "../../kernel/namespace.ts";
 import { isNewLinkName } from "../../net/link-name.ts";
 import { type Link, moveLink, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { MovedLinkPart } from "../attachment.ts";
-import type { Found, Kind, Selection, Traces } from "../kind.ts";
+import type { Found, Kind, Traces } from "../kind.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import { IN_POD } from "../step.ts";
 import { getDevice, isProgramDriven } from "./device-choice.ts";
 import { findLink } from "./links.ts";
-import { isEvident, usePod } from "./evidence.ts";
+import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { mendLink } from "./mending.ts";
 import { assertNewName, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 
@@ -47,22 +47,17 @@ export const movedLink: Kind<MovedLinkPart> = {
     return mendLink(site.pod.socket, found, { ...part.link, kind: found.kind, mtu: undefined }, IN_POD);
   },
 
-  remove: (traces, part) => usePod(traces, (pod) => takeBack(pod, traces, part)) ?? "unknown",
+  remove: removeMoved,
 
-  collect({ lostPods, site, log }: Selection, part) {
-    const back = lostPods.filter(({ owner, ...madeIn }) => {
-      const traces: Traces = { owner, site, madeIn, addresses: [] };
-      try {
-        return usePod(traces, (pod) => takeBack(pod, traces, part)) === "own";
-      } catch (error) {
-        if (!(error instanceof CniError)) throw error;
-        log.warn(error.message); // one whose name is taken must not keep back the others
-        return false;
-      }
-    });
-    log.note("links taken back", back.length);
+  collect(selection, part) {
+    const count = collectLost(selection, (traces) => removeMoved(traces, part));
+    selection.log.note("links taken back", count);
   },
 };
+
+function removeMoved(traces: Traces, part: MovedLinkPart | undefined): Found {
+  return usePod(traces, (pod) => takeBack(pod, traces, part)) ?? "unknown";
+}
 
 /** What became of the device: a driver, or somebody, may have taken it back. */
 const goneTo = ({ choice }: MovedLinkPart, { host }: Site): string =>

@@ -6,7 +6,7 @@ import { linkAlias, ownerOfAlias } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
-import { isEvident, usePod } from "./evidence.ts";
+import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { findLink } from "./links.ts";
 import { removeLink } from "./removal.ts";
 
@@ -60,11 +60,9 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
   return isEvident(link, pod, isShared ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown");
 }
 
-/** GC: deletes the links of attachments that are not valid, in namespaces that are still those they were made in. */
-export function collectPodLinks({ lostPods, site, log }: Selection, part: PodLinkPart | undefined): void {
-  const gone = lostPods.filter(({ owner, ...madeIn }) => {
-    const traces: Traces = { owner, site, madeIn, addresses: [] };
-    return removePodLink(traces, part) !== "unknown";
-  });
-  log.note("links in containers", gone.length);
-}
+/** GC: as `removePodLink`, for attachments that are not valid. */
+export const collectPodLinks = (selection: Selection, part: PodLinkPart | undefined): void =>
+  selection.log.note(
+    "links in containers",
+    collectLost(selection, (traces) => removePodLink(traces, part)),
+  );

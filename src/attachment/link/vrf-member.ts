@@ -1,12 +1,28 @@
-import { isLinkLocal } from "../../net/ip.ts";
-import { addAddress, decodeAddress, getAddresses, IFA_F } from "../../netlink/rtnetlink/address.ts";
+import { isErrno } from "../../kernel/linux.ts";
+import { type Address, addAddress, decodeAddress, getAddresses, IFA_F } from "../../netlink/rtnetlink/address.ts";
 import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { Reply } from "../../netlink/message.ts";
-import { families, samePrefix } from "../../net/ip.ts";
+import { families, isLinkLocal, samePrefix } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes, isChosen, moveRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import { listAddresses } from "./links.ts";
 import { podSide, waitForDelivery, waitForLink } from "./readiness.ts";
+
+/** What a link has that the kernel takes from it where it becomes, or is no longer, a member of a VRF. */
+export interface Belongings {
+  /** with their tables */
+  routes: [route: Reply, table: number][];
+  addresses: Address[];
+}
+
+/** The routes that lead through the link alone and were chosen by somebody, and its own IPv6 addresses. */
+export const belongingsOf = (link: Link, pod: PodNamespace): Belongings => ({
+  routes: routesOf(link, pod),
+  addresses: pod.socket
+    .dump(getAddresses(link.index))
+    .flatMap((reply) => decodeAddress(reply) ?? [])
+    .filter(({ prefix: { ip } }) => ip.family === 6 && !isLinkLocal(ip)),
+});
 
 /**
  * Makes a link a member of a VRF, or of none, with what is its own: the kernel sets it down and up again, whereby it
@@ -16,13 +32,9 @@ export function rehome(
   link: Link,
   { vrf = 0, from = RT_TABLE_MAIN, to = RT_TABLE_MAIN }: { vrf?: number; from?: number; to?: number },
   pod: PodNamespace,
+  { routes, addresses } = belongingsOf(link, pod),
 ): void {
   const { socket } = pod;
-  const routes = routesOf(link, pod);
-  const addresses = socket
-    .dump(getAddresses(link.index))
-    .flatMap((reply) => decodeAddress(reply) ?? [])
-    .filter(({ prefix: { ip } }) => ip.family === 6 && !isLinkLocal(ip));
   socket.request([setLink(link, { master: vrf })]);
   const left = listAddresses(socket, link);
   const lost = addresses.filter(({ prefix }) => !left.some((other) => samePrefix(prefix, other)));
@@ -35,10 +47,16 @@ export function rehome(
     addresses.map(({ prefix }) => prefix.ip),
     vrf,
   );
-  socket.request(routes.map(([route, table]) => moveRoute(route, table === from ? to : table)));
+  for (const [route, table] of routes) {
+    try {
+      socket.request([moveRoute(route, table === from ? to : table)]);
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error; // an undo finds what was not lost
+    }
+  }
 }
 
-/** What leads through the link alone, and was chosen by somebody, with its table: those without a gateway first. */
+/** Those without a gateway first. */
 function routesOf({ index }: Link, { socket }: PodNamespace): [route: Reply, table: number][] {
   const replies = families.flatMap((family) => socket.dump(getRoutes(family))).filter(isChosen);
   const own = replies.flatMap((reply) => {

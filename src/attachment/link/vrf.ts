@@ -14,7 +14,7 @@ import { IN_POD, stepOf } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
-import { rehome } from "./vrf-member.ts";
+import { belongingsOf, rehome } from "./vrf-member.ts";
 
 /** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
 export const vrf: Kind<VrfPart> = {
@@ -66,8 +66,9 @@ function join(part: VrfPart, site: Site, undo: Undo): void {
   }
   const found = findVrf(part, socket);
   const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
-  undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod));
-  rehome(link, { vrf: index, to: table }, site.pod);
+  const had = belongingsOf(link, site.pod);
+  undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod, had));
+  rehome(link, { vrf: index, to: table }, site.pod, had);
 }
 
 const tableOf = ({ device }: Link): number => (device?.type === "vrf" ? (device.table ?? 0) : 0);

@@ -2,7 +2,7 @@ import { indexOfBytes, viewOf } from "../../net/bytes.ts";
 import { type Attributes, decodeAttributes, decodeList, decodeText } from "../codec.ts";
 import type { Reply } from "../message.ts";
 import type { Verdict } from "./expression.ts";
-import type { Element, Hook } from "./object.ts";
+import { type Element, type Hook, UDATA } from "./object.ts";
 
 // What the kernel says about chains, rules and elements; the counterpart of object.ts.
 
@@ -14,10 +14,10 @@ const signed = (attributes: Attributes, type: number): number => (attributes.be3
 
 const NOTHING = new Uint8Array(0);
 
-/** The comment in user data (libnftnl/udata.h: type, length, value; the comment is type 0), "" when there is none. */
-function decodeComment(userdata: Uint8Array | undefined): string {
+/** A text in user data (libnftnl/udata.h: type, length, value), the comment unless another is meant; "" for none. */
+function decodeComment(userdata: Uint8Array | undefined, type: number = UDATA.COMMENT): string {
   for (let at = 0; userdata && at + 2 <= userdata.length; at += 2 + userdata[at + 1]!) {
-    if (userdata[at] === 0) return decodeText(userdata.subarray(at + 2, at + 2 + userdata[at + 1]!));
+    if (userdata[at] === type) return decodeText(userdata.subarray(at + 2, at + 2 + userdata[at + 1]!));
   }
   return "";
 }
@@ -131,9 +131,12 @@ function decodeElement(payload: Uint8Array): FoundElement {
   const content = element.nested(2 /* NFTA_SET_ELEM_DATA */);
   const data = content.get(1 /* NFTA_DATA_VALUE */);
   const verdict = content.get(2 /* NFTA_DATA_VERDICT */);
+  const userdata = element.get(6 /* NFTA_SET_ELEM_USERDATA */);
+  const note = decodeComment(userdata, UDATA.NOTE);
   return {
     key,
-    comment: decodeComment(element.get(6 /* NFTA_SET_ELEM_USERDATA */)),
+    comment: decodeComment(userdata),
+    ...(note && { note }),
     ...(data && { data }),
     ...(verdict && { verdict: decodeVerdict(verdict) }),
   };

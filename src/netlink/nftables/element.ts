@@ -5,13 +5,13 @@ import { type Element, NFT_MSG, nftMessage, type Table, tableName, userdata } fr
 
 // Members of sets and maps as messages (linux/netfilter/nf_tables.h).
 
-const elementData = ({ key, verdict, data, comment }: Element): Bytes =>
+const elementData = ({ key, verdict, data, comment, note }: Element): Bytes =>
   nested(
     1 /* NFTA_LIST_ELEM */,
     valueData(1 /* NFTA_SET_ELEM_KEY */, key),
     ...(verdict ? [verdictData(2 /* NFTA_SET_ELEM_DATA */, verdict)] : []),
     ...(data ? [valueData(2 /* NFTA_SET_ELEM_DATA */, data)] : []),
-    userdata(6 /* NFTA_SET_ELEM_USERDATA */, comment),
+    userdata(6 /* NFTA_SET_ELEM_USERDATA */, comment, note),
   );
 
 const elementMessage = (

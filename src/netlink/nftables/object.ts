@@ -53,12 +53,13 @@ export interface SetSpec {
   data?: "verdict" | DatatypeName[];
 }
 
-/** One member of a set; the comment is what `nft list` shows. */
+/** One member of a set; the comment is what `nft list` shows, the note what podwire alone reads. */
 export interface Element {
   key: Uint8Array;
   verdict?: Verdict;
   data?: Uint8Array;
   comment?: string;
+  note?: string;
 }
 
 /** The table as nft writes it: "inet podwire". */
@@ -97,15 +98,21 @@ export const batch = (messages: readonly Message[], generation?: number): Messag
 
 /**
  * libnftnl/udata.h: a list of type, length, value; type 0 is the comment, with its terminating zero, of every kind of
- * object but sets.
+ * object but sets. nft passes by a type it does not know.
  */
-function commentData(comment: string): Bytes {
-  const bytes = encodeUtf8(`${comment}\0`);
-  return [Uint8Array.of(0, bytes.length), bytes];
+export const UDATA = { COMMENT: 0, NOTE: 112 } as const;
+/** NFT_USERDATA_MAXLEN less what the longest comment takes with its head, and the note's own. */
+export const NOTE_BYTES = 256 - 2 - 128 - 2 - 1;
+
+function udata(type: number, value: string): Bytes {
+  const bytes = encodeUtf8(`${value}\0`);
+  return [Uint8Array.of(type, bytes.length), bytes];
 }
 
-export const userdata = (type: number, comment: string | undefined): Bytes =>
-  comment === undefined ? [] : attribute(type, commentData(comment));
+export const userdata = (type: number, comment: string | undefined, note?: string): Bytes =>
+  comment === undefined
+    ? []
+    : attribute(type, [...udata(UDATA.COMMENT, comment), ...(note === undefined ? [] : udata(UDATA.NOTE, note))]);
 
 /** `add table`; a kernel before 5.10 does not keep the comment. */
 export const addTable = (table: Table, comment: string): Message =>
