@@ -4,7 +4,16 @@ import { compareIps, formatIp, type Ip, sameIp } from "../net/ip.ts";
 import { recordedNetworks } from "../node/inventory.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { LeaseState } from "../ipam/judgement.ts";
-import { type Capacity, capacitiesOf, countStates, findOverlaps, type Overlap, percentOf } from "../survey/capacity.ts";
+import {
+  type Capacity,
+  capacitiesOf,
+  countStates,
+  describeStates,
+  findOverlaps,
+  type Overlap,
+  percentOf,
+  stateNames,
+} from "../survey/capacity.ts";
 import type { SurveyPlaces } from "../survey/places.ts";
 import { podTitle } from "../survey/choose.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
@@ -12,10 +21,9 @@ import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 import { command, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
 import { nearest } from "../net/nearest.ts";
+import { thousands } from "../net/text.ts";
 import { release } from "./release.ts";
-import { count, formatTable, thousands } from "./terminal.ts";
-
-const stateNames: readonly LeaseState[] = ["live", "gone", "unknown", "torn", "unreadable"];
+import { count, formatTable } from "./terminal.ts";
 
 /** Lists the leases of a node as a table. */
 export const leases = command({
@@ -125,9 +133,6 @@ function totals({ leases: found }: Survey, rows: readonly Row[]): string[] {
     return `${name}: ${count(own.length, "address", "addresses")}, ${describeStates(countStates(own))}`;
   });
 }
-
-const describeStates = (states: Capacity["states"]): string =>
-  stateNames.flatMap((state) => (states[state] ? [`${thousands(states[state])} ${state}`] : [])).join(", ");
 
 /** More addresses than anybody counts. */
 const COUNTLESS = 1n << 40n;

@@ -1,3 +1,5 @@
+import { thousands } from "../net/text.ts";
+
 // How podwire's commands write to a person: plain ASCII, states as words, everything in 80 columns.
 
 /** Everything fits into so many columns, on wider terminals and in files too: one output to read, compare and grep. */
@@ -63,9 +65,6 @@ export function cut(value: string, columns: number): string {
   const kept = Math.max(2, columns - CUT.length);
   return `${value.slice(0, Math.ceil(kept / 2))}${CUT}${value.slice(-Math.floor(kept / 2))}`;
 }
-
-/** A whole number with commas between its thousands. */
-export const thousands = (number: number | bigint): string => String(number).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
 
 /** "1 fault", "2 faults", "no faults"; `many` where an s does not make the plural. */
 export const count = (number: number, one: string, many = `${one}s`): string =>

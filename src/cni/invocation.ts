@@ -53,7 +53,10 @@ export interface Plugin {
   inspect(call: Invocation): void;
   /** The keys of a configuration that are read, by it and by what all plugins have: any other was mistyped. */
   known(config: JsonObject): Known;
-  /** The call that its delegate gets of CHECK, where it lets another plugin of podwire's do the work. */
+  /**
+   * The call its delegate gets, where it lets another plugin of podwire's do the work: of CHECK as ADD was told, of
+   * STATUS as ADD would be.
+   */
   delegated?(call: Invocation): { type: string; call: Invocation } | undefined;
   /** It goes on from what an earlier plugin of a list made, so it cannot be the first. */
   readonly isChained?: boolean;

@@ -1,4 +1,5 @@
-import { type Capacity, percentOf } from "../survey/capacity.ts";
+import { thousands } from "../net/text.ts";
+import { type Capacity, describeStates, percentOf } from "../survey/capacity.ts";
 import { fault, type Finding, ok, warn } from "./finding.ts";
 
 // What numbers mean, apart from where they are read.
@@ -12,7 +13,7 @@ export function judgeCapacity(capacity: Capacity): Finding[] {
   const gone = states.gone ?? 0;
   const percent = percentOf(capacity);
   if (percent < NEARLY_FULL) return [];
-  const what = `${network} ${ranges}: ${leased} of ${size} used, ${gone} of them by pods that are gone`;
+  const what = `${network} ${ranges}: ${thousands(leased)} of ${thousands(size)} used: ${describeStates(states)}`;
   const more = {
     is: `${percent} %`,
     mend: gone > 0 ? `podwire gc --network ${network}` : "give the network a further range in that set",
@@ -32,5 +33,3 @@ export function judgeConntrack(count: number, max: number): Finding[] {
   }
   return [ok("conntrack", what)];
 }
-
-const thousands = (number: number): string => String(number).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");

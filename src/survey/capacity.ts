@@ -2,6 +2,7 @@ import { IPv4, IPv6, RangedSet } from "ip-num";
 import type { LeaseState } from "../ipam/judgement.ts";
 import { formatSet, type Range, type RangeSet } from "../ipam/range.ts";
 import type { Ip } from "../net/ip.ts";
+import { thousands } from "../net/text.ts";
 import type { Network } from "./networks.ts";
 import type { FoundLease } from "./surveyed.ts";
 
@@ -42,6 +43,13 @@ export function countStates(leases: readonly Pick<FoundLease, "state">[]): Capac
   for (const { state } of leases) states[state] = (states[state] ?? 0) + 1;
   return states;
 }
+
+/** In this order they are told. */
+export const stateNames: readonly LeaseState[] = ["live", "gone", "unknown", "torn", "unreadable"];
+
+/** "220 live, 12 gone". */
+export const describeStates = (states: Capacity["states"]): string =>
+  stateNames.flatMap((state) => (states[state] ? [`${thousands(states[state])} ${state}`] : [])).join(", ");
 
 /** How much of it is leased, in whole percent. */
 export const percentOf = ({ size, leased }: Pick<Capacity, "size" | "leased">): number =>

@@ -4,8 +4,9 @@ import { isObject } from "../cni/schema.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig } from "../ipam/config.ts";
 import { namesIn, readText } from "../kernel/file.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
-import { findTold } from "../plugins/interface/flannel.ts";
+import { findPlugin } from "../plugins/registry.ts";
 import { parseDocument } from "../protocol/config.ts";
+import { ownCall } from "./own-call.ts";
 
 /** A file of a folder of configurations, taken apart. */
 export interface NetworkFile {
@@ -48,10 +49,9 @@ export function leasingNetworks(files: readonly NetworkFile[]): { networks: Netw
     explaining(`${folder}/${file}`, problems, () => {
       for (const plugin of plugins) {
         const written = { cniVersion: cniVersion || "1.0.0", ...plugin };
-        const call = { config: written, network: name, cniVersion: written.cniVersion };
-        const config = plugin["type"] === "flannel" ? findTold(call) : written;
-        const ipam = (config as JsonObject | undefined)?.["ipam"];
-        if (!config || !isObject(ipam) || !isHostLocal(ipam["type"])) continue;
+        const config = wiringConfig(written, name);
+        const { ipam } = config;
+        if (!isObject(ipam) || !isHostLocal(ipam["type"])) continue;
         networks.push({
           name,
           file,
@@ -61,6 +61,18 @@ export function leasingNetworks(files: readonly NetworkFile[]): { networks: Netw
     });
   }
   return { networks, problems };
+}
+
+/** What wires the pods: a delegate is told its ranges by the node; where that cannot be said, STATUS says why. */
+function wiringConfig(config: JsonObject & { cniVersion: string }, network: string): JsonObject {
+  const plugin = findPlugin(String(config["type"]));
+  if (!plugin?.delegated) return config;
+  try {
+    return plugin.delegated(ownCall("STATUS", { config, network, cniVersion: config.cniVersion }))?.call.config ?? {};
+  } catch (error) {
+    if (error instanceof CniError) return {};
+    throw error;
+  }
 }
 
 function explaining(file: string, problems: string[], work: () => void): void {

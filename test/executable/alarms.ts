@@ -9,6 +9,7 @@ export async function alarms(scene: Scene): Promise<string[]> {
   const pod = await scene.examinePod(scene.first.ip4 || scene.first.ip6 || scene.first.containerId);
   expect(pod.exitCode).toBe(0);
   expect(pod.findings.map(({ layer }) => layer)).toEqual(expect.arrayContaining(["namespace", "link"]));
+  expect(pod.findings.filter(({ what }) => what.includes("not looked at"))).toEqual([]);
   // what raises no alarm is not to be mended either
   const repaired = await scene.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "repair", "--dry-run");
   expect(repaired.stdout).not.toMatch(/would|differs/);

@@ -108,6 +108,7 @@ const makes: [string, () => Promise<Scene>][] = [
       "firewall, isolated",
       "firewall, iptables",
       "k3s",
+      "flannel",
       "nerdctl",
     ] as const
   ).map((name): [string, () => Promise<Scene>] => [name, kinds[name]]),

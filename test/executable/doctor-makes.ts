@@ -94,6 +94,8 @@ export const makes = {
     }),
   dummy: async () => Scene.make(loadConf("dummy.json"), { pods: 1 }),
   k3s: async () => Scene.make(k3s, { capabilities: { portMappings, bandwidth: limits } }),
+  // as flannel's own manifest has it
+  flannel: async () => Scene.make({ ...k3s, cniVersion: "0.3.1", plugins: k3s.plugins.slice(0, 2) }, mapped),
   nerdctl: async () => Scene.make(nerdctl, mapped),
 };
 

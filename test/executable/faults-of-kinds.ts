@@ -262,4 +262,12 @@ export const faultsOfKinds: readonly KindFault[] = [
     () => ["pod: ping -c 1 -W 1 192.0.2.2"],
   ],
   ["everything of the firewall is flushed", "nerdctl", () => ["nft flush ruleset"], "masquerade", /missing/, passes],
+  [
+    "the bridge is down",
+    "flannel",
+    () => ["ip link set cni0 down"],
+    "bridge",
+    /bridge cni0 is down/,
+    () => ["pod: ping -c 1 -W 1 192.0.2.2"],
+  ],
 ];

@@ -3,7 +3,7 @@ import { Undo } from "../../attachment/undo.ts";
 import { CniError, Code, codeFor } from "../../cni/error.ts";
 import type { Invocation, JsonObject, Plugin } from "../../cni/invocation.ts";
 import { knownBy } from "../../cni/known-keys.ts";
-import { parseConfig, readConfig } from "../../cni/reading.ts";
+import { readConfig } from "../../cni/reading.ts";
 import type { Result } from "../../cni/result.ts";
 import { delegateVerb, delegateWiring, getPluginFile } from "../../ipam/delegate.ts";
 import { readRegular } from "../../kernel/file.ts";
@@ -68,23 +68,14 @@ export const flannel = (find: Find): Plugin => ({
   },
   delegated(call) {
     const config = readConfig(flannelConfig, call);
-    const { plugin, given } = delegated(find, call, getTold(config, call));
-    return plugin && { type: plugin.name, call: { ...given, ...(call.prevResult && { prevResult: call.prevResult }) } };
+    const told = call.verb === "CHECK" ? getTold(config, call) : planDelegate(config, call, readSubnetEnv(config));
+    const plugin = findOwn(find, told);
+    // whatever verbs the list's version has: nobody calls it
+    return plugin && { type: plugin.name, call: { ...call, config: told } };
   },
   inspect: (call) => void readConfig(flannelConfig, call),
   known: () => known,
 });
-
-/** What a delegate would be told by a configuration just now; undefined where flanneld has said nothing of this node. */
-export function findTold(call: Pick<Invocation, "config" | "network" | "cniVersion">): JsonObject | undefined {
-  try {
-    const config = parseConfig(flannelConfig, call.config);
-    return planDelegate(config, call, readSubnetEnv(config));
-  } catch (error) {
-    if (error instanceof CniError) return undefined;
-    throw error;
-  }
-}
 
 function add(find: Find, call: Invocation): Result {
   const config = readConfig(flannelConfig, call);

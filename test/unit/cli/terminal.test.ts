@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { count, cut, formatFact, formatTable, paint, thousands, wrap } from "../../../src/cli/terminal.ts";
+import { count, cut, formatFact, formatTable, paint, wrap } from "../../../src/cli/terminal.ts";
+import { thousands } from "../../../src/net/text.ts";
 
 const widest = (text: string): number => Math.max(...text.split("\n").map(({ length }) => length));
 

@@ -28,6 +28,11 @@ describe("a range", () => {
     expect(found.map((finding) => finding.state)).toEqual(state === undefined ? [] : [state]);
   });
 
+  test("says whose addresses they are", () => {
+    const found = judgeCapacity({ ...capacity, leased: 250, states: { live: 220, gone: 24, unknown: 6 } });
+    expect(found[0]?.what).toBe("net 10.9.0.1-10.9.0.254: 250 of 253 used: 220 live, 24 gone, 6 unknown");
+  });
+
   test("names what gives addresses back", () => {
     expect(judgeCapacity({ ...capacity, leased: 253, states: { gone: 3 } })[0]?.mend).toBe("podwire gc --network net");
   });
