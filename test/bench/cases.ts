@@ -139,6 +139,40 @@ export const cases: Case[] = [
     targets: { ADD: 0.7 },
   },
   { name: "flannel", plugins: (side) => [flannel(side)], targets: { ADD: 0.7 } },
+  { name: "tap", plugins: (side) => [{ type: "tap", ipam: hostLocal(side, v4) }], targets: { ADD: 0.7 } },
+  {
+    name: "sbr",
+    prepare: master,
+    plugins: (side) => [
+      { type: "macvlan", master: "uplink", ipam: hostLocal(side, { ...v4, routes: [route4] }) },
+      { type: "sbr" },
+    ],
+    timed: "sbr",
+    targets: { ADD: 0.7 },
+  },
+];
+
+/** As `cases`, of links a kernel may lack: they are measured in user-mode Linux, where the ratio alone says something. */
+export const umlCases: Case[] = [
+  {
+    name: "ipvlan",
+    prepare: master,
+    plugins: (side) => [{ type: "ipvlan", master: "uplink", ipam: hostLocal(side, { ...v4, routes: [route4] }) }],
+    targets: { ADD: 0.7 },
+  },
+  {
+    name: "vlan",
+    prepare: master,
+    plugins: (side) => [{ type: "vlan", master: "uplink", vlanId: 100, ipam: hostLocal(side, v4) }],
+    targets: { ADD: 0.7 },
+  },
+  { name: "dummy", plugins: (side) => [{ type: "dummy", ipam: hostLocal(side, v4) }], targets: { ADD: 0.7 } },
+  {
+    name: "vrf",
+    plugins: (side) => [bridge(side), { type: "vrf", vrfname: "blue" }],
+    timed: "vrf",
+    targets: { ADD: 0.7 },
+  },
 ];
 
 const SUBNET_ENV = ["NETWORK=10.60.0.0/14", "SUBNET=10.60.0.1/16", "MTU=1450", "IPMASQ=true"]

@@ -29,6 +29,9 @@ function installed(): Record<Side["name"], string> {
   return { podwire: join(folder, "podwire"), reference: join(folder, "reference") };
 }
 
+/** True where the reference has a plugin of that name on this machine. */
+export const hasReference = (name: string): boolean => existsSync(join(reference.folder, name));
+
 /** Copies an executable in one piece, as `podwire install` does. */
 const copyWhole = (from: string, to: string): void => writeFileSync(to, readFileSync(from), { mode: 0o755 });
 

@@ -222,6 +222,40 @@ describe("dummy", () => {
   });
 });
 
+describe.each(["vlan", "ipvlan", "dummy"])("DEL of %s with little left", (type) => {
+  test("it succeeds, twice, and gives the address back", async () => {
+    const { node } = await network();
+    const given = config(node, type, { mtu: 1500 });
+    const damages: [string, (attached: Attached) => Promise<unknown>, object?][] = [
+      ["the namespace is gone", async ({ pod }) => pod.remove()],
+      ["CNI_NETNS is empty", async () => undefined, { netns: "" }],
+      ["the link is gone", async ({ pod }) => pod.ip("link delete eth0")],
+      ["the master has a smaller MTU now", async () => node.ip("link set uplink mtu 1280")],
+      ["the master is gone", async () => node.ip("link delete uplink")],
+    ];
+    for (const [what, damage, more] of damages) {
+      const attached = await attach(node, given);
+      await damage(attached);
+      for (const keys of [{}, { master: undefined, linkInContainer: true }]) {
+        const answer = await node.podwire("DEL", { ...attached.call, ...more, config: { ...given, ...keys } });
+        expect([what, answer.exitCode, answer.stdout]).toEqual([what, 0, ""]);
+      }
+      expect([what, node.leases()]).toEqual([what, {}]);
+      if (what !== "the namespace is gone") expect([what, await namesIn(attached.call)]).toEqual([what, ["lo"]]);
+      if (what.includes("MTU")) await node.ip("link set uplink mtu 1500");
+    }
+  });
+
+  test("STATUS asks IPAM, and needs no master", async () => {
+    const { node } = await network();
+    const status = async (more: object) => node.podwire("STATUS", { plugin: type, config: config(node, type, more) });
+    expect((await status({ ...(type !== "dummy" && { master: "gone" }) })).stdout).toBe("");
+    expect(
+      failure(await status({ ipam: hostLocal(node, { subnet: "10.9.0.0/24", dataDir: "/dev/null/x" }) })),
+    ).toMatchObject({ code: 50 });
+  });
+});
+
 describe("GC and changeover", () => {
   test.each(["vlan", "ipvlan", "dummy"])(
     "GC removes %s of attachments that are not valid, and no other",
