@@ -119,8 +119,7 @@ describe("GC", () => {
     const before = await node.snapshot();
     const call = await callFor(node, config);
     const adding = node.podwire("ADD", call);
-    const isLinked = ({ ifname }: { ifname: string }): boolean => ifname.startsWith("veth");
-    await vi.waitFor(async () => expect((await node.links()).filter(isLinked)).toHaveLength(1), { interval: 10 });
+    await vi.waitFor(async () => expect(await node.rulesetText()).toContain(call.containerId), { interval: 10 });
     expect((await collect(node, config, [])).exitCode).toBe(0);
     expect(await adding).toMatchObject({ exitCode: 1, error: { code: 11 } });
     expect(await node.snapshot()).toEqual(before);
