@@ -29,8 +29,8 @@ export interface Attachment {
 type Run = (verb: Verb, call: Call) => Promise<Answer>;
 
 /**
- * Executes one verb for every plugin of a list, as libcni does: ADD and CHECK in order, each with the result so far, DEL
- * backwards with the final result from 0.4.0 on. Ends at the first failure. Returns the last plugin's answer.
+ * Executes one verb for every plugin of a list, as libcni does: ADD and CHECK in order, each with the result so far,
+ * DEL backwards with the final result from 0.4.0 on. Ends at the first failure. Returns the last plugin's answer.
  */
 export async function runList(
   run: Run,
