@@ -5,9 +5,9 @@ const kind = (name: string, timeout: number, more: { maxWorkers: number; setupFi
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 60_000, ...more },
 });
 
-// The kinds of test; all but `unit`, `engine` and `fuzz` need test/runner/isolated, `uml` test/runner/uml, too, all but `unit` and `kernel` what
-// `make build` makes. A file has a process of its own ("forks", isolated), and its tests run on that process's main
-// thread: a network namespace belongs to a thread.
+// The kinds of test; all but `unit`, `engine` and `fuzz` need test/runner/isolated, `uml` test/runner/uml, too, all but
+// `unit` and `kernel` what `make build` makes. A file has a process of its own ("forks", isolated), and its tests run
+// on that process's main thread: a network namespace belongs to a thread.
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {

@@ -2,7 +2,7 @@ import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { formatIp } from "../net/ip.ts";
 import { podTitle } from "../survey/choose.ts";
 import { gatherEvidence } from "../survey/evidence.ts";
-import { judge, type Judgement } from "../survey/judgement.ts";
+import { judge, type Judgement, words } from "../survey/judgement.ts";
 import { freeLease, removeAttachment } from "../survey/removal.ts";
 import { type Survey, takeSurvey } from "../survey/survey.ts";
 import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
@@ -95,8 +95,8 @@ const entryOf = (attached: Surveyed, { state, proof }: Judgement): Omit<Entry, "
 const isNobodys = ({ holder, state }: FoundLease): boolean => state !== "live" && holder?.ifname === undefined;
 
 const proofs: Record<string, string> = {
-  gone: "its lease is older than the boot, and nothing carries its address",
-  unknown: "nothing carries its address, its lease is younger than the boot",
+  gone: `${words.older}, and ${words.unused}`,
+  unknown: `${words.unused}, ${words.younger}`,
   torn: "the file is no lease; free it: podwire leases release",
   unreadable: "whose it is cannot be read",
 };

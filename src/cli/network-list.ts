@@ -2,6 +2,7 @@ import { describe, formatPath } from "../cni/complaint.ts";
 import { CniError } from "../cni/error.ts";
 import { dns } from "../cni/fields.ts";
 import type { JsonObject } from "../cni/invocation.ts";
+import { isRemark } from "../cni/known-keys.ts";
 import { parseConfig, WrongKeys } from "../cni/reading.ts";
 import { boolean, isObject, map, optional, shape, text } from "../cni/schema.ts";
 import { isSupported, newest, oldest, type Version, versions } from "../cni/versions.ts";
@@ -144,7 +145,7 @@ export function problemsOf(path: Path, read: () => unknown): Problem[] {
 
 const unknownKeys = (json: JsonObject): Problem[] =>
   Object.keys(json)
-    .filter((key) => !listKeys.includes(key) && !/^[_#$]|[/:]/.test(key))
+    .filter((key) => !listKeys.includes(key) && !isRemark(key))
     .map((key) => unknownKey([key], nearMiss(key, listKeys)));
 
 /** A key that nothing reads, with the one that was probably meant. */

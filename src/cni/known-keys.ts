@@ -30,7 +30,7 @@ export interface UnknownKey {
 }
 
 /** How people mark what is for people, or for others: `_comment`, `//`, `example.com/note`. */
-const isRemark = (key: string): boolean => /^[_#$]|[/:]|^comment$|^description$/i.test(key);
+export const isRemark = (key: string): boolean => /^[_#$]|[/:]|^comment$|^description$/i.test(key);
 
 /** So many are told: nobody writes more, and comparing words takes time. */
 const MOST = 100;

@@ -61,7 +61,7 @@ function fromArguments(call: Pick<Invocation, "args" | "verb">): ResultIp[] {
 
 function split<T>(text: string, parse: (word: string) => T | undefined, name: string, must: string): T[] {
   return (text === "" ? [] : text.split(",")).map((word) => {
-    const value = parse(word);
+    const value = parse(word.trim());
     if (value !== undefined) return value;
     throw new CniError(Code.InvalidEnvironment, `invalid CNI_ARGS: ${name} has ${show(word)}, must be ${must}`);
   });

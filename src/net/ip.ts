@@ -135,26 +135,23 @@ export const uniqueIps = (ips: readonly Ip[]): Ip[] =>
 export const isLinkLocal = (ip: Ip): boolean =>
   ip.family === 4 ? ip.value >> 16n === 0xa9fen : ip.value >> 118n === 0x3fan;
 
+/** What is before the IPv4 address in `::ffff:a.b.c.d`. */
+const MAPPED_BITS = 96;
+
 /**
- * `address/length` as Go's net.ParseCIDR reads it, host bits kept, or undefined. An IPv4-mapped IPv6 address is
- * refused: its length would count bits of the other family.
+ * `address/length` as Go's net.ParseCIDR reads it, host bits kept, or undefined. Of an IPv4-mapped IPv6 address the
+ * length counts its 96 bits before the IPv4 address as well.
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf("/");
   const digits = text.slice(slash + 1);
-  const address = slash < 0 ? undefined : text.slice(0, slash);
-  const ip = address === undefined ? undefined : parseIp(address);
-  const length = Number(digits);
+  const address = slash < 0 ? "" : text.slice(0, slash);
+  const ip = parseIp(address);
+  const written = Number(digits);
   // the plain spelling first: compiling a pattern takes longer than the rest
-  if (
-    !ip ||
-    (String(length) !== digits && !/^\d+$/.test(digits)) ||
-    !(length >= 0 && length <= bits(ip.family)) ||
-    length % 1 !== 0
-  ) {
-    return undefined;
-  }
-  return ip.family === 4 && address!.includes(":") ? undefined : { ip, length };
+  if (!ip || (String(written) !== digits && !/^\d+$/.test(digits))) return undefined;
+  const length = ip.family === 4 && address.includes(":") ? written - MAPPED_BITS : written;
+  return length >= 0 && length <= bits(ip.family) && length % 1 === 0 ? { ip, length } : undefined;
 }
 
 export const formatPrefix = (prefix: Prefix): string => `${formatIp(prefix.ip)}/${prefix.length}`;

@@ -29,8 +29,10 @@ export const portMappingList = list(
 );
 
 // Conditions and chain names end up in lines that iptables-restore or nft read.
-const isWord = (word: string): boolean => !/[\0\r\n;#]/.test(word);
-const conditions = orElse(list(text("text on one line, without ; and #", isWord)), []);
+const isWord = (word: string): boolean => !/[\0\r\n]/.test(word);
+const conditions = orElse(list(text("text on one line", isWord)), []);
+/** Where nft's language ends a command, or a line. */
+const endsCommand = (word: string): boolean => /[;#]/.test(word);
 
 /** The keys of portmap's configuration, but for runtimeConfig. */
 export const portMappingFields = {
@@ -74,6 +76,9 @@ export function portMappingComplaints(config: Partial<Policy>): Complaint[] {
     ...(config.externalSetMarkChain !== undefined && backend === "nftables"
       ? [{ at: "externalSetMarkChain", must: 'must not be there with "backend": "nftables"' }]
       : []),
+    ...(["conditionsV4", "conditionsV6"] as const)
+      .filter((key) => backend === "nftables" && !wrongKind.includes(key) && config[key]?.some(endsCommand))
+      .map((at) => ({ at, must: "must be without ; and # in nft's language" })),
     ...wrongKind.map((at) => ({
       at,
       must:

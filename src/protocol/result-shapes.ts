@@ -145,6 +145,8 @@ const decode = (json: unknown, version: Version, subject: Subject): Result =>
 
 const word = optionalOrEmpty(text());
 const number = optional(integer());
+/** A negative one, as one beyond the list, is no interface of it: the address is nobody's in particular. */
+const index = optional(integer(-0x8000_0000, 0x7fff_ffff));
 const resultInterface = shape({
   name: orElse(text(), ""),
   mac: word,
@@ -157,7 +159,7 @@ const routes = orElse(list(route), []);
 const gateway = optionalOrEmpty(ip);
 const newResult = shape({
   interfaces: orElse(list(resultInterface), []),
-  ips: orElse(list(shape({ address: prefix, gateway, interface: number })), []),
+  ips: orElse(list(shape({ address: prefix, gateway, interface: index })), []),
   routes,
   dns: optional(dns),
 });

@@ -26,6 +26,13 @@ export interface Judgement {
   proof: string;
 }
 
+/** What is said of a lease, and of the address in it. */
+export const words = {
+  older: "its lease is older than the boot",
+  younger: "its lease is younger than the boot",
+  unused: "nothing carries its address",
+} as const;
+
 const left = {
   missing: "its namespace and link are gone",
   other: "its link is gone, and another namespace is at its path",
@@ -50,14 +57,12 @@ export function judge({
   if (linkKnown && restarted) return { state: "gone", proof: "its link is gone, and the node was restarted since" };
   if (addressInUse !== undefined) return { state: "live", proof: `a link or route of the node has ${addressInUse}` };
   if (linkKnown && onlyRules) return { state: "gone", proof: "its link is gone, and nothing is left of it but rules" };
-  if (olderThanBoot) {
-    return { state: "gone", proof: "its lease is older than the boot, and nothing carries its address" };
-  }
+  if (olderThanBoot) return { state: "gone", proof: `${words.older}, and ${words.unused}` };
   const told = [
     netns === "own" ? "its namespace is there" : netns === undefined ? "its namespace is not known" : "",
     linkKnown ? "its link is gone" : "its link is not known",
-    "nothing carries its address",
-    olderThanBoot === false ? "its lease is younger than the boot" : "",
+    words.unused,
+    olderThanBoot === false ? words.younger : "",
   ];
   return { state: "unknown", proof: told.filter(Boolean).join(", ") };
 }

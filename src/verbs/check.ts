@@ -48,7 +48,7 @@ export function expecting<C, T>(
     before(ipam);
     const { subject, foreign } = spec.recall(call, site);
     if (!spec.isChained) hostLink = subject.hostVeth;
-    const { attachment } = spec.plan(config, subject, reported(call, result, ipam));
+    const { attachment } = spec.plan(config, subject, reported(result, spec.addresses(call, result), ipam));
     return use({ attachment, foreign, site });
   } finally {
     site.close();

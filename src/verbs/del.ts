@@ -7,7 +7,6 @@ import type { Invocation } from "../cni/invocation.ts";
 import type { Known } from "../ipam/ipam.ts";
 import { type Ip, uniqueIps } from "../net/ip.ts";
 import { type Attempt, attempt } from "./attempt.ts";
-import { containerIps } from "./previous.ts";
 import type { Spec } from "./spec.ts";
 
 /**
@@ -24,7 +23,7 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const asked = spec.asked(config);
     const { knowledge } = known;
     const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
-    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(call, known) };
+    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(spec, call, known) };
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
     const { former } = traces;
@@ -48,10 +47,10 @@ function kindsOf<C>({ kinds, optional }: Spec<C>, { knowledge }: Known, asked: r
 }
 
 /** Addresses and MAC that record, lease or prevResult name. */
-function tracesOf(call: Invocation, { addresses }: Known): { addresses: Ip[]; mac?: string } {
+function tracesOf<C>(spec: Spec<C>, call: Invocation, { addresses }: Known): { addresses: Ip[]; mac?: string } {
   const { prevResult, ifname } = call;
   if (!prevResult) return { addresses };
-  const reported = containerIps(call, prevResult).map(({ address }) => address.ip);
+  const reported = spec.addresses(call, prevResult).map(({ address }) => address.ip);
   const mac = prevResult.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
   return { addresses: uniqueIps([...addresses, ...reported]), ...(mac !== undefined && { mac }) };
 }

@@ -67,6 +67,8 @@ export interface InterfacePlugin<C extends InterfaceConfig = InterfaceConfig> ex
 
 /** A plugin that adds parts to what an earlier one of the chain made, with the addresses of prevResult. */
 export interface ChainedPlugin<C = unknown> extends Planning<C> {
+  /** it is about the addresses of every interface of the container, whatever their names */
+  everyInterface?: boolean;
   /** All parts, in the order in which they are made; `ips` are the container's own. */
   parts(config: C, ips: readonly ResultIp[], owner: Owner): Part[];
   /** what it changes of the result it was given, if anything */

@@ -19,7 +19,7 @@ import { check, type Expected, expecting } from "./check.ts";
 import { del } from "./del.ts";
 import { gc } from "./gc.ts";
 import type { ChainedPlugin, InterfaceConfig, InterfacePlugin, Subject } from "./plan.ts";
-import { getPrevious, previousIpam } from "./previous.ts";
+import { containerIps, getPrevious, previousIpam, sandboxedIps } from "./previous.ts";
 import { blankSubject, type Spec } from "./spec.ts";
 import { status } from "./status.ts";
 
@@ -61,6 +61,7 @@ export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlug
       vlanMac: randomMac(),
       podMac: plugin.mac?.(config) ?? randomMac(),
     }),
+    addresses: containerIps,
     recall: hasHostEnd ? recallVeth : recallPodLink,
     hostLink: hasHostEnd ? ({ owner }) => hostVethName(owner) : () => undefined,
     result: (_call, plan, made, { config, addressing }) => ({
@@ -75,11 +76,13 @@ export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlug
 /** A chained plugin from what it plans: its result is the one it was given, with what it changes of it. */
 export function chainedPlugin<C>(plugin: ChainedPlugin<C>): PartsPlugin {
   const known = knownBy([commonSchema, plugin.schema]);
+  const addresses = plugin.everyInterface ? sandboxedIps : containerIps;
   return pluginOf<C>({
     ...plugin,
+    addresses,
     isChained: true,
     known: () => known,
-    read: (call) => [plugin.read(call), previousIpam(call, plugin.name)],
+    read: (call) => [plugin.read(call), previousIpam(call, plugin.name, addresses)],
     draw: blankSubject,
     plan: (config, { owner, netns }, { ips, routes }) => ({
       ips,

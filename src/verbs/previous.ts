@@ -17,19 +17,29 @@ export function getPrevious({ prevResult }: Invocation, who: string): Result {
   );
 }
 
+/** Which addresses of a result a plugin is about. */
+export type Addresses = (call: Invocation, result: Result) => ResultIp[];
+
 /** This container's addresses: those of its interface, and those of no interface that is listed. */
-export const containerIps = ({ ifname }: Invocation, { ips, interfaces }: Result): ResultIp[] =>
+export const containerIps: Addresses = ({ ifname }, { ips, interfaces }) =>
   ips.filter(({ interface: index }) => {
     const link = index === undefined ? undefined : interfaces[index];
     return !link || (link.name === ifname && Boolean(link.sandbox));
   });
 
+/** The addresses of all interfaces that are a container's, whatever their names, and those of no interface. */
+export const sandboxedIps: Addresses = (_call, { ips, interfaces }) =>
+  ips.filter(({ interface: index }) => {
+    const link = index === undefined ? undefined : interfaces[index];
+    return !link || Boolean(link.sandbox);
+  });
+
 /** Addresses as an earlier plugin of the chain got them: nothing is leased, and nothing given back. */
-export const previousIpam = (call: Invocation, name: string): Ipam => ({
+export const previousIpam = (call: Invocation, name: string, addressesOf: Addresses): Ipam => ({
   gives: true,
   add() {
     const previous = getPrevious(call, name);
-    return { ...previous, ips: containerIps(call, previous) };
+    return { ...previous, ips: addressesOf(call, previous) };
   },
   check: () => void getPrevious(call, name),
   isKept: () => true,
@@ -45,8 +55,8 @@ export const previousIpam = (call: Invocation, name: string): Ipam => ({
  * What CHECK compares with: the addresses and routes ADD reported. A single address says nothing of the subnet it was
  * leased from; any other is what it was, whatever the range is now.
  */
-export function reported(call: Invocation, result: Result, ipam: Ipam): Addressing {
+export function reported(result: Result, own: readonly ResultIp[], ipam: Ipam): Addressing {
   const isSingle = ({ address: { ip, length } }: ResultIp): boolean => length === bits(ip.family);
-  const ips = containerIps(call, result).map((ip) => (isSingle(ip) ? ipam.inSubnet(ip) : ip));
+  const ips = own.map((ip) => (isSingle(ip) ? ipam.inSubnet(ip) : ip));
   return { ...noAddressing(), ips, routes: result.routes };
 }

@@ -5,6 +5,7 @@ import type { Invocation, JsonObject, Known } from "../cni/invocation.ts";
 import type { Addressing, Result } from "../cni/result.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import type { Plan, Subject } from "./plan.ts";
+import type { Addresses } from "./previous.ts";
 
 /** A plugin as the verbs see it, interface or chained: what the two differ in is here, and nowhere else. */
 export interface Spec<C = unknown> {
@@ -22,6 +23,8 @@ export interface Spec<C = unknown> {
   draw(call: Invocation, config: C): Subject;
   /** what ADD made, by prevResult */
   recall(call: Invocation, site: Site): { subject: Subject; foreign: boolean };
+  /** the addresses of a result that the attachment is about */
+  addresses: Addresses;
   /** the host's end of the pod's link */
   hostLink(site: Site, call: Invocation): string | undefined;
   result(call: Invocation, plan: Plan, made: Made, more: { config: C; addressing: Addressing }): Result;

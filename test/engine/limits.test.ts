@@ -6,7 +6,8 @@ import { describe, expect, test } from "vitest";
 import { executable as podwire } from "../harness/paths.ts";
 import { executableOf, run as runScript } from "./engine.ts";
 
-// Where the engine has little or finds things as they should not be: work done, or an error in words, and never a crash.
+// Where the engine has little or finds things as they should not be: work done, or an error in words, and never a
+// crash.
 
 const env = { CNI_COMMAND: "VERSION", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 const input = '{"cniVersion":"1.0.0"}';
@@ -29,7 +30,8 @@ const inPodwire = { status: 0, signal: null, stdout: answer, stderr: "" };
 
 describe("podwire answers with", () => {
   test.each<[string, string[]]>([
-    // with so little the kernel ends one of twenty programs of whatever kind at exec, by where it happens to lay the stack
+    // with so little the kernel ends one of twenty programs of whatever kind at exec, by where it happens to lay the
+    // stack
     ["8 kB of stack", ["setarch", "-R", "prlimit", "--stack=8192", podwire]],
     ["16 kB of stack", ["prlimit", "--stack=16384", podwire]],
     ["64 kB of stack", ["prlimit", "--stack=65536", podwire]],

@@ -3,8 +3,8 @@ import { execa } from "execa";
 import { after, podwire, theirs, wire, type Wired } from "./chained.ts";
 import { type Namespace, Node, reference } from "./harness.ts";
 
-// What the limits do to packets through the pod's link, both ways, both families, measured by iperf3. Datagrams, twice as
-// many as may pass, show a limit whatever else the machine does; TCP shows that there is none.
+// What the limits do to packets through the pod's link, both ways, both families, measured by iperf3. Datagrams, twice
+// as many as may pass, show a limit whatever else the machine does; TCP shows that there is none.
 
 const INGRESS = 16_000_000;
 const EGRESS = 8_000_000;

@@ -17,7 +17,8 @@ const cases = scenarios
       .map((version) => ({ scenario, version, name: scenario.name })),
   );
 
-// Debian's v1.1.1 prints 1.x results in the key order of 0.4 and other lease modes, so only parsed values are compared with it.
+// Debian's v1.1.1 prints 1.x results in the key order of 0.4 and other lease modes, so only parsed values are compared
+// with it.
 const exact = reference.newest;
 
 describe("podwire and the reference", () => {
@@ -106,7 +107,10 @@ async function transcript(run: Run, scenario: Scenario, version: string): Promis
 // CHECK of Debian's ptp fails on pods it made itself when they have several routes
 const canCheck = (version: string): boolean => reference.newest && !/^0\.[123]\./.test(version);
 
-/** The node before a pod was made by one implementation and after it was removed by another; another pod stays throughout. */
+/**
+ * The node before a pod was made by one implementation and after it was removed by another; another pod stays
+ * throughout.
+ */
 async function crossing(make: Run, remove: Run, scenario: Scenario) {
   const node = await Node.create();
   await scenario.prepare?.(node);

@@ -7,7 +7,8 @@ import { makes } from "./doctor-makes.ts";
 import { loadConf, temporaryFolder } from "./harness.ts";
 import { type Finding, Scene } from "./scene.ts";
 
-// What is beside a pod's wiring and may yet be why it does not work: doctor warns of it, and looks only at a pod asked for.
+// What is beside a pod's wiring and may yet be why it does not work: doctor warns of it, and looks only at a pod asked
+// for.
 
 const says = (text: RegExp): unknown => expect.stringMatching(text);
 const of = async (scene: Scene, layer: string): Promise<Finding[]> =>

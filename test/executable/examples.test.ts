@@ -3,7 +3,8 @@ import { example } from "./examples.ts";
 import { loadConf } from "./harness.ts";
 import { Scene } from "./scene.ts";
 
-// What a person sees of commands on a terminal of 80 columns, kept to be looked at; map's and repair's are made by their tests.
+// What a person sees of commands on a terminal of 80 columns, kept to be looked at; map's and repair's are made by
+// their tests.
 
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -52,6 +52,35 @@ describe("firewall ADD", () => {
     await node.succeed("DEL", call(wrong));
   });
 
+  test.each(["nftables", "iptables"])(
+    "is for every interface of the container, and none of the host's: %s",
+    async (backend) => {
+      const node = await Node.create();
+      const prevResult = {
+        ...previous("1.1.0"),
+        interfaces: [{ name: "br0" }, { name: "net7", sandbox: "/run/netns/pod" }],
+        ips: [
+          { address: "10.9.0.1/24", interface: 0 },
+          { address: "10.9.0.7/24", interface: 1 },
+        ],
+      };
+      const given = call({ backend, prevResult });
+      await node.succeed("ADD", given);
+      expect(await complaint(node, given)).toBe("");
+      const made = await rules(node);
+      expect([made.includes("10.9.0.7"), made.includes("10.9.0.1/32")]).toEqual([true, false]);
+      await node.succeed("DEL", withoutPrevious(given));
+      expect(await rules(node)).not.toContain("10.9.0.7");
+    },
+  );
+
+  test("a zone that firewalld may not know is nothing to the others", async () => {
+    const node = await Node.create();
+    const given = call({ backend: "iptables", firewalldZone: "a.name-no-zone-of-firewalld-can-have" });
+    await node.succeed("ADD", given);
+    expect(await complaint(node, given)).toBe("");
+  });
+
   test("starts a program on a node's first pod, and none after that", async () => {
     const node = await nodeWithPod({});
     const tools = watchedTools();

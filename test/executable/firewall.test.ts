@@ -141,6 +141,11 @@ describe.each(backends)("policies by %s", (backend) => {
   const one = { bridge: "br1", subnets: ["10.9.1.0/24", "fd00:9:1::/64"], backend } satisfies Options;
   const two = { bridge: "br2", subnets: ["10.9.2.0/24", "fd00:9:2::/64"], backend } satisfies Options;
   const three = { bridge: "br3", subnets: ["10.9.3.0/24", "fd00:9:3::/64"], backend } satisfies Options;
+  /** The machine outside finds the pods of br1. */
+  const knowTheWay = async () => {
+    await outside.ip("route add 10.9.1.0/24 via 192.0.2.1");
+    await outside.ip("route add fd00:9:1::/64 via 2001:db8::1");
+  };
 
   test("same-bridge: neighbours and the outside yes, pods of another closed bridge no, both ways; open bridges as ever", async () => {
     const policy = "same-bridge";
@@ -148,8 +153,7 @@ describe.each(backends)("policies by %s", (backend) => {
     const neighbour = await attach(node, listOf(node, { ...one, policy }));
     const b = await attach(node, listOf(node, { ...two, policy }));
     const open = await attach(node, listOf(node, three));
-    await outside.ip("route add 10.9.1.0/24 via 192.0.2.1");
-    await outside.ip("route add fd00:9:1::/64 via 2001:db8::1");
+    await knowTheWay();
     expect({
       neighbours: await pings(a.netns, neighbour),
       there: await pings(a.netns, b),
@@ -166,8 +170,7 @@ describe.each(backends)("policies by %s", (backend) => {
     const a = await attach(node, listOf(node, { ...one, policy }));
     const neighbour = await attach(node, listOf(node, { ...one, policy }));
     const b = await attach(node, listOf(node, { ...two, policy: "same-bridge" }));
-    await outside.ip("route add 10.9.1.0/24 via 192.0.2.1");
-    await outside.ip("route add fd00:9:1::/64 via 2001:db8::1");
+    await knowTheWay();
     expect({
       there: await pings(a.netns, neighbour),
       back: await pings(neighbour.netns, a),

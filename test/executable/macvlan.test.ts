@@ -65,12 +65,13 @@ describe("macvlan", () => {
 
   test.each([
     ["bridge", true],
+    ["", true],
     ["private", false],
     ["vepa", false],
-  ])("mode %s: the pods of a master reach each other: %s; all reach what is outside", async (mode, reach) => {
+  ])("mode %j: the pods of a master reach each other: %s; all reach what is outside", async (mode, reach) => {
     const { node } = await network();
     const [one, two] = [await attach(node, macvlan(node, { mode })), await attach(node, macvlan(node, { mode }))];
-    expect(await dataOf(one)).toMatchObject({ mode });
+    expect(await dataOf(one)).toMatchObject({ mode: mode || "bridge" });
     expect(await one.pod.ping(two.ip4, { timeoutS: 1 })).toBe(reach);
     expect(await one.pod.ping("10.9.0.254")).toBe(true);
     expect(await complaint(node, one)).toBe("");

@@ -13,7 +13,9 @@ interface Neighbour {
   lladdr?: string;
 }
 
-/** A pod that goes while host and another pod know its MAC, and one with its addresses and another MAC right after it. */
+/**
+ * A pod that goes while host and another pod know its MAC, and one with its addresses and another MAC right after it.
+ */
 async function replaced(node: Node, config: Config): Promise<{ other: Attached; fresh: Attached }> {
   await node.ip("address add 192.168.7.7/32 dev lo");
   const other = await attach(node, config);

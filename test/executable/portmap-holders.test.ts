@@ -15,8 +15,8 @@ import {
 } from "./harness.ts";
 import { type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
 
-// A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in those of
-// podwire's other backend.
+// A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in
+// those of podwire's other backend.
 
 type Backend = "nftables" | "iptables";
 const backends: readonly Backend[] = ["nftables", "iptables"];

@@ -97,6 +97,14 @@ describe("portmap ADD", () => {
     );
   });
 
+  test.each([undefined, -1, 7])("an address of interface %s, which is none, is the container's", async (at) => {
+    const node = await Node.create();
+    const prevResult = { ...previous("1.1.0"), ips: [{ address: "10.9.0.5/24", interface: at }] };
+    const { result } = await node.succeed("ADD", call({ prevResult }));
+    expect(result).toEqual(JSON.parse(JSON.stringify(prevResult)));
+    expect(await mapped(node)).toContain("10.9.0.5 . 80");
+  });
+
   test.each([
     ["no runtimeConfig", { runtimeConfig: undefined }],
     ["an empty list", { runtimeConfig: { portMappings: [] } }],
@@ -193,6 +201,12 @@ describe("portmap ADD", () => {
       7,
       /conditionsV4\[0\] is .*must be text on one line/,
     ],
+    [
+      "a condition of two commands",
+      { conditionsV4: ["ip saddr 1.2.3.4; flush ruleset"] },
+      7,
+      /conditionsV4 is .*must be without ; and # in nft's language/,
+    ],
     ["text nft does not read", { conditionsV4: ["nonsense"] }, 7, /^nft does not accept conditionsV4 \["nonsense"\]/],
     [
       "a chain that is not there",
@@ -267,10 +281,12 @@ describe("portmap conditions", () => {
   test("as iptables arguments, and a chain of one's own for the mark, choose iptables by themselves", async () => {
     const node = await Node.create();
     await node.must("iptables", "-t", "nat", "-N", "MY-MARK");
-    const keys = { conditionsV4: ["!", "-s", "192.0.2.2"], externalSetMarkChain: "MY-MARK" };
+    const words = ["-m", "comment", "--comment", 'a; b # "c" \\'];
+    const keys = { conditionsV4: ["!", "-s", "192.0.2.2", ...words], externalSetMarkChain: "MY-MARK" };
     await node.succeed("ADD", call(keys));
     const saved = await node.must("iptables-save", "-t", "nat");
-    expect(saved).toMatch(/-A CNI-HOSTPORT-DNAT ! -s 192\.0\.2\.2\/32 -p tcp .*--dports 8080 -j CNI-DN-/);
+    expect(saved).toContain(String.raw`-m comment --comment "a; b # \"c\" \\" -j CNI-DN-`);
+    expect(saved).toMatch(/-A CNI-HOSTPORT-DNAT ! -s 192\.0\.2\.2\/32 -p tcp .*--dports 8080 .*-j CNI-DN-/);
     expect(saved).toMatch(/--dport 8080 -j MY-MARK/);
     expect(saved).not.toContain("CNI-HOSTPORT-MASQ");
     await node.succeed("CHECK", call(keys));

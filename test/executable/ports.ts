@@ -34,7 +34,8 @@ export const reach = async (
 /** A node with an outside that finds its way to the pods, so that a source address can be told from the node's. */
 export async function nodeWithOutside(): Promise<{ node: Node; outside: Outside }> {
   const node = await Node.create();
-  // a router asks for a neighbour from its link-local address, which duplicate address detection would keep back for a second
+  // a router asks for a neighbour from its link-local address, which duplicate address detection would keep back for a
+  // second
   await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
   const outside = await node.outside();
   await outside.ip("route add 10.9.0.0/24 via 192.0.2.1");

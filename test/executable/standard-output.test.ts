@@ -109,7 +109,9 @@ function drain(pipe: number, skip = 0): string {
   }
 }
 
-/** Resolves once the process's main thread is in poll(2); no event tells of that, so it is looked at again and again. */
+/**
+ * Resolves once the process's main thread is in poll(2); no event tells of that, so it is looked at again and again.
+ */
 async function polls(pid: number): Promise<void> {
   while (!readFileSync(`/proc/${pid}/wchan`, "utf8").includes("poll")) {
     await new Promise((resolve) => setTimeout(resolve, 2));

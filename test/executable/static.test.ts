@@ -46,6 +46,18 @@ describe("static by itself", () => {
       "GATEWAY=fd00:9::1",
       ["10.9.0.20/24 via 10.9.0.1", "fd00:9::20/64"],
     ],
+    [
+      "blanks around the commas of CNI_ARGS",
+      {},
+      "IP= 10.9.1.5/24, 10.9.2.5/24 ;GATEWAY= 10.9.1.1, 10.9.2.1",
+      ["10.9.0.20/24 via 10.9.0.1", "fd00:9::20/64", "10.9.1.5/24 via 10.9.1.1", "10.9.2.5/24 via 10.9.2.1"],
+    ],
+    [
+      "an IPv4 address in IPv6's form",
+      { ipam: { type: "static", addresses: [{ address: "::ffff:10.9.0.5/120", gateway: "::ffff:10.9.0.1" }] } },
+      "",
+      ["10.9.0.5/24 via 10.9.0.1"],
+    ],
     ["args.cni.ips replaces", { args: { cni: { ips: ["10.9.2.5/24"] } } }, "IP=10.9.1.5/24", ["10.9.2.5/24"]],
     [
       "runtimeConfig.ips replaces that",

@@ -16,7 +16,8 @@ import {
 import { Node } from "./harness.ts";
 import { tcp, translations } from "./ports.ts";
 
-// What is another's is not taken: addresses, routes and masquerading change hands only where the holder is provably gone.
+// What is another's is not taken: addresses, routes and masquerading change hands only where the holder is provably
+// gone.
 
 /** Two networks that hand out the same addresses, each from a folder of its own. */
 const twins = (make: (more: object) => Config, node: Node): [Config, Config] => {

@@ -1,6 +1,6 @@
-// Makes test/fuzz/recorded.txt, what the fuzz target's simulated machine knows: runs podwire under Node against this kernel,
-// and notes every call to its host and what it was answered. After a change of src that asks other things, or scenarios of
-// its own, do it again:
+// Makes test/fuzz/recorded.txt, what the fuzz target's simulated machine knows: runs podwire under Node against this
+// kernel, and notes every call to its host and what it was answered. After a change of src that asks other things, or
+// scenarios of its own, do it again:
 //
 //   test/runner/isolated node --import tsx test/fuzz/record.ts
 import { writeFileSync } from "node:fs";

@@ -47,7 +47,9 @@ export function escapeBytes(bytes: Uint8Array): string {
   return out;
 }
 
-/** What podwire asks of its host while it runs under Node, and what it is answered, as lines of test/fuzz/recorded.txt. */
+/**
+ * What podwire asks of its host while it runs under Node, and what it is answered, as lines of test/fuzz/recorded.txt.
+ */
 export class Recorder {
   /** as `Host`, for podwire */
   readonly host: Host;
@@ -208,7 +210,9 @@ export class Recorder {
     if (name === "send") this.#requests.set(fd, { line, first: firstNumber(second) });
   }
 
-  /** An answer belongs to the request before it, and the end of answers needs no line; false for what nobody asked for. */
+  /**
+   * An answer belongs to the request before it, and the end of answers needs no line; false for what nobody asked for.
+   */
   #noteReply(fd: number, datagram: Uint8Array | undefined): boolean {
     const request = this.#requests.get(fd);
     if (datagram === undefined) return true;

@@ -35,7 +35,10 @@ export function renumbered(bytes: Uint8Array, first: number): Uint8Array {
   return copy;
 }
 
-/** A request without its numbers: the first message's type and flags, how many there are, and hashes of all types and of everything. */
+/**
+ * A request without its numbers: the first message's type and flags, how many there are, and hashes of all types and of
+ * everything.
+ */
 export function requestKey(bytes: Uint8Array): string {
   const messages = messagesIn(bytes);
   const kind = (message: DataView): string => `${message.getUint16(4, true)}.${message.getUint16(6, true)}`;

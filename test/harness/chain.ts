@@ -10,12 +10,12 @@ export interface NetworkList {
   plugins: (Record<string, unknown> & { type: string })[];
 }
 
-/** Reads a file of conf/. `host-local.json` has no `type`, as it is given to that plugin itself. */
+/** Reads a file of conf/. */
 export function loadConf(file: string): NetworkList {
   const parsed = JSON.parse(readFileSync(join(confFolder, file), "utf8")) as Record<string, unknown>;
   if (Array.isArray(parsed.plugins)) return parsed as unknown as NetworkList;
-  const { cniVersion, name, ...plugin } = parsed as { cniVersion: string; name: string; type?: string };
-  return { cniVersion, name, plugins: [{ ...plugin, type: plugin.type ?? file.replace(/\.json$/, "") }] };
+  const { cniVersion, name, ...plugin } = parsed as { cniVersion: string; name: string; type: string };
+  return { cniVersion, name, plugins: [plugin] };
 }
 
 export interface Attachment {
@@ -29,8 +29,8 @@ export interface Attachment {
 type Run = (verb: Verb, call: Call) => Promise<Answer>;
 
 /**
- * Executes one verb for every plugin of a list, as libcni does: ADD and CHECK in order, each with the result so far, DEL
- * backwards with the final result from 0.4.0 on. Ends at the first failure. Returns the last plugin's answer.
+ * Executes one verb for every plugin of a list, as libcni does: ADD and CHECK in order, each with the result so far,
+ * DEL backwards with the final result from 0.4.0 on. Ends at the first failure. Returns the last plugin's answer.
  */
 export async function runList(
   run: Run,

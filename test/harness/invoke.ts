@@ -49,7 +49,10 @@ export interface Answer extends Outcome {
   durationMs: number;
 }
 
-/** Executes a plugin in the node's namespace as a runtime would: exactly the variables given, the configuration on stdin. */
+/**
+ * Executes a plugin in the node's namespace as a runtime would: exactly the variables given, the configuration on
+ * stdin.
+ */
 export async function invoke(node: Namespace, folder: string, verb: Verb | "", call: Call): Promise<Answer> {
   const started = process.hrtime.bigint();
   const input =

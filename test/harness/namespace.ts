@@ -205,7 +205,9 @@ export class Namespace {
     return listener;
   }
 
-  /** Connects to a server made by `listen` and returns what it saw; rejects when it refuses or does not answer in time. */
+  /**
+   * Connects to a server made by `listen` and returns what it saw; rejects when it refuses or does not answer in time.
+   */
   async connect(address: string, port: number, options: ConnectOptions = {}): Promise<Connection> {
     return connect(this.path, { address, port }, options);
   }
@@ -221,7 +223,10 @@ export class Namespace {
     this.#listeners.clear();
   }
 
-  /** Deletes it with its links: `remove` leaves those to a worker of the kernel, and their peers are seen for some time yet. */
+  /**
+   * Deletes it with its links: `remove` leaves those to a worker of the kernel, and their peers are seen for some time
+   * yet.
+   */
   async vanish(): Promise<void> {
     for (const { ifname, link_netnsid: peer } of await this.links()) {
       if (peer !== undefined) await this.ip(`link delete ${ifname}`);

@@ -11,7 +11,9 @@ const live = new Set<Node>();
 /** Every node that was made and not removed yet. */
 export const liveNodes = (): ReadonlySet<Node> => live;
 
-/** A machine that runs pods: a namespace to execute plugins in, its pods, a folder for leases, and a network outside. */
+/**
+ * A machine that runs pods: a namespace to execute plugins in, its pods, a folder for leases, and a network outside.
+ */
 export class Node extends Namespace {
   /** for `ipam.dataDir`: empty at first, removed with the node */
   readonly dataDir = temporaryFolder("node");

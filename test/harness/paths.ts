@@ -8,7 +8,10 @@ export const root = join(import.meta.dirname, "../..");
 export const executable = join(root, "dist/podwire");
 export const confFolder = join(root, "conf");
 
-/** The newest reference plugins on this machine, and whether they are v1.9.1: Debian's v1.1.1 knows no 1.1.0, GC, STATUS or nftables. */
+/**
+ * The newest reference plugins on this machine, and whether they are v1.9.1: Debian's v1.1.1 knows no 1.1.0, GC, STATUS
+ * or nftables.
+ */
 export const reference = findReference();
 
 function findReference(): { folder: string; newest: boolean } {
@@ -28,7 +31,10 @@ export function temporaryFolder(name: string): string {
   return mkdtempSync(`/run/podwire-test/${name}-`);
 }
 
-/** Refuses to go on outside the private namespaces of test/runner/isolated: what follows changes links, routes and rules. */
+/**
+ * Refuses to go on outside the private namespaces of test/runner/isolated: what follows changes links, routes and
+ * rules.
+ */
 export function requireIsolation(): void {
   if (process.env.PODWIRE_ISOLATED === "1") return;
   throw new Error(

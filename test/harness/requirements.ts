@@ -10,7 +10,9 @@ const present = (program: string): boolean => (program.includes("/") ? existsSyn
 const isRoot = (): boolean =>
   /^\s*0\s+0\s+4294967295/.test(readFileSync("/proc/self/uid_map", "utf8")) && process.getuid?.() === 0;
 
-/** True if a runtime's tests can run here, and always in CI; if not they are skipped, and a line says what is missing. */
+/**
+ * True if a runtime's tests can run here, and always in CI; if not they are skipped, and a line says what is missing.
+ */
 export function available(runtime: string, programs: string[], { root = false } = {}): boolean {
   const missing = programs.filter((program) => !present(program));
   if (root && !isRoot()) missing.push("root of this machine");

@@ -1,6 +1,8 @@
 import type { IpLink, IpRoute, Namespace } from "./namespace.ts";
 
-/** The comparable part of a namespace's network: what a plugin could have changed, without counters, indexes and timers. */
+/**
+ * The comparable part of a namespace's network: what a plugin could have changed, without counters, indexes and timers.
+ */
 export interface HostState {
   links: Record<string, unknown>[];
   routes: IpRoute[];
@@ -71,7 +73,9 @@ export const withoutCarrier = (flags: string[]): string[] =>
 const pick = (from: Record<string, unknown>, keys: string[]): Record<string, unknown> =>
   Object.fromEntries(keys.map((key) => [key, from[key]]));
 
-/** False for routes the kernel makes of addresses by itself, some of them only when duplicate address detection is over. */
+/**
+ * False for routes the kernel makes of addresses by itself, some of them only when duplicate address detection is over.
+ */
 const isChosen = (route: IpRoute): boolean =>
   route.table !== "local" && !route.dst.startsWith("fe80:") && !route.dst.startsWith("ff00:");
 

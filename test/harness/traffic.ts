@@ -92,7 +92,9 @@ export async function listen(netns: string, port: number, options: ListenOptions
   };
 }
 
-/** Connects from the namespace; rejects with the reason (`timeout`, `ECONNREFUSED`, `EHOSTUNREACH` ...) as its message. */
+/**
+ * Connects from the namespace; rejects with the reason (`timeout`, `ECONNREFUSED`, `EHOSTUNREACH` ...) as its message.
+ */
 export async function connect(
   netns: string,
   to: { address: string; port: number },

@@ -111,7 +111,10 @@ class Runtime {
     this.pods.delete(pod);
   }
 
-  /** Every pod passes CHECK, holds the leases of its addresses, reaches all others and the outside, and is reached at its host port. */
+  /**
+   * Every pod passes CHECK, holds the leases of its addresses, reaches all others and the outside, and is reached at
+   * its host port.
+   */
   async works(): Promise<void> {
     const pods = [...this.pods];
     for (const pod of pods) await this.check(pod);
@@ -147,8 +150,8 @@ class Runtime {
 }
 
 /**
- * Backends as the configuration asks for them; without a word, the reference takes iptables and podwire nftables. Debian's
- * v1.1.1 knows iptables alone, and its DEL fails without the chain it would have made.
+ * Backends as the configuration asks for them; without a word, the reference takes iptables and podwire nftables.
+ * Debian's v1.1.1 knows iptables alone, and its DEL fails without the chain it would have made.
  */
 const kinds: [string, string | undefined][] = reference.newest
   ? [
@@ -210,7 +213,8 @@ describe.each(kinds)("a node with %s and backend %s", (plugin, backend) => {
       await runtime.add(),
       await runtime.add({ hostPort: third.hostPort }),
     ];
-    // what the reference left of podwire's pod, a mapping of a port to an address that has come round, is in nobody's way
+    // what the reference left of podwire's pod, a mapping of a port to an address that has come round, is in nobody's
+    // way
     expect(eighth.ips).toEqual(third.ips);
     await runtime.works();
     for (const pod of [fourth, fifth, sixth, seventh, eighth]) {

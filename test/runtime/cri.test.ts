@@ -190,7 +190,10 @@ describe.runIf(available("containerd", programs, { root: true }))(
   },
 );
 
-/** A plugin that is podwire's ptp, but for keeping the reply of an ADD back until someone writes into the fifo, if there is one. */
+/**
+ * A plugin that is podwire's ptp, but for keeping the reply of an ADD back until someone writes into the fifo, if there
+ * is one.
+ */
 const holdingPlugin = (fifo: string): string => `#!/bin/sh
 reply=$(/opt/cni/bin/ptp)
 status=$?

@@ -14,7 +14,7 @@ const firewallConfig = shape({
   iptablesAdminChainName: optionalOrEmpty(
     text("the name of an iptables chain", (name) => /^[^\s"\\!-][^\s"\\]{0,27}$/.test(name)),
   ),
-  firewalldZone: optionalOrEmpty(text("the name of a zone", (name) => /^[\w-]{1,17}$/.test(name))),
+  firewalldZone: optionalOrEmpty(text("the name of a zone", (name) => /^[^\s\0-][^\s\0]*$/.test(name))),
 });
 
 type FirewallConfig = Infer<typeof firewallConfig> & { bridge?: string };
@@ -50,6 +50,8 @@ const planFilter = (config: FirewallConfig, addresses: Ip[]): FilterPart => ({
 /** Lets what is forwarded for the container pass the host's firewall; the filter part, and nothing else. */
 export const firewall: ChainedPlugin<FirewallConfig> = {
   name: "firewall",
+  // whatever a container's interface is called, it is the host that forwards for it
+  everyInterface: true,
   kinds: [],
   optional: ["filter"],
   schema: firewallConfig,

@@ -6,7 +6,7 @@ import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import { findRepeatedKey } from "../../cni/json.ts";
 import { readConfig } from "../../cni/reading.ts";
-import { boolean, integer, map, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
+import { boolean, integer, map, optional, optionalOrEmpty, shape, text } from "../../cni/schema.ts";
 import { decodeUtf8 } from "../../net/bytes.ts";
 import type { ChainedPlugin } from "../../verbs/plan.ts";
 import { readArgumentMac } from "../interface/argument-mac.ts";
@@ -21,10 +21,7 @@ const settings = {
 };
 const tuningConfig = shape({
   ...settings,
-  dataDir: orElse(
-    text("the path of a folder", (path) => path !== ""),
-    TUNING_FOLDER,
-  ),
+  dataDir: optionalOrEmpty(text()),
   args: optional(shape({ cni: optional(shape(settings)) })),
   runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
 });
@@ -38,7 +35,7 @@ interface Tuning {
 
 function read(call: Invocation): Tuning {
   const isStrict = call.verb !== "DEL" && call.verb !== "GC";
-  const { args, runtimeConfig, dataDir, ...own } = readConfig(tuningConfig, call);
+  const { args, runtimeConfig, dataDir = TUNING_FOLDER, ...own } = readConfig(tuningConfig, call);
   const { argumentMac } = readArgumentMac(call);
   const { cni = {} } = args ?? {};
   const wanted = { ...own, ...cni, sysctl: { ...own.sysctl, ...cni.sysctl } };
@@ -70,9 +67,9 @@ function assertOnce({ stdin }: Invocation): void {
  */
 function planSysctls(values: Record<string, string>, ifname: string, isStrict: boolean): TunedSysctl[] {
   const planned = Object.entries(values).map(([key, value]) => ({ key, value, path: pathOf(key, ifname) }));
-  const wrong = planned.flatMap(({ key, value, path }) => {
+  const wrong = planned.flatMap(({ key, value, path }, at) => {
     if (path === undefined) return [`sysctl key ${show(key)} must name a sysctl below net, such as net.core.somaxconn`];
-    const other = planned.find((one) => one.path === path && one.value !== value);
+    const other = planned.slice(at + 1).find((one) => one.path === path && one.value !== value);
     return other ? [`sysctl keys ${show(key)} and ${show(other.key)} are one sysctl, and must have one value`] : [];
   });
   if (isStrict && wrong.length > 0) {

@@ -1,7 +1,7 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import { readConfig } from "../../cni/reading.ts";
-import { choice, type Infer, orElse, shape } from "../../cni/schema.ts";
+import { choice, type Infer, optionalOrEmpty, shape } from "../../cni/schema.ts";
 import {
   masterFields,
   planMaster,
@@ -12,7 +12,7 @@ import {
 } from "./pod-link-plan.ts";
 
 const ipvlanConfig = shape(
-  { ...podLinkFields, ...masterFields, mode: orElse(choice("l2", "l3", "l3s"), "l2") },
+  { ...podLinkFields, ...masterFields, mode: optionalOrEmpty(choice("l2", "l3", "l3s")) },
   podLinkComplaints,
 );
 
@@ -38,5 +38,5 @@ export const ipvlan = podLinkPlugin<IpvlanConfig>({
   takesPrevious: true,
   read,
   mac: () => "",
-  link: (config) => planPodLink(config, { type: "ipvlan", mode: config.mode }, planMaster(config)),
+  link: (config) => planPodLink(config, { type: "ipvlan", mode: config.mode ?? "l2" }, planMaster(config)),
 });

@@ -16,7 +16,7 @@ const macvlanConfig = shape(
   {
     ...podLinkFields,
     ...masterFields,
-    mode: orElse(choice("bridge", "private", "vepa", "passthru"), "bridge"),
+    mode: optionalOrEmpty(choice("bridge", "private", "vepa", "passthru")),
     mac: optionalOrEmpty(mac),
     bcqueuelen: orElse(integer(0, 0xffff_ffff), 0),
     runtimeConfig: optional(shape({ mac: optionalOrEmpty(mac) })),
@@ -40,7 +40,7 @@ export const macvlan = podLinkPlugin<MacvlanConfig>({
   read,
   mac: (config) => (config.mode === "passthru" ? "" : wantedMac(config)),
   link(config) {
-    const { mode, bcqueuelen } = config;
+    const { mode = "bridge", bcqueuelen } = config;
     return planPodLink(config, { type: "macvlan", mode, ...(bcqueuelen > 0 && { bcqueuelen }) }, planMaster(config));
   },
 });

@@ -53,7 +53,10 @@ async function seenOutside(node: Node, pods: Namespace[], families: (4 | 6)[]): 
   return { seen, neighbour: await pods[0]!.ping("10.9.0.3") };
 }
 
-/** The nat table's rules, without the one podwire adds: it has no target, and its comment tells whose interface an address is. */
+/**
+ * The nat table's rules, without the one podwire adds: it has no target, and its comment tells whose interface an
+ * address is.
+ */
 async function natRules(node: Node, command: string): Promise<string[]> {
   const rules = (await node.must(command, "-t", "nat", "-S")).trim().split("\n");
   return rules.filter((rule) => !(rule.includes('"interface: ') && !rule.includes(" -j ")));

@@ -6,7 +6,10 @@ import recorded from "./recorded.json";
 
 // recorded.json: what nft 1.0.6 sends for the same line (NFTA_RULE_EXPRESSIONS, from `nft --debug=mnl`, on x86-64).
 
-/** What nft adds: the number of a set of the same transaction (NFTA_LOOKUP_SET_ID), and an operation that is the default (NFTA_BITWISE_OP 0). */
+/**
+ * What nft adds: the number of a set of the same transaction (NFTA_LOOKUP_SET_ID), and an operation that is the default
+ * (NFTA_BITWISE_OP 0).
+ */
 const redundant: Record<string, number> = { lookup: 4, bitwise: 6 };
 
 /** Expressions by name, with their attributes by type, whatever their order. */

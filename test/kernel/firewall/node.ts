@@ -2,8 +2,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { CLONE_NEWNET, close, O, open, setns } from "../../../src/kernel/linux.ts";
 import { requireIsolation } from "../../harness/paths.ts";
 
-// Every test file that imports this runs in a network namespace of its own, which stands for the node; pods and the outside
-// are further ones.
+// Every test file that imports this runs in a network namespace of its own, which stands for the node; pods and the
+// outside are further ones.
 
 /** The name of a namespace that belongs to this test file. */
 export const ns = (name: string): string => `${name}-${process.pid}`;
@@ -43,7 +43,10 @@ export function nftObjects(kind: "table" | "chain" | "rule" | "map" | "set"): Re
 /** The ruleset as text. */
 export const ruleset = (): string => sh("nft --stateless list ruleset");
 
-/** The elements of a set or map as nft prints them, without handles; a commented element becomes `{ key, comment, value }`. */
+/**
+ * The elements of a set or map as nft prints them, without handles; a commented element becomes `{ key, comment, value
+ * }`.
+ */
 export function elements(name: string): { key: unknown; comment: string; value: unknown }[] {
   const set = [...nftObjects("map"), ...nftObjects("set")].find((each) => each.name === name);
   return ((set?.elem as unknown[]) ?? []).map((item) => {

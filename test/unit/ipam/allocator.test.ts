@@ -23,7 +23,8 @@ const range = (subnet: string, start?: string, end?: string, gateway?: string) =
 const order = (set: RangeSet, last?: string): string[] =>
   [...candidates(set, last === undefined ? undefined : parseIp(last))].map(({ ip }) => formatIp(ip));
 
-// Written down from the reference host-local v1.9.1: one container after another on each configuration, cursor set by hand
+// Written down from the reference host-local v1.9.1: one container after another on each configuration, cursor set by
+// hand
 describe("the order is the reference's", () => {
   const small = [range("10.9.0.0/29")];
   const two = [

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as bytes from "../../../src/net/bytes.ts";
 
-// Node's own functions judge ours; the engine's, which take the place of some of them in the executable, must do the same.
+// Node's own functions judge ours; the engine's, which take the place of some of them in the executable, must do the
+// same.
 
 const array = fc.uint8Array({ maxLength: 80 });
 /** Few different bytes, so that one occurs in the other. */

@@ -168,6 +168,8 @@ describe("prefixes", () => {
     ["FD00::1/64", "fd00::1/64"],
     ["0.0.0.0/0", "0.0.0.0/0"],
     ["10.0.0.0/08", "10.0.0.0/8"],
+    ["::ffff:10.0.0.7/104", "10.0.0.7/8"],
+    ["::ffff:a00:1/128", "10.0.0.1/32"],
   ])("%s is %s", (text, canonical) => {
     expect(formatPrefix(parsePrefix(text)!)).toBe(canonical);
   });
@@ -184,7 +186,8 @@ describe("prefixes", () => {
     "10.0.0.0/8/8",
     "::/129",
     "10.0.0.0/8 ",
-    "::ffff:10.0.0.0/104",
+    "::ffff:10.0.0.0/95",
+    "::ffff:10.0.0.0/129",
     "10.0.0/8",
   ])("%j is no prefix", (text) => {
     expect(parsePrefix(text)).toBeUndefined();

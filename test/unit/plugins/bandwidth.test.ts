@@ -4,7 +4,8 @@ import { tbfOf } from "../../../src/attachment/shaping/shaper.ts";
 import { quietLog } from "../../../src/cni/log.ts";
 import { bandwidth } from "../../../src/plugins/chained/bandwidth.ts";
 
-// Bits of the configuration to the kernel's numbers: contract, chained.md section 4, and what netlink showed the reference make.
+// Bits of the configuration to the kernel's numbers: contract, chained.md section 4, and what netlink showed the
+// reference make.
 
 const U32 = 0xffff_ffff;
 
