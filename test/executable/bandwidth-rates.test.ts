@@ -1,28 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { execa } from "execa";
 import { after, podwire, theirs, wire, type Wired } from "./chained.ts";
-import { type Namespace, Node, reference } from "./harness.ts";
+import { Node, reference } from "./harness.ts";
+import { measure, payloadOf, within } from "./rates.ts";
 
-// What the limits do to packets through the pod's link, both ways, both families, measured by iperf3. Datagrams, twice
-// as many as may pass, show a limit whatever else the machine does; TCP shows that there is none.
+// What the limits do to packets through the pod's link, both ways, both families, measured by iperf3.
 
 const INGRESS = 16_000_000;
 const EGRESS = 8_000_000;
 const limits = { ingressRate: INGRESS, ingressBurst: 320_000, egressRate: EGRESS, egressBurst: 320_000 };
-const PAYLOAD = 1200;
-/** Ethernet, IP and UDP */
-const HEADERS = { 4: 42, 6: 62 };
-
-/** Bits of payload a second at the receiver, after the first second, in which the bucket and the queue fill. */
-async function measure(from: Namespace, to: Namespace, [address, port]: [string, number], limit = 0): Promise<number> {
-  const server = execa("nsenter", [`--net=${to.path}`, "--", "iperf3", "-s", "-1", "-p", `${port}`, "--forceflush"]);
-  await new Promise((resolve) => server.stdout.once("data", resolve));
-  const datagrams = limit > 0 ? ["-u", "-b", `${2 * limit}`, "-l", `${PAYLOAD}`] : [];
-  const client = await from.must("iperf3", "-c", address, "-p", `${port}`, "-O", "1", "-t", "2", "-J", ...datagrams);
-  await server;
-  const { end } = JSON.parse(client) as { end: { sum_received: { bits_per_second: number } } };
-  return end.sum_received.bits_per_second;
-}
 
 /** Both directions at once: to the pod from the node, and back. */
 async function rates({ node, pod, ip4, ip6 }: Wired, family: 4 | 6): Promise<{ ingress: number; egress: number }> {
@@ -33,10 +18,6 @@ async function rates({ node, pod, ip4, ip6 }: Wired, family: 4 | 6): Promise<{ i
   ]);
   return { ingress: ingress / payloadOf(family), egress: egress / payloadOf(family) };
 }
-
-/** The share of what is limited that is payload. */
-const payloadOf = (family: 4 | 6): number => PAYLOAD / (PAYLOAD + HEADERS[family]);
-const within = (rate: number): object => expect.toSatisfy((seen: number) => Math.abs(seen / rate - 1) <= 0.1);
 
 describe("what a pod receives and sends keeps to its limits, within a tenth", () => {
   test.each([4, 6] as const)("IPv%d", async (family) => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { dualStack } from "./configs.ts";
 import { type Namespace, type NetworkList, type Node, type Outside, runList } from "./harness.ts";
-import { type Mapping, nodeWithOutside, reach, tcp } from "./ports.ts";
+import { dropForwarded, type Mapping, nodeWithOutside, reach, tcp } from "./ports.ts";
 
 // Packets past the firewall plugin: hosts whose FORWARD chain drops, and bridges that are kept apart.
 
@@ -62,11 +62,6 @@ async function attach(node: Node, list: NetworkList, ...mappings: Mapping[]): Pr
     },
   };
 }
-
-/** Docker's policy, and who else drops what nobody has accepted. */
-const dropForwarded = async (node: Node): Promise<void> => {
-  for (const tool of ["iptables", "ip6tables"]) await node.must(tool, "-P", "FORWARD", "DROP");
-};
 
 /** By which families one pod reaches another. */
 const pings = async (from: Namespace, to: { ip4: string; ip6: string }): Promise<string> => {

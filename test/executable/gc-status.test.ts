@@ -119,9 +119,12 @@ describe("GC", () => {
     const before = await node.snapshot();
     const call = await callFor(node, config);
     const adding = node.podwire("ADD", call);
-    await vi.waitFor(async () => expect(await node.rulesetText()).toContain(call.containerId), { interval: 10 });
+    const isLinked = ({ ifname }: { ifname: string }): boolean => ifname.startsWith("veth");
+    await vi.waitFor(async () => expect((await node.links()).filter(isLinked)).toHaveLength(1), { interval: 10 });
     expect((await collect(node, config, [])).exitCode).toBe(0);
     expect(await adding).toMatchObject({ exitCode: 1, error: { code: 11 } });
+    expect(await node.rulesetText()).not.toContain(call.containerId);
+    await collect(node, config, []); // a chain that no pod uses is the next GC's
     expect(await node.snapshot()).toEqual(before);
   });
 

@@ -56,3 +56,8 @@ export async function translations(node: Node): Promise<string> {
   );
   return [...lines, ...tables].join("\n");
 }
+
+/** Docker's policy, and who else drops what nobody has accepted. */
+export async function dropForwarded(node: Node): Promise<void> {
+  for (const tool of ["iptables", "ip6tables"]) await node.must(tool, "-P", "FORWARD", "DROP");
+}

@@ -127,7 +127,7 @@ describe("sbr", () => {
     await pod.ip("route delete 10.77.0.0/16 table 100");
     expect(await check()).toMatch(/route 10\.77\.0\.0\/16 via 10\.9\.0\.7 through net1 is missing$/);
     await pod.ip("-6 route delete 2001:db8:7::/48 table 101");
-    expect(await check()).toMatch(/, route 2001:db8:7::\/48 via fd00:9::7 through net1 is missing$/);
+    expect(await check()).toMatch(/; route 2001:db8:7::\/48 via fd00:9::7 through net1 is missing$/);
   });
 
   test("passes over tables that a rule or a route has", async () => {
