@@ -1,6 +1,15 @@
 import { families, type Family, type Ip, parseIp } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
-import { changeTable, filledTools, getTools, hasChain, hasRules, readTable, type Tools } from "../firewall/iptables.ts";
+import {
+  changeTable,
+  filledTools,
+  getTools,
+  hasChain,
+  hasRules,
+  type Look,
+  readTable,
+  type Tools,
+} from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
 import type { Undo } from "../undo.ts";
 import {
@@ -57,12 +66,13 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
 }
 
 /**
- * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what
- * removes the chains of those who have. A tool is run only where there is something to read.
+ * For the nftables backend, and where the iptables backend does not see: looks for claimed ports in table nat, throws
+ * when a live pod has one, else gives what removes the chains of those who have. A tool is run only where there is
+ * something to read.
  */
-export function takeFromIptables(claim: Claim): TakeOver {
+export function takeFromIptables(claim: Claim, toolsOf: (family: Family, look: Look) => Tools[]): TakeOver {
   const taken = claimedPorts(claim).flatMap(({ family }) =>
-    filledTools(family, hasRules(DNAT)).filter((tools) => takenChains(readTable(tools), family, claim).length > 0),
+    toolsOf(family, hasRules(DNAT)).filter((tools) => takenChains(readTable(tools), family, claim).length > 0),
   );
   return () =>
     taken.flatMap((tools) => {
