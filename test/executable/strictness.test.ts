@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, linkOf, ptp, refusal, v4, v6 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, hostLocal, ptp, refusal, v4, v6 } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 describe("what the reference takes and nobody is harmed by", () => {
@@ -13,14 +13,6 @@ describe("what the reference takes and nobody is harmed by", () => {
       msg: expect.stringContaining("ipMasqBackend") as unknown,
     });
     await attach(node, bridge(node, { ipMasq: true, ipMasqBackend: "" }));
-  });
-
-  test("an MTU below 0 is the kernel's choice", async () => {
-    const node = await Node.create();
-    const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };
-    for (const config of [bridge(node, { mtu: -1 }), ptp(node, { mtu: -1, ...routed })]) {
-      expect(await linkOf(await attach(node, config))).toMatchObject({ mtu: 1500 });
-    }
   });
 
   test("an IPv6 range that starts on the network address, which is the routers': from the next one on", async () => {
