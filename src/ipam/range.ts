@@ -64,7 +64,7 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
 
   function bound(at: string, ip: Ip | undefined): Complaint[] {
     if (!ip) return [];
-    if (sameIp(ip, subnet.ip)) {
+    if (ip.family === 4 && sameIp(ip, subnet.ip)) {
       return [{ at, must: `must not be the address of the network ${formatPrefix(subnet)} itself` }];
     }
     if (ip.family === 4 && sameIp(ip, broadcastOf(subnet))) {
@@ -76,14 +76,15 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
 
 /**
  * The range with what its keys leave out: the first address as gateway and start, the last one (IPv4: before the
- * broadcast address) as end.
+ * broadcast address) as end. A start on the network address is the first one too: in IPv6 that address is the routers'
+ * (RFC 4291, section 2.6.1), and a node that is the gateway answers for it itself.
  */
 export function toRange({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): Range {
   const first = addToIp(subnet.ip, 1);
   const last = broadcastOf(subnet);
   return {
     subnet,
-    start: rangeStart ?? first,
+    start: rangeStart && !sameIp(rangeStart, subnet.ip) ? rangeStart : first,
     end: rangeEnd ?? (subnet.ip.family === 4 ? addToIp(last, -1) : last),
     gateway: gateway ?? first,
   };

@@ -3,9 +3,10 @@ import type { Log } from "../cni/log.ts";
 import { entriesAtMost, findStat } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import type { HostLocalConfig } from "./config.ts";
-import { leasedAddresses } from "./folder.ts";
-import { folderPath } from "./lease-folder.ts";
-import { findRange, formatSet, sizeOf } from "./range.ts";
+import { candidates } from "./allocator.ts";
+import { leasedAddresses, readCursor } from "./folder.ts";
+import { folderPath, type LeaseFolder, leasePath } from "./lease-folder.ts";
+import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
 
 /**
  * STATUS: CniError 50 when no lease could be written. Takes no lock and writes nothing; a set without free addresses is
@@ -20,6 +21,7 @@ export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log
   if (sets.flat().some(({ start }) => start.family === 6) && !findStat("/proc/sys/net/ipv6/conf")) {
     throw new CniError(Code.NotAvailable, "ipam.ranges has IPv6 addresses, and this kernel has no IPv6");
   }
+  if (sets.every((set, n) => isNextFree(folder, set, n))) return;
   const files = entriesAtMost(folderPath(folder)); // with fewer of them than addresses no set can be full
   if (sets.every((set) => sizeOf(set) > files)) return;
   const leased = leasedAddresses(folder);
@@ -29,6 +31,19 @@ export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log
       log?.warn(`range set ${n} (${formatSet(set)}) of network ${folder.network} is full: ${used} addresses are used`);
     }
   });
+}
+
+/** So many addresses are looked at before the folder is listed, which takes the longer the more pods there are. */
+const LOOKS = 8;
+
+/** True where one of the addresses the next ADDs would be given has no lease. */
+function isNextFree(folder: LeaseFolder, set: RangeSet, n: number): boolean {
+  let looks = 0;
+  for (const { ip } of candidates(set, readCursor(folder, n))) {
+    if (!linux.exists(leasePath(folder, ip))) return true;
+    if (++looks === LOOKS) return false;
+  }
+  return false;
 }
 
 function whyNotWritable(path: string): string | undefined {

@@ -23,28 +23,40 @@ const PATTERNS_PER_LIST = 40;
 export interface Wanted {
   patterns: readonly FlowPattern[];
   ports: readonly number[];
-  /** the node's own addresses by their bytes in hex, read where they are needed: there can be thousands */
-  own(): ReadonlyMap<string, Ip>;
+  own: OwnAddresses;
+}
+
+/** The node's own addresses, of which there can be thousands. */
+export interface OwnAddresses {
+  /** undefined where there are more: no more are read then */
+  atMost(count: number): readonly Ip[] | undefined;
+  /** by their bytes in hex; read where a flow asks for it */
+  all(): ReadonlyMap<string, Ip>;
 }
 
 /** Makes the kernel forget flows; a kernel without connection tracking has none. */
 export function forgetFlows(socket: NetlinkSocket, kind: FlowKind, wanted: Wanted): void {
-  let found: ReadonlyMap<string, Ip> | undefined;
-  const { patterns, ports } = wanted;
-  const own = (): ReadonlyMap<string, Ip> => (found ??= wanted.own());
   // Linux (6.18 at least) takes an IPv6 address in a filter for all addresses but that one
-  if (kind.family === 4) {
-    const count = patterns.length + (ports.length > 0 ? ports.length * own().size : 0);
-    const ofPorts = (): FlowPattern[] =>
-      ports.flatMap((destinationPort) => [...own().values()].map((destination) => ({ destination, destinationPort })));
-    if (count <= PATTERNS_PER_LIST && deleteFlows(socket, kind, [...patterns, ...ofPorts()])) return;
-  }
+  const few = kind.family === 4 ? fewPatterns(wanted) : undefined;
+  if (few && deleteFlows(socket, kind, few)) return;
   const deleting = NetlinkSocket.open(NETLINK_NETFILTER);
   try {
-    forgetListed(socket, kind, { patterns, ports, own }, deleting);
+    forgetListed(socket, kind, wanted, deleting);
   } finally {
     deleting.close();
   }
+}
+
+/** All that is wanted as patterns, undefined where a list takes less. */
+function fewPatterns({ patterns, ports, own }: Wanted): FlowPattern[] | undefined {
+  const left = PATTERNS_PER_LIST - patterns.length;
+  if (left < ports.length) return undefined;
+  const addresses = ports.length > 0 ? own.atMost(Math.floor(left / ports.length)) : [];
+  if (!addresses) return undefined;
+  const ofPorts = ports.flatMap((destinationPort) =>
+    addresses.map((destination): FlowPattern => ({ destination, destinationPort })),
+  );
+  return [...patterns, ...ofPorts];
 }
 
 /**
@@ -58,8 +70,10 @@ function forgetListed(
   deleting: NetlinkSocket,
 ): void {
   const all = [...patterns, ...ports.map((destinationPort) => ({ destinationPort }))];
+  let known: ReadonlyMap<string, Ip> | undefined;
+  const isOwn = (ip: Ip): boolean => (known ??= own.all()).has(encodeHex(ipBytes(ip)));
   const isWanted = (entry: Entry): boolean =>
-    patterns.some((pattern) => fits(entry, pattern)) || own().has(encodeHex(ipBytes(entry.destination)));
+    patterns.some((pattern) => fits(entry, pattern)) || isOwn(entry.destination);
   const found: Entry[] = [];
   const forgetFound = (): void => forget(deleting, found.splice(0));
   scanFitting(socket, kind, all, (entry) => {

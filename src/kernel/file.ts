@@ -68,7 +68,7 @@ export function appendFile(path: string, text: string, mode: number): void {
   try {
     const [opened, found] = [stat(fd), lstat(path)];
     const isItself = opened.inode === found.inode && opened.device === found.device;
-    if (opened.type !== S_IFREG || !isItself) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file:`);
+    if (opened.type !== S_IFREG || !isItself) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
     writeAll(fd, encodeUtf8(text));
   } finally {
     close(fd);
@@ -88,7 +88,7 @@ function openToAppend(path: string, mode: number): number {
 /** As `readText`, but only of a regular file, though a link may lead to it: what else is there could never end. */
 export const readRegular = (path: string): string =>
   withFile(path, O.RDONLY | O.NONBLOCK, 0, (fd) => {
-    if (stat(fd).type !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file:`);
+    if (stat(fd).type !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
     return decodeUtf8(readAll(fd));
   });
 

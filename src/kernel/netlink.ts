@@ -149,19 +149,29 @@ export class NetlinkSocket {
     });
   }
 
-  /** As `scan`, but what comes is given datagram by datagram, as bytes that are valid for that moment. */
-  scanBytes(message: Message, look: (datagram: Uint8Array) => void): boolean {
+  /**
+   * As `scan`, but what comes is given datagram by datagram, as bytes that are valid for that moment. Where `look` has
+   * seen enough (true) the rest is not read, and the socket is good for nothing but to be closed.
+   */
+  scanBytes(message: Message, look: (datagram: Uint8Array) => boolean): boolean {
+    let isEnough = false;
     const lookOnly = (datagram: Uint8Array): boolean => {
-      look(datagram);
+      isEnough = look(datagram);
       return false;
     };
-    return this.readDump(message, lookOnly, () => undefined);
+    return this.readDump(
+      message,
+      lookOnly,
+      () => undefined,
+      () => isEnough,
+    );
   }
 
   private readDump(
     message: Message,
     isWanted: (datagram: Uint8Array) => boolean,
     take: (reply: Reply) => void,
+    isOver: () => boolean = () => false,
   ): boolean {
     const first = this.send([{ ...message, flags: message.flags | NLM_F.DUMP }]);
     let interrupted = false;
@@ -177,6 +187,7 @@ export class NetlinkSocket {
           if (error) throw error;
         } else take({ type, data });
       }
+      if (isOver()) return true;
     }
   }
 

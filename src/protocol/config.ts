@@ -95,6 +95,15 @@ function refuseList(config: JsonObject): void {
 /** The plugin a configuration names, for an executable that is called by none of their names. */
 export const readType = (config: JsonObject): string => parseConfig(typeAlone, config).type;
 
+/**
+ * CniError 7 for what names no plugin: it is no plugin's configuration but another file, which would wire a pod by
+ * defaults alone.
+ */
+export function assertHasType(config: JsonObject): void {
+  if (readType(config) !== "") return;
+  throw new CniError(Code.InvalidConfig, "invalid configuration: type is missing, must be the name of a plugin");
+}
+
 const baseKeys = {
   name: orElse(text(), ""),
   cniVersion: orElse(text(), ""),

@@ -1,4 +1,4 @@
-import { answerVersion, parseBase, parseDocument, readLogSettings, readType } from "./config.ts";
+import { answerVersion, assertHasType, parseBase, parseDocument, readLogSettings, readType } from "./config.ts";
 import { type Environment, type EnvironmentPart, parseEnvironment } from "./environment.ts";
 import { Code, CniError, codeFor, messageOf, OUT_OF_MEMORY } from "../cni/error.ts";
 import type { Invocation, JsonObject, Plugin } from "../cni/invocation.ts";
@@ -50,7 +50,10 @@ export function dispatch(edges: Edges): Answer {
     log = openLog(edges, config, part);
     const base = parseBase(config, part.verb, log);
     const plugin = edges.findPlugin(edges.invokedAs) ?? getPlugin(edges, readType(config));
-    if (part.verb === "ADD") warnOfSlips(plugin, config, log);
+    if (part.verb === "ADD") {
+      assertHasType(config);
+      warnOfSlips(plugin, config, log);
+    }
     const { validAttachments } = base;
     if (part.verb === "GC" && !validAttachments) {
       log.warn("GC was given no cni.dev/valid-attachments: nothing is removed");

@@ -49,6 +49,12 @@ describe("podwire and the reference", () => {
   });
 });
 
+/** A scenario's configuration as a runtime sends it. */
+const configOf = (scenario: Scenario, node: Node, version: string): object => ({
+  type: scenario.plugin,
+  ...scenario.config(node, version),
+});
+
 /** What a sequence of verbs answered and left, step by step, with what differs by nature normalised. */
 async function transcript(run: Run, scenario: Scenario, version: string): Promise<unknown[]> {
   const node = await Node.create();
@@ -56,7 +62,7 @@ async function transcript(run: Run, scenario: Scenario, version: string): Promis
   const pods = [await node.pod(), await node.pod()];
   const naming: Naming = { node, pods };
   const steps: unknown[] = [];
-  const config = scenario.config(node, version);
+  const config = configOf(scenario, node, version);
   let printed: unknown;
 
   const step = async (verb: Verb, pod: number, more: object = {}): Promise<void> => {
@@ -115,7 +121,7 @@ async function crossing(make: Run, remove: Run, scenario: Scenario) {
   const node = await Node.create();
   await scenario.prepare?.(node);
   const pods: Namespace[] = [await node.pod(), await node.pod()];
-  const config = scenario.config(node, "1.0.0");
+  const config = configOf(scenario, node, "1.0.0");
   const call = (pod: number): Call => ({
     plugin: scenario.plugin,
     config,

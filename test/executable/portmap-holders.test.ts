@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { bareEnvironment, defaultRoutes, dualStack } from "./configs.ts";
 import {
   type Answer,
@@ -297,34 +297,58 @@ describe("the tools of iptables", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("of the old kind show what netlink does not", async () => {
+  /** A PATH whose plain names are those of one kind. */
+  function plainly(kind: "legacy" | "nft"): { PATH: string } {
     const folder = mkdtempSync("/run/podwire-test-tools-");
     for (const family of ["iptables", "ip6tables"]) {
       for (const tool of ["", "-save", "-restore"]) {
-        symlinkSync(`/usr/sbin/${family}-legacy${tool}`, join(folder, `${family}${tool}`));
+        symlinkSync(`/usr/sbin/${family}-${kind}${tool}`, join(folder, `${family}${tool}`));
       }
     }
-    const env = { PATH: `${folder}:/usr/sbin:/usr/bin:/bin` };
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    return { PATH: `${folder}:/usr/sbin:/usr/bin:/bin` };
+  }
+  const asked = (backend: Backend, containerId: string, env: Record<string, string>, more: object = {}): Call => ({
+    ...portmap(backend, result, tcp(8080, 80)),
+    containerId,
+    netns: "/run/netns/none",
+    env,
+    ...more,
+  });
+
+  test.each([
+    ["legacy", "nftables", "legacy"],
+    ["legacy", "iptables", "nft"],
+    ["nft", "iptables", "legacy"],
+  ] as const)("of the %s kind show what another backend does not see: %s, %s", async (held, backend, ours) => {
     const pod = await serving(attach(podwire, "live", "nftables"));
-    expect(
-      await node.reference("ADD", {
-        ...portmap("iptables", pod.result, tcp(8080, 80)),
-        containerId: "live",
-        netns: pod.netns,
-        env,
-      }),
-    ).toMatchObject({ exitCode: 0 });
-    const { error } = await node.podwire("ADD", {
-      ...portmap("nftables", result, tcp(8080, 80)),
-      containerId: "other",
-      netns: "/run/netns/none",
-      env,
-    });
+    const theirs = { ...portmap("iptables", pod.result, tcp(8080, 80)), netns: pod.netns, env: plainly(held) };
+    expect(await node.reference("ADD", { ...theirs, containerId: "live" })).toMatchObject({ exitCode: 0 });
+    const { error } = await node.podwire("ADD", asked(backend, "other", plainly(ours)));
     expect(error?.msg).toMatch(
       /^host port tcp 8080 is held by container live, network net \(rules of the reference portmap, iptables table nat, chain CNI-DN-/,
     );
-    rmSync(folder, { recursive: true });
   });
+
+  test.each([
+    ["legacy", "nft"],
+    ["nft", "legacy"],
+  ] as const)(
+    "of the %s kind are asked for a gone pod's port, and its own, by ADDs with the %s kind",
+    async (held, ours) => {
+      const gone = await serving(attach(podwire, "gone", "nftables"));
+      const old = { ...portmap("iptables", gone.result, tcp(8080, 80)), netns: gone.netns };
+      await node.succeed("ADD", { ...old, containerId: "gone", env: plainly(held) });
+      await gone.netns.vanish();
+      const dnats = async (kind: string): Promise<number> =>
+        (await node.must(`iptables-${kind}-save`, "-t", "nat")).split("-j DNAT --to").length - 1;
+      expect(await dnats(held)).toBe(1);
+      await node.succeed("ADD", asked("iptables", "heir", plainly(ours)));
+      expect([await dnats(held), await dnats(ours)]).toEqual([0, 1]);
+      await node.succeed("ADD", asked("iptables", "heir", plainly(held)));
+      expect([await dnats(held), await dnats(ours)]).toEqual([1, 0]);
+    },
+  );
 });
 
 test("rules of another form in the reference's table are nobody's claim, and a counter is no other form", async () => {

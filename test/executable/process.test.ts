@@ -268,7 +268,7 @@ describe("the log", () => {
       containerId: "one",
       netns: pod,
       args: "IgnoreUnknown=1;PASSWORD=secret",
-      config: { cniVersion: "1.0.0", name: "logged", log: { file }, ipam, token: "secret" },
+      config: { cniVersion: "1.0.0", name: "logged", type: "ptp", log: { file }, ipam, token: "secret" },
     };
     await node.succeed("ADD", call);
     expect((await node.podwire("ADD", call)).exitCode).toBe(1);

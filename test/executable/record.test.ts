@@ -11,7 +11,7 @@ const given = (): string =>
 
 const call = (more: object): Call => ({
   plugin: "bridge",
-  config: { cniVersion: "1.0.0", name: "net", bridge: "br0", ...more },
+  config: { cniVersion: "1.0.0", name: "net", type: "bridge", bridge: "br0", ...more },
   containerId: "one",
   path: given(),
 });

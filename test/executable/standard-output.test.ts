@@ -34,7 +34,7 @@ describe("standard output", () => {
       plugin: "ptp",
       containerId: "one",
       netns: pod,
-      config: { cniVersion: "1.0.0", name: "unheard", ipMasq: true, ipam },
+      config: { cniVersion: "1.0.0", name: "unheard", type: "ptp", ipMasq: true, ipam },
     };
     await node.succeed("ADD", call);
     await node.succeed("DEL", call);

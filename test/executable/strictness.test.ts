@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, ptp, refusal, v4 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, hostLocal, ptp, refusal, v4, v6 } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 describe("what the reference takes and nobody is harmed by", () => {
@@ -13,6 +13,14 @@ describe("what the reference takes and nobody is harmed by", () => {
       msg: expect.stringContaining("ipMasqBackend") as unknown,
     });
     await attach(node, bridge(node, { ipMasq: true, ipMasqBackend: "" }));
+  });
+
+  test("an IPv6 range that starts on the network address, which is the routers': from the next one on", async () => {
+    const node = await Node.create();
+    const ipam = hostLocal(node, { ...v6, rangeStart: "fd00:9::" });
+    const attached = await attach(node, bridge(node, { isGateway: true, ipam }));
+    expect(attached.ip6).toBe("fd00:9::2");
+    await node.ping(attached.ip6);
   });
 
   test("negative numbers of a route: reported as they are, and not installed", async () => {

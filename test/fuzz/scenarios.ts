@@ -178,7 +178,13 @@ export function interfaces(make: Make): void {
     ipMasq: true,
     ipam: { ...leased(17), routes: defaults },
   });
-  const alone = (name: string, ipam: Json, more: Json = {}): Json => ({ cniVersion: "1.0.0", name, ipam, ...more });
+  const alone = (name: string, ipam: Json, more: Json = {}): Json => ({
+    cniVersion: "1.0.0",
+    name,
+    type: "host-local",
+    ipam,
+    ...more,
+  });
   cycle(make, "addresses", alone("addresses", { ...leased(18), routes: defaults, resolvConf }));
   const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.9.0.2/24" }] };
   cycle(make, "after another", alone("after", leased(19), { prevResult }));

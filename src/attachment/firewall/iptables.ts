@@ -1,7 +1,7 @@
 import type { HostView } from "../host-view.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { readText } from "../../kernel/file.ts";
-import { exists } from "../../kernel/linux.ts";
+import { exists, stat } from "../../kernel/linux.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
@@ -83,6 +83,20 @@ export function filledTools(family: Family, look: Look, old = true, table: Table
   return [...today, ...legacy.filter(({ restore }) => !today.some((other) => other.restore === restore))];
 }
 
+/** As `filledTools`, but for the place the plain names stand for: what the iptables backend does not see. */
+export const otherTools = (family: Family, look: Look): Tools[] =>
+  filledTools(family, look).filter((tools) => !isPlain(tools));
+
+/** By the file, which has several names; where that is a script, by what it says of itself. */
+function isPlain({ family, table, flavour, restore }: Tools): boolean {
+  const plain = getTools(family, table).restore;
+  const [here, there] = [stat(plain), stat(restore)];
+  if (here.inode === there.inode && here.device === there.device) return true;
+  return (flavour === "-nft") === isNft(plain);
+}
+
+const isNft = (restore: string): boolean => run(restore, ["--version"]).output.includes("nf_tables");
+
 const run = (tool: string, args: string[], input = ""): ToolOutcome => runTool(tool, args, input);
 
 /** What the restore tool takes as a list of chains to print: one process for all of them, nothing is changed. */
@@ -142,8 +156,7 @@ export function seenTable(tools: Tools, view: HostView | undefined): ChainRules 
  * nftables is nowhere, and one that is there and unknown to the tool makes the listing fail.
  */
 const isInNftables = ({ family, table, flavour, restore }: Tools): boolean =>
-  flavour === "-nft" ||
-  (flavour === "" && (!hasLegacy(family, table) || run(restore, ["--version"]).output.includes("nf_tables")));
+  flavour === "-nft" || (flavour === "" && (!hasLegacy(family, table) || isNft(restore)));
 
 /** The lines of those of the chains that exist, in nftables; undefined where the tool cannot print them. */
 function printed({ family, table, restore }: Tools, chains: readonly string[]): string | undefined {

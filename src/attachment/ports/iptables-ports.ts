@@ -7,6 +7,7 @@ import {
   getTools,
   hasChain,
   hasRules,
+  type Look,
   readTable,
   seenTable,
   type Tools,
@@ -67,12 +68,13 @@ export function applyIptablesPorts(claim: Claim, hostLink: string | undefined, u
 }
 
 /**
- * For the nftables backend: looks for claimed ports in table nat, throws when a live pod has one, else gives what
- * removes the chains of those who have. A tool is run only where there is something to read.
+ * For the nftables backend, and where the iptables backend does not see: looks for claimed ports in table nat, throws
+ * when a live pod has one, else gives what removes the chains of those who have. A tool is run only where there is
+ * something to read.
  */
-export function takeFromIptables(claim: Claim): TakeOver {
+export function takeFromIptables(claim: Claim, toolsOf: (family: Family, look: Look) => Tools[]): TakeOver {
   const taken = claimedPorts(claim).flatMap(({ family }) =>
-    filledTools(family, hasRules(DNAT)).filter((tools) => takenChains(readTable(tools), family, claim).length > 0),
+    toolsOf(family, hasRules(DNAT)).filter((tools) => takenChains(readTable(tools), family, claim).length > 0),
   );
   return () =>
     taken.flatMap((tools) => {

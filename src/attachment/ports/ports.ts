@@ -8,6 +8,7 @@ import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
 import { listElements } from "../firewall/elements.ts";
+import { filledTools, otherTools } from "../firewall/iptables.ts";
 import { dropUnusedChains, explained, whereUsable } from "../firewall/explained.ts";
 import { INET_FRAME, INET_TABLE } from "../firewall/masquerade.ts";
 import type { Kind } from "../kind.ts";
@@ -136,8 +137,9 @@ function applyChains(claim: Claim, hostLink: string | undefined, undo: Undo): Ip
     takeFromReference(nft, claim),
     takeFromMaps(nft, claim),
   ]);
+  const others = [...(elsewhere ?? []), takeFromIptables(claim, otherTools)];
   const former = applyIptablesPorts(claim, hostLink, undo);
-  return explained("take over host ports", () => [...former, ...(elsewhere ?? []).flatMap((takeOver) => takeOver())]);
+  return explained("take over host ports", () => [...former, ...others.flatMap((takeOver) => takeOver())]);
 }
 
 /** As `applyChains`, in podwire's maps. */
@@ -154,7 +156,11 @@ function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo, i
     undo.push("remove port mappings", () => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
   return explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
-      const elsewhere = [takeOverlapping(nft, claim), takeFromReference(nft, claim), takeFromIptables(claim)];
+      const elsewhere = [
+        takeOverlapping(nft, claim),
+        takeFromReference(nft, claim),
+        takeFromIptables(claim, filledTools),
+      ];
       if (hasConditions(ports)) {
         applyRulesets(nft, [{ ...ruleset, elements: [] }]);
         ensureConditions(nft, ports, chainsOf(ports));

@@ -1,5 +1,5 @@
 import { forgetFlows } from "../../kernel/conntrack.ts";
-import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../../kernel/netlink.ts";
 import { type FlowPattern, IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import { collectAddresses, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import type { Family, Ip } from "../../net/ip.ts";
@@ -39,7 +39,10 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
       {
         patterns: [...ofPods, ...ofPorts],
         ports: ofFamily.filter(({ address }) => !address).map(({ hostPort }) => hostPort),
-        own: () => ownAddresses(host, family),
+        own: {
+          atMost: (count) => fewAddresses(family, count),
+          all: () => ownAddresses(host, family),
+        },
       },
     );
   }
@@ -49,6 +52,25 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
 function ownAddresses(host: NetlinkSocket, family: Family): Map<string, Ip> {
   const own = new Map<string, Ip>();
   const seen = new Set<number>();
-  host.scanBytes(getAddresses(0, family), (datagram) => collectAddresses(datagram, own, seen));
+  host.scanBytes(getAddresses(0, family), (datagram) => {
+    collectAddresses(datagram, own, seen);
+    return false;
+  });
   return own;
+}
+
+/** As `ownAddresses`, where there are no more than so many: a socket whose list was left is of no further use. */
+function fewAddresses(family: Family, count: number): Ip[] | undefined {
+  const own = new Map<string, Ip>();
+  const seen = new Set<number>();
+  const route = NetlinkSocket.open(NETLINK_ROUTE);
+  try {
+    route.scanBytes(getAddresses(0, family), (datagram) => {
+      collectAddresses(datagram, own, seen);
+      return own.size > count;
+    });
+  } finally {
+    route.close();
+  }
+  return own.size > count ? undefined : [...own.values()];
 }

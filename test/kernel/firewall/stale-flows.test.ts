@@ -64,9 +64,15 @@ const pods = [ip("10.9.0.5"), ip("fd00:9::5")];
 const many = Array.from({ length: 60 }, (_, at) => udp(50_000 + at)).flat();
 
 describe.each([
-  ["deleted by a filter", []],
-  ["read from a list", many],
-])("flows %s: forgets", (_, more) => {
+  ["deleted by a filter", [], 0],
+  ["read from a list", many, 0],
+  ["of a node with many addresses", [], 300],
+])("flows %s: forgets", (_, more, addresses) => {
+  beforeEach(() => {
+    const lines = Array.from({ length: addresses }, (__, at) => `addr add 10.96.${at >> 8}.${at & 255}/32 dev lo`);
+    sh(`ip -batch - <<'END'\n${lines.join("\n")}\nEND`);
+  });
+
   test("those of the port at the node's own addresses, in both families", () => {
     forgetStaleFlows([], [...udp(5353), ...more], { host, netfilter });
     expect(forgotten()).toEqual([

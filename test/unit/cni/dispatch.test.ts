@@ -43,7 +43,7 @@ function world(more: Partial<Edges> & { stdin?: string; act?: (call: Invocation)
   const names = ["bridge", "ptp"];
   const answer = dispatch({
     environment,
-    readStdin: () => utf8(more.stdin ?? '{"cniVersion":"1.0.0","name":"n","secret":"secret"}'),
+    readStdin: () => utf8(more.stdin ?? '{"cniVersion":"1.0.0","name":"n","type":"bridge","secret":"secret"}'),
     invokedAs: "bridge",
     pluginNames: names,
     findPlugin: (name) => (names.includes(name) ? plugin(name) : undefined),
@@ -77,7 +77,7 @@ describe("a call", () => {
       network: "n",
       cniVersion: "1.0.0",
     });
-    expect(call.stdin).toEqual(utf8('{"cniVersion":"1.0.0","name":"n","secret":"secret"}'));
+    expect(call.stdin).toEqual(utf8('{"cniVersion":"1.0.0","name":"n","type":"bridge","secret":"secret"}'));
   });
 
   it.each([
@@ -201,7 +201,7 @@ describe("an error", () => {
       known: () => "anything",
       add: () => ({ interfaces: [], ips: [], routes: [], dns: noDns() }),
     } as unknown as Plugin;
-    expect(world({ stdin: '{"name":"n"}', findPlugin: () => plugin }).json).toMatchObject({
+    expect(world({ stdin: '{"name":"n","type":"bridge"}', findPlugin: () => plugin }).json).toMatchObject({
       cniVersion: "0.1.0",
       msg: expect.stringContaining("cannot convert"),
     });
@@ -258,6 +258,20 @@ describe("which plugin", () => {
     expect(chosen("podwire-0.1", '{"name":"n","type":"podwire"}')).toBe("bridge");
   });
 
+  it.each(['{"name":"n"}', '{"name":"n","type":""}', '{"name":"n","type":null}'])(
+    "must be named for ADD, whatever the executable was called by: %s",
+    (stdin) => {
+      const { json, calls } = world({ stdin });
+      expect(json).toMatchObject({
+        code: 7,
+        msg: "invalid configuration: type is missing, must be the name of a plugin",
+      });
+      expect(calls).toEqual([]);
+      expect(world({ stdin: '{"name":"n","TYPE":"any"}' }).calls).toHaveLength(1);
+      expect(world({ ...command("DEL"), stdin }).calls).toHaveLength(1);
+    },
+  );
+
   it("must exist", () => {
     expect(chosen("podwire", '{"name":"n","type":"macvlan"}')).toMatchObject({
       code: 7,
@@ -272,7 +286,7 @@ describe("the log", () => {
 
   it("is kept when the configuration or PODWIRE_LOG says so, without configuration and arguments", () => {
     const config = logged({
-      stdin: '{"name":"n","secret":"secret","log":{"file":"/log"}}',
+      stdin: '{"name":"n","type":"bridge","secret":"secret","log":{"file":"/log"}}',
       act: (call) => call.log.step("veth", () => undefined),
     });
     expect(config).toMatchObject([
@@ -306,7 +320,7 @@ describe("the log", () => {
     const append = () => {
       throw new Error("disk full");
     };
-    const { exitCode, complaints } = world({ stdin: '{"name":"n","log":{"file":"/log"}}', append });
+    const { exitCode, complaints } = world({ stdin: '{"name":"n","type":"bridge","log":{"file":"/log"}}', append });
     expect(exitCode).toBe(0);
     expect(complaints).toEqual(["cannot write the log: disk full"]);
   });

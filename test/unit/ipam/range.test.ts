@@ -56,7 +56,8 @@ describe("what is wrong with a range", () => {
       ["rangeStart must not be the address of the network 10.9.0.0/24 itself"],
     ],
     [{ subnet: "10.9.0.0/24", end: "10.9.0.255" }, ["rangeEnd must not be the broadcast address of 10.9.0.0/24"]],
-    [{ subnet: "fd00::/64", start: "fd00::" }, ["rangeStart must not be the address of the network fd00::/64 itself"]],
+    [{ subnet: "fd00::/64", start: "fd00::" }, []],
+    [{ subnet: "fd00::/64", end: "fd00::" }, ["rangeEnd must leave a range: it would go from fd00::1 to fd00::"]],
     [
       { subnet: "10.9.0.0/24", start: "10.9.0.9", end: "10.9.0.4" },
       ["rangeStart must leave a range: it would go from 10.9.0.9 to 10.9.0.4"],
