@@ -3,7 +3,7 @@ import { close, isErrno, SystemError } from "../kernel/linux.ts";
 import { randomBytes } from "../kernel/random.ts";
 import { ipv4Address, sendTo } from "../kernel/socket.ts";
 import { decodeUtf8, viewOf } from "../net/bytes.ts";
-import { formatIp, formatPrefix, parseIp, sameIp } from "../net/ip.ts";
+import { formatIp, formatPrefix, type Ip, parseIp, sameIp } from "../net/ip.ts";
 import { deleteAddress } from "../netlink/rtnetlink/address.ts";
 import { type Acquired, Acquisition } from "./acquisition.ts";
 import { optionsOf } from "./asked.ts";
@@ -129,8 +129,9 @@ export class Binding implements Task {
     if (!keeper.store.has(record.client)) return keeper.drop(this);
     const isRebinding = now >= this.rebindsAt;
     const end = isRebinding ? this.expiresAt : this.rebindsAt;
-    // half of what is left (RFC 2131, 4.4.5), but not all the more often the less it is
-    this.askAt = Math.min(now + Math.max((end - now) / 2, keeper.pace.firstMs), end);
+    // half of what is left (RFC 2131, 4.4.5), within bounds: a server that comes back is to be found soon
+    const { firstMs, longestMs } = keeper.pace;
+    this.askAt = Math.min(now + Math.max(Math.min((end - now) / 2, longestMs), firstMs), end);
     this.silence();
     const { client, asked, mac, lease } = record;
     this.withLink((link) => {
@@ -158,18 +159,20 @@ export class Binding implements Task {
     const payload = frame && decodeFrame(frame);
     const answer = payload && decodeMessage(payload);
     if (!answer || answer.xid !== this.xid || answer.mac !== this.record.mac) return;
-    if (answer.type === MessageType.ACK) this.renew(answer);
+    const server = findAddress(answer.options, Option.SERVER_ID);
+    const isAsked = server && (this.askedAt >= this.rebindsAt || sameIp(server, this.record.lease.server));
+    if (!isAsked) return;
+    if (answer.type === MessageType.ACK) this.renew(answer, server);
     if (answer.type === MessageType.NAK) this.askAnew(answer, now);
   }
 
-  private renew(answer: Answer): void {
+  private renew(answer: Answer, server: Ip): void {
     const { record, keeper } = this;
     const { lease } = record;
     if (!sameIp(answer.yourAddress, lease.address.ip)) {
       keeper.say(record, `a server renewed it as ${formatIp(answer.yourAddress)}: no pod's address changes`);
       return;
     }
-    const server = findAddress(answer.options, Option.SERVER_ID) ?? lease.server;
     this.hold({ ...lease, server, ...timesOf(answer.options) }, this.askedAt);
   }
 

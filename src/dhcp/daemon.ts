@@ -23,6 +23,8 @@ type Reply = (answer: Answer) => void;
 const MARGIN_MS = 5_000;
 /** Connections at once; more wait with the kernel. */
 const CROWD = 256;
+/** After one that could not be taken in. */
+const DEAF_MS = 1_000;
 
 /** A RELEASE until it has left. */
 class Leaving implements Task {
@@ -47,6 +49,7 @@ export class Daemon implements Keeper {
   private readonly acquiring = new Map<string, { acquisition: Acquisition; reply: Reply }>();
   private readonly releasing = new Set<Task>();
   private readonly connections = new Set<Connection>();
+  private deafUntil = 0;
 
   /** `listener` and `endSignals` are open descriptors; `prefix` is put before paths of namespaces. */
   constructor(
@@ -82,7 +85,8 @@ export class Daemon implements Keeper {
       if (record.marker !== marker && record.marker !== "" && marker !== "") this.store.forget(record.client);
       else this.bindings.set(clientText(record.client), new Binding(record, this));
     }
-    if (this.bindings.size > 0) complain(`podwire dhcp-daemon: goes on with ${this.bindings.size} leases\n`);
+    const count = this.bindings.size;
+    if (count > 0) complain(`podwire dhcp-daemon: goes on with ${count} lease${count === 1 ? "" : "s"}\n`);
   }
 
   /** Waits once, and wakes whom it concerns; false when it is time to end. */
@@ -91,8 +95,9 @@ export class Daemon implements Keeper {
     const tasks: Task[] = [...this.connections, ...acquisitions, ...this.releasing, ...this.bindings.values()];
     const { endSignals, listener } = this.sockets;
     const open = tasks.flatMap((task) => (task.fd === undefined ? [] : [{ task, fd: task.fd }]));
-    const doors = this.connections.size < CROWD ? [endSignals, listener] : [endSignals];
-    let until = Infinity;
+    const isOpen = this.connections.size < CROWD && monotonicMs() >= this.deafUntil;
+    const doors = isOpen ? [endSignals, listener] : [endSignals];
+    let until = isOpen ? Infinity : monotonicMs() + DEAF_MS;
     for (const { wakeAt } of tasks) until = Math.min(until, wakeAt);
     const ready = waitForAny([...doors, ...open.map(({ fd }) => fd)], until - monotonicMs());
     if (ready[0]) return false;
@@ -114,7 +119,14 @@ export class Daemon implements Keeper {
   }
 
   private welcome(now: number): void {
-    const fd = findConnection(this.sockets.listener);
+    let fd: number | undefined;
+    try {
+      fd = findConnection(this.sockets.listener);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      complain(`podwire dhcp-daemon: ${error.message}\n`); // EMFILE
+      this.deafUntil = now + DEAF_MS;
+    }
     if (fd === undefined) return;
     const within = this.pace.totalMs + MARGIN_MS;
     this.connections.add(new Connection(fd, (request, reply) => this.serve(request, reply), within, now));

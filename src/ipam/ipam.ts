@@ -27,9 +27,11 @@ export interface Ipam {
   readonly gives: boolean;
   /**
    * There where addresses are asked for over the link itself: keeps a record of it before it is made, which is before
-   * `add`. `del` and `gc` are called before it is removed, then.
+   * `add` then.
    */
   prepare?(site: Site, parts: PartName[], undo: Undo): void;
+  /** DEL and GC, of what is given back over the links that are about to be removed. */
+  giveBack?(): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: PartName[], undo: Undo): Addressing;
   check(): void;
@@ -207,16 +209,8 @@ function dhcpIpam(call: Invocation): Ipam {
       }),
     check: () => checkDhcp(call, config!),
     isKept: () => true,
-    traces: record.traces,
-    del: () =>
-      call.log.step("ipam", () => {
-        removeDhcp(call);
-        record.del();
-      }),
-    gc() {
-      collectDhcp(call);
-      record.gc();
-    },
+    giveBack: () => call.log.step("ipam", () => (call.verb === "GC" ? collectDhcp(call) : removeDhcp(call))),
+    ...record,
     status: () => statusOfDhcp(config!),
     inSubnet: (ip) => ip,
   };

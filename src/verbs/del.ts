@@ -25,9 +25,9 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const { knowledge } = known;
     const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
     const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(call, known) };
-    if (ipam.prepare) failures.try(() => ipam.del());
+    failures.try(() => ipam.giveBack?.());
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
-    if (!ipam.prepare) failures.try(() => ipam.del());
+    failures.try(() => ipam.del());
     const { former } = traces;
     // a name that was cut is no network's
     if (former !== undefined && !former.includes("~")) failures.try(() => del(spec, { ...call, network: former }));

@@ -1,8 +1,45 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach } from "vitest";
 import { type Config } from "./configs.ts";
-import { executable, type Namespace, Node, temporaryFolder } from "./harness.ts";
+import { executable, type Namespace, Node, reference, temporaryFolder } from "./harness.ts";
+
+/** The reference's plugin is there. */
+export const hasReference = reference.newest && existsSync(join(reference.folder, "dhcp"));
+
+const HOSTILE = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+s.bind(("", 67))
+print("ready")
+refused = False
+def find(options, code):
+    at = 0
+    while at < len(options) and options[at] != 255:
+        if options[at] == code: return options[at + 2:at + 2 + options[at + 1]]
+        at += 1 if options[at] == 0 else 2 + options[at + 1]
+while True:
+    said = s.recv(2000)
+    kind, asked, renews = find(said[240:], 53)[0], find(said[240:], 50), said[12:16] != bytes(4)
+    name = {1: "DISCOVER", 3: "REQUEST", 7: "RELEASE"}[kind]
+    print(name, "for", ".".join(str(each) for each in asked or said[12:16]))
+    if kind == 7: continue
+    answer = 2 if kind == 1 else 5
+    if renews and not refused: answer, refused = 6, True
+    def message(options, xid=said[4:8], yours=bytes([10, 9, 0, 50])):
+        head = bytes([2, 1, 6, 0]) + xid + bytes(8) + yours + bytes(8) + said[28:44] + bytes(192)
+        return head + bytes([99, 130, 83, 99]) + options
+    server = bytes([54, 4, 10, 9, 0, 1])
+    lease = bytes([1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 0, 100, 58, 4, 0, 0, 0, 2])
+    good = bytes([53, 1, answer]) + server + (lease if answer != 6 else bytes([56, 9]) + b"not yours") + b"\\xff"
+    noise = [b"", b"x", message(b""), message(b"\\x35" * 1200), message(bytes([53, 1, answer, 1, 255])), message(bytes([52, 1, 3]) * 300)]
+    noise += [message(good, b"none"), message(good)[:239], message(bytes([53, 1, 9]) + server + lease), bytes(1400)]
+    noise += [message(bytes([53, 1, 5, 54, 4, 10, 9, 0, 99]) + lease)] if answer != 6 else []
+    for each in noise + [message(good)]: s.sendto(each, ("255.255.255.255", 68))
+`;
 
 const live = new Set<Process>();
 afterEach(async () => {
@@ -79,6 +116,7 @@ export class Process {
 export class DhcpScene {
   readonly folder = temporaryFolder("dhcp");
   readonly socketPath = `${this.folder}/cni/dhcp.sock`;
+  readonly leaseFile = `${this.folder}/dnsmasq.leases`;
 
   private constructor(
     readonly node: Node,
@@ -94,19 +132,75 @@ export class DhcpScene {
 
   /** dnsmasq on the network outside; every message is a line. */
   async dnsmasq(...args: string[]): Promise<Process> {
-    const common = [
-      "--no-daemon",
-      "--conf-file=/dev/null",
-      "--port=0",
-      "--log-dhcp",
-      "--interface=eth0",
-      "--user=root",
-    ];
-    const range = "--dhcp-range=10.9.0.100,10.9.0.150,255.255.255.0,120s";
-    const leases = `--dhcp-leasefile=${this.folder}/dnsmasq.leases`;
-    const server = new Process(this.outside, "/usr/sbin/dnsmasq", [...common, range, leases, ...args]);
+    const common = ["--no-daemon", "--conf-file=/dev/null", "--port=0", "--log-dhcp", "--no-ping", "--user=root"];
+    const hasRange = args.some((arg) => arg.startsWith("--dhcp-range"));
+    const range = hasRange ? [] : ["--dhcp-range=10.9.0.100,10.9.0.150,255.255.255.0,120s"];
+    const place = ["--interface=eth0", `--dhcp-leasefile=${this.leaseFile}`];
+    const server = new Process(this.outside, "/usr/sbin/dnsmasq", [...common, ...place, ...range, ...args]);
     await server.line(/DHCP, IP range/);
     return server;
+  }
+
+  /** kea on the network outside, with its times; every lease is a line. */
+  async kea(times: object): Promise<Process> {
+    const file = `${this.folder}/kea.json`;
+    const config = {
+      "interfaces-config": { interfaces: ["eth0/10.9.0.1"] },
+      "lease-database": { type: "memfile", persist: false },
+      ...times,
+      subnet4: [
+        {
+          id: 1,
+          subnet: "10.9.0.0/24",
+          interface: "eth0",
+          pools: [{ pool: "10.9.0.100 - 10.9.0.150" }],
+          "option-data": [{ name: "routers", data: "10.9.0.1" }],
+        },
+      ],
+      loggers: [{ name: "kea-dhcp4", severity: "INFO", output_options: [{ output: "stdout", flush: true }] }],
+    };
+    writeFileSync(file, JSON.stringify({ Dhcp4: config }));
+    const folders = { KEA_PIDFILE_DIR: this.folder, KEA_LOCKFILE_DIR: "none" };
+    const server = new Process(this.outside, "/usr/sbin/kea-dhcp4", ["-c", file], folders);
+    await server.line(/DHCP4_STARTED/);
+    return server;
+  }
+
+  /** A server that says NAK to the first renewal, and much that is no message before each answer. */
+  async hostile(): Promise<Process> {
+    const server = new Process(this.outside, "python3", ["-u", "-c", HOSTILE]);
+    await server.line(/ready/);
+    return server;
+  }
+
+  /** Every packet of that kind on the network outside, a line each, with MACs. */
+  async capture(filter: string): Promise<Process> {
+    const args = ["-i", "eth0", "-e", "-n", "-l", "-t", "--immediate-mode", filter];
+    const capture = new Process(this.outside, "tcpdump", args);
+    await capture.line(/listening on/);
+    return capture;
+  }
+
+  /** The lines of dnsmasq's leases. */
+  leaseLines(): string[] {
+    return readFileSync(this.leaseFile, "utf8").split("\n").filter(Boolean);
+  }
+
+  /** What dnsmasq has given. */
+  leased(): string[] {
+    return this.leaseLines().map((line) => line.split(" ")[2]!);
+  }
+
+  /** The reference's daemon, at a socket of its own, and a configuration for it. */
+  async reference(): Promise<{ config(config: Config): Config }> {
+    const socketPath = `${this.folder}/reference.sock`;
+    const daemon = new Process(this.node, join(reference.folder, "dhcp"), ["daemon", "-socketpath", socketPath]);
+    // it says nothing: who starts it waits for its socket
+    const waiting = `until [ -S ${socketPath} ]; do kill -0 ${daemon.pid} || exit 1; sleep 0.05; done`;
+    await this.node.must("timeout", "10", "sh", "-c", waiting);
+    return {
+      config: (own) => ({ ...own, ipam: { ...(own.ipam as object), daemonSocketPath: socketPath } }),
+    };
   }
 
   /** podwire's daemon, listening. */
