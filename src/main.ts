@@ -60,6 +60,8 @@ function answerRuntime(): number {
 }
 
 function answerPerson([name, ...args]: string[]): number {
+  // the reference's way to start its daemon, with options as Go has them
+  if (invokedAs() === "dhcp" && name === "daemon") return answerPerson(["dhcp-daemon", ...args.map(toLongOption)]);
   if (name === "help" && args[0] !== undefined) return answerPerson([...args, "--help"]);
   if (["--version", "-V", "-v", "version"].includes(name ?? "")) {
     return print(`podwire ${version}\n`) ? Exit.fine : Exit.failed;
@@ -80,6 +82,9 @@ function answerPerson([name, ...args]: string[]): number {
   }
   return print(about) ? Exit.fine : Exit.failed;
 }
+
+/** `-timeout=10s`, which Go takes for `--timeout=10s`. */
+const toLongOption = (arg: string): string => (/^-[a-z]{2}/.test(arg) ? `-${arg}` : arg);
 
 const introduction = [
   `podwire ${version}: wires pods. A container runtime runs it as the CNI plugins ${pluginNames.join(", ")}.`,

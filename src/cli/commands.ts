@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
 import { completionCommand } from "./completion.ts";
+import { dhcpDaemon } from "./dhcp-daemon.ts";
 import { doctor } from "./doctor.ts";
 import { gc } from "./gc.ts";
 import { install } from "./install.ts";
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   leases,
   validate,
   run,
+  dhcpDaemon,
   install,
   uninstall,
   completionCommand(() => commands),

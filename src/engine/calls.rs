@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_int};
 use core::ptr::null;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::errno::{EINVAL, ENOENT};
-use linux_raw_sys::general::{AT_FDCWD, AT_REMOVEDIR, O_CLOEXEC, timespec};
+use linux_raw_sys::general::{AT_FDCWD, AT_REMOVEDIR, O_CLOEXEC, O_NONBLOCK, SIG_BLOCK, timespec};
 use rquickjs_sys::*;
 
 /// An argument: a number, or the address and length of bytes or of a C string.
@@ -96,6 +96,11 @@ pub static CALLS: &[Call] = calls! {
     c"bind" (fd, address) => sys!(__NR_bind, fd.value, address.value, address.length);
     c"connect" (fd, address) => sys!(__NR_connect, fd.value, address.value, address.length);
     c"send" (fd, bytes, flags) => sys!(__NR_sendto, fd.value, bytes.value, bytes.length, flags.value, 0, 0);
+    c"sendTo" (fd, bytes, flags, address) => {
+        sys!(__NR_sendto, fd.value, bytes.value, bytes.length, flags.value, address.value, address.length)
+    };
+    c"listen" (fd, backlog) => sys!(__NR_listen, fd.value, backlog.value);
+    c"accept" (fd, flags) => sys!(__NR_accept4, fd.value, 0, 0, flags.value);
     c"recv" (fd, into, flags) => sys!(__NR_recvfrom, fd.value, into.value, into.length, flags.value, 0, 0);
     c"setsockopt" (fd, level, option, bytes) => {
         sys!(__NR_setsockopt, fd.value, level.value, option.value, bytes.value, bytes.length)
@@ -103,9 +108,31 @@ pub static CALLS: &[Call] = calls! {
     c"getsockopt" (fd, level, option, into, length) => {
         sys!(__NR_getsockopt, fd.value, level.value, option.value, into.value, length.value)
     };
+    c"attachFilter" (fd, program) => {
+        let filter = sock_fprog { len: (program.length / 8) as u16, filter: program.value };
+        sys!(__NR_setsockopt, fd.value, SOL_SOCKET, SO_ATTACH_FILTER, &raw const filter, size_of::<sock_fprog>())
+    };
+    c"signals" (set) => {
+        match sys!(__NR_rt_sigprocmask, SIG_BLOCK, set.value, 0, set.length) {
+            0 => sys!(__NR_signalfd4, -1_isize, set.value, set.length, O_CLOEXEC | O_NONBLOCK),
+            failure => failure,
+        }
+    };
     c"getrandom" (into) => sys!(__NR_getrandom, into.value, into.length, 0);
     c"getpid" () => sys!(__NR_getpid);
 };
+
+/// asm-generic/socket.h
+const SOL_SOCKET: usize = 1;
+const SO_ATTACH_FILTER: usize = 26;
+
+/// linux/filter.h
+#[repr(C)]
+#[allow(non_camel_case_types)]
+struct sock_fprog {
+    len: u16,
+    filter: usize,
+}
 
 fn time_of(units: usize, per_second: usize) -> timespec {
     timespec { tv_sec: (units / per_second) as _, tv_nsec: (units % per_second * (1_000_000_000 / per_second)) as _ }

@@ -12,6 +12,8 @@ import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, remo
 import { formatIp, type Ip, sameIp } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
+import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
+import { parseDhcp } from "./dhcp-config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
 import { findRange } from "./range.ts";
@@ -23,6 +25,13 @@ import { statusOfLeases } from "./status.ts";
 export interface Ipam {
   /** false: the attachment has no addresses at all */
   readonly gives: boolean;
+  /**
+   * There where addresses are asked for over the link itself: keeps a record of it before it is made, which is before
+   * `add` then.
+   */
+  prepare?(site: Site, parts: PartName[], undo: Undo): void;
+  /** DEL and GC, of what is given back over the links that are about to be removed. */
+  giveBack?(): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: PartName[], undo: Undo): Addressing;
   check(): void;
@@ -47,12 +56,13 @@ export interface Known {
 }
 
 /**
- * host-local and static are part of this process; others are executed from CNI_PATH; "" gives no addresses, but those
- * of an earlier plugin's result where that is given.
+ * host-local, static and dhcp are part of this process; others are executed from CNI_PATH; "" gives no addresses, but
+ * those of an earlier plugin's result where that is given.
  */
 export function chooseIpam(call: Invocation, type: string, previous?: Result): Ipam {
   if (isHostLocal(type)) return hostLocalIpam(call);
   if (type === "static") return staticIpam(call);
+  if (type === "dhcp") return dhcpIpam(call);
   return type === "" ? noIpam(call, previous) : delegatedIpam(call, type);
 }
 
@@ -183,6 +193,29 @@ function staticIpam(call: Invocation): Ipam {
       const found = given.ips.find(({ address }) => sameIp(address.ip, ip.address.ip));
       return found ? { ...ip, address: found.address } : ip;
     },
+  };
+}
+
+function dhcpIpam(call: Invocation): Ipam {
+  const config = removes(call) ? undefined : parseDhcp(call);
+  const { keep, ...record } = recordOf(call);
+  return {
+    gives: true,
+    prepare: (site, parts, undo) => keep([], site, parts, undo),
+    add: (site, parts, undo) =>
+      call.log.step("ipam", () => {
+        // also after an ADD that failed: the daemon may have done half of it
+        undo.push("give the lease back", () => removeDhcp(call));
+        const given = addDhcp(call, config!);
+        keep(given.ips, site, parts, undo);
+        return given;
+      }),
+    check: () => checkDhcp(call, config!),
+    isKept: () => true,
+    giveBack: () => call.log.step("ipam", () => (call.verb === "GC" ? collectDhcp(call) : removeDhcp(call))),
+    ...record,
+    status: () => statusOfDhcp(config!),
+    inSubnet: (ip) => ip,
   };
 }
 

@@ -45,8 +45,11 @@ const names: Record<number, readonly [code: string, text: string]> = {
   99: ["EADDRNOTAVAIL", "cannot assign requested address"],
   100: ["ENETDOWN", "network is down"],
   101: ["ENETUNREACH", "network is unreachable"],
+  103: ["ECONNABORTED", "connection aborted"],
+  104: ["ECONNRESET", "connection reset by the other end"],
   105: ["ENOBUFS", "no buffer space available"],
   110: ["ETIMEDOUT", "timed out"],
+  111: ["ECONNREFUSED", "connection refused"],
   113: ["EHOSTUNREACH", "no route to host"],
   122: ["EDQUOT", "disk quota exceeded"],
 };

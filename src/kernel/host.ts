@@ -52,10 +52,17 @@ export interface Host {
   bind(fd: number, address: Uint8Array): number;
   connect(fd: number, address: Uint8Array): number;
   send(fd: number, bytes: Uint8Array, flags: number): number;
+  sendTo(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array): number;
   recv(fd: number, into: Uint8Array, flags: number): number;
+  listen(fd: number, backlog: number): number;
+  accept(fd: number, flags: number): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): number;
   /** `length`: its size as a 32-bit number, in and out. */
   getsockopt(fd: number, level: number, option: number, into: Uint8Array, length: Uint8Array): number;
+  /** `program`: struct sock_filter (8 bytes) each; SO_ATTACH_FILTER, whose argument has an address in it. */
+  attachFilter(fd: number, program: Uint8Array): number;
+  /** Blocks the signals of a set (64 bits) and returns a descriptor, not blocking, that is readable when one came. */
+  signals(set: Uint8Array): number;
   getrandom(into: Uint8Array): number;
   getpid(): number;
   /** Nanoseconds of CLOCK_MONOTONIC. */

@@ -125,6 +125,9 @@ function waitFor(fd: number, events: number, timeoutMs: number): boolean {
 /** True when `fd` has something to read within `timeoutMs`. */
 export const waitReadable = (fd: number, timeoutMs: number): boolean => waitFor(fd, POLLIN, timeoutMs);
 
+/** True when `fd` takes something within `timeoutMs`. */
+export const waitWritable = (fd: number, timeoutMs: number): boolean => waitFor(fd, POLLOUT, timeoutMs);
+
 /** Everything up to the end of the file, for at most `limit` bytes; more than that is an EFBIG error. */
 export function readAll(fd: number, limit = 64 << 20): Uint8Array {
   let buffer = new Uint8Array(4096);

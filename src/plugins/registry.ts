@@ -7,6 +7,7 @@ import { bridge } from "./interface/bridge.ts";
 import { flannel } from "./interface/flannel.ts";
 import { hostDevice } from "./interface/host-device.ts";
 import { hostLocal } from "./ipam/host-local.ts";
+import { dhcp } from "./ipam/dhcp.ts";
 import { staticIpam } from "./ipam/static.ts";
 import { firewall } from "./chained/firewall.ts";
 import { loopback } from "./interface/loopback.ts";
@@ -30,6 +31,7 @@ const plugins: readonly (Plugin | PartsPlugin)[] = [
   interfacePlugin(tap),
   hostLocal,
   staticIpam,
+  dhcp,
   loopback,
   chainedPlugin(portmap),
   chainedPlugin(firewall),

@@ -1,5 +1,6 @@
 import { kindOf } from "../attachment/kinds.ts";
-import type { Made, Part } from "../attachment/attachment.ts";
+import type { Made, Part, PartName } from "../attachment/attachment.ts";
+import type { Progress } from "../attachment/kind.ts";
 import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
@@ -7,9 +8,10 @@ import { Undo } from "../attachment/undo.ts";
 import { hasLink } from "../attachment/link/links.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import type { Result } from "../cni/result.ts";
+import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import { setLink } from "../netlink/rtnetlink/link.ts";
 import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
@@ -23,20 +25,25 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   const undo = new Undo();
   try {
     if (!spec.isChained) void site.pod; // opened, or refused, before anything is done
-    const addressing = ipam.add(
-      site,
-      asked.map(({ kind }) => kind),
-      undo,
-    );
+    const kinds = asked.map(({ kind }) => kind);
+    const subject = spec.draw(call, config);
+    const made: Made = {};
+    if (ipam.prepare) {
+      ipam.prepare(site, kinds, undo);
+      applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
+    }
+    const addressing = ipam.add(site, kinds, undo);
     if (!spec.isChained) {
       assertOwnable(
         addressing.ips.map(({ address }) => address.ip),
         site.host,
       );
     }
-    const plan = spec.plan(config, spec.draw(call, config), addressing);
-    if (addressing.ips.length > 0) assertTools(plan.attachment.parts);
-    const made = applyParts(plan.attachment.parts, site, undo);
+    const plan = spec.plan(config, subject, addressing);
+    const { parts } = plan.attachment;
+    if (addressing.ips.length > 0) assertTools(parts);
+    applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
+    settle(parts, site, made);
     assertKept(made, site, ipam);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
@@ -66,11 +73,24 @@ const assertTools = (parts: readonly Part[]): void => {
 };
 
 /** Makes every part, in order; throws the first failure: the caller runs the undo. */
-function applyParts(parts: readonly Part[], site: Site, undo: Undo): Made {
-  const made: Made = {};
-  for (const part of parts) site.log.step(part.kind, () => kindOf(part.kind).apply(part, site, { undo, made }));
+function applyParts(parts: readonly Part[], site: Site, progress: Progress): void {
+  for (const part of parts) site.log.step(part.kind, () => kindOf(part.kind).apply(part, site, progress));
+}
+
+function settle(parts: readonly Part[], site: Site, made: Made): void {
   site.log.step("settle", () => {
     for (const part of parts) kindOf(part.kind).settle?.(part, site, made);
   });
-  return made;
+}
+
+/** What the pod's link is made of: the same whatever addresses it will have. */
+const linkKinds: readonly PartName[] = ["bridge", "veth", "podLink", "movedLink"];
+
+/** Makes the link alone, up, for who asks over it what addresses it is to have. */
+function applyLink(parts: readonly Part[], site: Site, progress: Progress): void {
+  const link = parts.filter(({ kind }) => linkKinds.includes(kind));
+  applyParts(link, site, progress);
+  const { made } = progress;
+  if (made.pod) site.pod.socket.request([setLink(made.pod, { up: true })]);
+  settle(link, site, made);
 }

@@ -24,6 +24,7 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const { knowledge } = known;
     const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
     const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(spec, call, known) };
+    failures.try(() => ipam.giveBack?.());
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
     const { former } = traces;

@@ -17,6 +17,7 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   const site = new Site(call, () => undefined);
   const failures = attempt("GC");
   const selection = select(call, site);
+  failures.try(() => ipam.giveBack?.());
   for (const name of [...spec.kinds, ...spec.optional]) {
     failures.try(() => kindOf(name).collect?.(selection, findPart(asked, name)));
   }

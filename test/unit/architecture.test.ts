@@ -12,6 +12,7 @@ const ladder = [
   ["plugins"],
   ["verbs"],
   ["ipam"],
+  ["dhcp"],
   ["node"],
   ["attachment"],
   ["protocol"],

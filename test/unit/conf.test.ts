@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parseBase, readLogSettings, readType } from "../../src/protocol/config.ts";
 import type { Invocation, JsonObject, Verb } from "../../src/cni/invocation.ts";
 import { quietLog } from "../../src/cni/log.ts";
+import { parseDhcp } from "../../src/ipam/dhcp-config.ts";
 import { parseIpamConfig } from "../../src/ipam/config.ts";
 import { bridge } from "../../src/plugins/interface/bridge.ts";
 import { hostDevice } from "../../src/plugins/interface/host-device.ts";
@@ -109,6 +110,7 @@ const plugins: Record<string, string[]> = {
   "host-local": pathsRead((config) => findPlugin("host-local")!.check(call(config))),
   sbr: pathsRead((config) => findPlugin("sbr")!.add(call(config))),
   static: pathsRead((config) => findPlugin("static")!.status(call(config))),
+  dhcp: pathsRead((config) => parseDhcp(call(config))),
   bandwidth: pathsRead((config) => findPlugin("bandwidth")!.add(call(config))),
   tuning: pathsRead((config) => findPlugin("tuning")!.add(call(config))),
   portmap: pathsRead((config) => findPlugin("portmap")!.add(call(config))),
@@ -153,6 +155,7 @@ const about: Record<string, string[]> = {
   "host-local": ["Keys of host-local"],
   sbr: ["Keys of sbr"],
   static: ["Keys of static"],
+  dhcp: ["Keys of dhcp"],
   portmap: ["Keys of portmap"],
   firewall: ["Keys of firewall"],
   flannel: ["Keys of flannel"],
@@ -194,7 +197,9 @@ test("the readers of a configuration are those asked here", () => {
   expect(readers.toSorted()).toEqual([
     "cli/network-list.ts",
     "cni/reading.ts",
+    "dhcp/record.ts", // what podwire wrote
     "ipam/config.ts",
+    "ipam/dhcp-config.ts",
     "ipam/plugin-process.ts", // what another plugin printed
     "ipam/static-config.ts",
     "plugins/chained/bandwidth.ts",
