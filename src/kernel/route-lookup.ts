@@ -1,18 +1,36 @@
 import type { Ip } from "../net/ip.ts";
 import { decodeLink, getLink, getLinkByIndex, indexOf } from "../netlink/rtnetlink/link.ts";
-import { decodeWay, getRouteTo, type Way } from "../netlink/rtnetlink/route.ts";
+import {
+  decodeRoutes,
+  decodeWay,
+  getRouteOf,
+  getRouteTo,
+  type KernelRoute,
+  type Way,
+} from "../netlink/rtnetlink/route.ts";
+import type { Message, Reply } from "../netlink/message.ts";
 import type { NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
 function findWay(socket: NetlinkSocket, ip: Ip, vrf?: number): Way | undefined {
+  const reply = lookUp(socket, getRouteTo(ip, vrf));
+  return reply && decodeWay(reply);
+}
+
+function lookUp(socket: NetlinkSocket, message: Message): Reply | undefined {
   try {
-    const reply = socket.request([getRouteTo(ip, vrf)])[0];
-    return reply && decodeWay(reply);
+    return socket.request([message])[0];
   } catch (error) {
     // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own
     if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EAGAIN")) return undefined;
     throw error;
   }
+}
+
+/** The route that packets for the address take, once for each of its next hops. */
+export function findRoutesOf(socket: NetlinkSocket, ip: Ip): KernelRoute[] {
+  const reply = lookUp(socket, getRouteOf(ip));
+  return reply ? decodeRoutes(reply) : [];
 }
 
 /** True when the namespace, or the VRF of that index in it, takes in what arrives for the address. */

@@ -1,4 +1,5 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { findRoutesOf } from "../../kernel/route-lookup.ts";
 import { bits, type Family, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { decodeNeighbour, getNeighbours, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
@@ -49,9 +50,16 @@ export const missingInView = (view: HostView, link: Link, addresses: Prefix[], r
   ).map(routeWords(link)),
 ];
 
-/** The routes that do not lead through a link as they are wanted, in words. */
-export const missingRoutes = (socket: NetlinkSocket, link: Link, wanted: Route[]): string[] =>
-  lackingRoutes(socket, link, wanted).map(routeWords(link));
+/**
+ * The routes that do not lead through a link of the host as they are wanted, in words. They are looked up one by one: to
+ * list those of a link the kernel steps over all there are.
+ */
+export function missingRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): string[] {
+  const isFound = (route: Route): boolean =>
+    routesNotIn(findRoutesOf(socket, route.dst.ip), link, [route]).length === 0;
+  const unseen = wanted.filter((route) => !isFound(route)); // or there is one beside that is preferred
+  return unseen.length === 0 ? [] : lackingRoutes(socket, link, unseen).map(routeWords(link));
+}
 
 /** As `missingRoutes`, for a link of a pod; those without a table are in `main`, or where sbr has moved them to. */
 export const missingInPod = (socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): string[] =>

@@ -176,6 +176,16 @@ export function getRouteTo(ip: Ip, vrf = 0): Message {
   return { type: RTM_GETROUTE, flags: 0, data, what: "look up a route" };
 }
 
+/** linux/rtnetlink.h: the route itself, since Linux 4.14, in place of the way packets go */
+const RTM_F_FIB_MATCH = 0x2000;
+
+/** Asks for the route that packets for an address take (`decodeRoutes`). */
+export function getRouteOf(ip: Ip): Message {
+  const [header, ...rest] = getRouteTo(ip).data as [Uint8Array, ...Uint8Array[]];
+  viewOf(header).setUint32(8, RTM_F_FIB_MATCH, true);
+  return { type: RTM_GETROUTE, flags: 0, data: [header, ...rest], what: "look up a route" };
+}
+
 /** What a reply to RTM_GETROUTE says of the way to one address: the link, and whether a gateway is in between. */
 export interface Way {
   /** "local": the namespace takes it in; "unicast": it leaves by the link; undefined for what goes nowhere */
