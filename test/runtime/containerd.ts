@@ -72,11 +72,17 @@ export class Containerd {
   }
 
   /** RunPodSandbox, as a kubelet asks for it; returns the sandbox's id. */
-  async run({ name = `pod-${(this.#count += 1)}`, attempt = 0, ports = [] as PortMapping[] } = {}): Promise<string> {
+  async run({
+    name = `pod-${(this.#count += 1)}`,
+    attempt = 0,
+    ports = [] as PortMapping[],
+    annotations = {} as Record<string, string>,
+  } = {}): Promise<string> {
     const config = {
       metadata: { name, uid: `uid-${name}`, namespace: "default", attempt },
       hostname: name,
       port_mappings: ports,
+      annotations,
       linux: { cgroup_parent: this.machine.cgroup },
     };
     return (await this.cri.call("RunPodSandbox", { config })).pod_sandbox_id;
