@@ -313,6 +313,19 @@ describe.runIf(reference.newest)("where the reference has been", () => {
     expect(await isAccepted(node)).toBe(false);
   });
 
+  test("podwire's pod that the reference deleted is in nobody's way when its address comes round", async () => {
+    const node = await Node.create();
+    const given = call({ backend: "iptables" });
+    await node.succeed("ADD", given);
+    expect(await node.reference("DEL", given)).toMatchObject({ exitCode: 0 });
+    const heir = { ...given, containerId: "heir" };
+    await node.succeed("ADD", heir);
+    expect(await rules(node)).not.toContain("podwire: net pod-5 eth0");
+    expect(await complaint(node, heir)).toBe("");
+    await node.succeed("DEL", heir);
+    expect(await isAccepted(node)).toBe(false);
+  });
+
   test("pods of both live side by side, and each keeps its own", async () => {
     const node = await Node.create();
     await node.reference("ADD", call({ backend: "iptables" }, "1.1.0", 7));

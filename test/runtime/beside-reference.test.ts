@@ -18,7 +18,7 @@ import {
   type Verb,
 } from "./harness.ts";
 
-const names = ["bridge", "ptp", "host-local", "portmap"];
+const names = ["bridge", "ptp", "host-local", "portmap", "firewall", "tuning", "bandwidth"];
 
 /** A node's folder of plugins, which are podwire's or the reference's: whoever was put there last. */
 class Plugins {
@@ -93,14 +93,15 @@ class Runtime {
   }
 
   /**
-   * The reference looks for port mappings in tables of its own, and podwire's are there only with its iptables backend;
+   * The reference looks for port mappings and a firewall's rules in tables of its own, and podwire's are there only with its iptables backend;
    * Debian's v1.1.1 finds not even its own of a dual-stack pod.
    */
   async check(pod: Pod): Promise<void> {
-    const findsPorts =
+    const findsRules =
       this.plugins.owner === "podwire" ||
       (reference.newest && (pod.maker === "reference" || this.list.plugins[1]?.backend === "iptables"));
-    const list = findsPorts ? this.list : { ...this.list, plugins: this.list.plugins.slice(0, 1) };
+    const isAsked = ({ type }: { type: string }): boolean => findsRules || !/portmap|firewall/.test(type);
+    const list = { ...this.list, plugins: this.list.plugins.filter(isAsked) };
     const { exitCode, stdout } = await runList(async (...call) => this.#run(...call), "CHECK", list, pod);
     expect([pod.containerId, exitCode, stdout]).toEqual([pod.containerId, 0, ""]);
   }
@@ -109,6 +110,14 @@ class Runtime {
     const { exitCode, stdout } = await runList(async (...call) => this.#run(...call), "DEL", this.list, pod);
     expect([pod.containerId, exitCode, stdout]).toEqual([pod.containerId, 0, ""]);
     this.pods.delete(pod);
+  }
+
+  /** GC, for what the reference knows nothing of: a policy of podwire's is an element named by the pod's link. */
+  async collect(): Promise<void> {
+    for (const plugin of this.list.plugins) {
+      const config = { ...plugin, name: this.list.name, cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+      expect(await this.#run("GC", { plugin: plugin.type, config })).toMatchObject({ exitCode: 0 });
+    }
   }
 
   /**
@@ -130,7 +139,9 @@ class Runtime {
       ]),
     );
     expect((await Promise.all(pings)).filter(([, , answered]) => !answered)).toEqual([]);
-    for (const { hostPort, containerId } of pods) {
+    for (const { hostPort, containerId, maker } of pods) {
+      // the reference's firewall accepts no new connection, so where FORWARD drops its pods have no host ports
+      if (maker === "reference" && this.list.plugins.some(({ type }) => type === "firewall")) continue;
       expect(await this.outside.connect(this.outside.node4, hostPort)).toMatchObject({
         server: containerId,
         from: this.outside.address4,
@@ -153,8 +164,10 @@ class Runtime {
  * Backends as the configuration asks for them; without a word, the reference takes iptables and podwire nftables.
  * Debian's v1.1.1 knows iptables alone, and its DEL fails without the chain it would have made.
  */
-const kinds: [string, string | undefined][] = reference.newest
+const kinds: [string, string | undefined, string?][] = reference.newest
   ? [
+      ["bridge", undefined, "nerdctl's chain and bandwidth"],
+      ["bridge", "iptables", "nerdctl's chain and bandwidth"],
       ["bridge", undefined],
       ["bridge", "iptables"],
       ["bridge", "nftables"],
@@ -166,8 +179,16 @@ const kinds: [string, string | undefined][] = reference.newest
       ["ptp", "iptables"],
     ];
 
-async function create(plugin: string, backend: string | undefined): Promise<Runtime> {
+const chained = (backend: string | undefined): NetworkList["plugins"] => [
+  { type: "firewall", ingressPolicy: "same-bridge", ...(backend && { backend }) },
+  { type: "tuning", sysctl: { "net.core.somaxconn": "500" }, mtu: 1400 },
+  { type: "bandwidth", ingressRate: 8e6, ingressBurst: 8e5, egressRate: 1.6e7, egressBurst: 1.6e6 },
+];
+
+async function create(plugin: string, backend: string | undefined, chain: string | undefined): Promise<Runtime> {
   const node = await Node.create();
+  // as Docker does
+  if (chain) for (const tool of ["iptables", "ip6tables"]) await node.must(tool, "-P", "FORWARD", "DROP");
   const outside = await node.outside();
   const main = plugin === "bridge" ? { bridge: "br0", isDefaultGateway: true, hairpinMode: true } : {};
   // few addresses, so that those of pods that are gone come round again
@@ -182,13 +203,14 @@ async function create(plugin: string, backend: string | undefined): Promise<Runt
   const plugins = [
     { type: plugin, ...main, ipMasq: true, ...masquerading, ipam },
     { type: "portmap", ...mapping, capabilities: { portMappings: true } },
+    ...(chain ? chained(backend) : []),
   ];
   return new Runtime(node, outside, new Plugins(), { cniVersion: "1.0.0", name: "shared", plugins });
 }
 
-describe.each(kinds)("a node with %s and backend %s", (plugin, backend) => {
+describe.each(kinds)("a node with %s and backend %s, %s", (plugin, backend, chain) => {
   test("goes over to podwire, and back, and over again, with its pods running", { timeout: 90_000 }, async () => {
-    const runtime = await create(plugin, backend);
+    const runtime = await create(plugin, backend, chain);
     const { plugins } = runtime;
     plugins.reference();
     const [first, second] = [await runtime.add(), await runtime.add()];
@@ -221,6 +243,7 @@ describe.each(kinds)("a node with %s and backend %s", (plugin, backend) => {
       await runtime.delete(pod);
       expect(await runtime.traces(pod)).toEqual([]);
     }
+    await runtime.collect();
     expect(await runtime.traces(third)).toEqual([]);
     expect(runtime.node.leases()).toEqual({});
     expect((await runtime.node.links()).map(({ ifname }) => ifname)).toEqual([

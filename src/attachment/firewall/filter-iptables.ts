@@ -113,6 +113,8 @@ const lacking = (family: Family, lines: readonly string[]): string[] =>
 
 const ownerComment = (owner: Owner): string => OWNER + ownerLabel(owner, LABEL_BYTES);
 
+const networkWords = (network: string): string => `${OWNER}${networkLabel(network, LABEL_BYTES)} `;
+
 const answers = (ip: Ip): string =>
   `-d ${formatPrefix(hostPrefix(ip))} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`;
 const sends = (ip: Ip): string => `-s ${formatPrefix(hostPrefix(ip))} -j ACCEPT`;
@@ -129,8 +131,22 @@ export function applyIptablesFilter(owner: Owner, part: FilterPart, undo: Undo):
   for (const family of used) {
     const tools = getTools(family, "filter");
     undo.push("remove iptables rules", () => removeFrom(tools, owner, part.addresses));
-    changeTable(tools, (filter) => missing(filter, owner, family, part));
+    changeTable(tools, (filter) => {
+      const lines = missing(filter, owner, family, part);
+      return [...outlived(filter, owner, part.addresses), ...lines];
+    });
   }
+}
+
+/**
+ * Rules that name an earlier attachment of the network for these addresses: the reference leaves them where it deletes
+ * a pod of podwire's. DEL would take their word for it that the address is still somebody's.
+ */
+function outlived(filter: ChainRules, owner: Owner, addresses: readonly Ip[]): string[] {
+  return labelledRules(filter)
+    .filter(({ comment }) => comment.startsWith(networkWords(owner.network)) && comment !== ownerComment(owner))
+    .filter(({ ip }) => addresses.some((address) => sameIp(address, ip)))
+    .map(({ rule }) => `-D ${FORWARD_CHAIN} ${rule}`);
 }
 
 const usedFamilies = ({ addresses }: FilterPart): Family[] =>
@@ -196,7 +212,7 @@ function removeFrom(tools: Tools, owner: Owner, addresses: readonly Ip[]): void 
 
 function removal(filter: ChainRules, isMine: (comment: string) => boolean, known: readonly Ip[]): string[] {
   const rules = filter.get(FORWARD_CHAIN) ?? [];
-  const labelled = rules.flatMap((rule) => labelOf(rule) ?? []);
+  const labelled = labelledRules(filter);
   const mine = labelled.filter(({ comment }) => isMine(comment));
   const others = labelled.filter(({ comment }) => !isMine(comment));
   const going = uniqueIps([...known, ...mine.map(({ ip }) => ip)]).filter(
@@ -205,6 +221,8 @@ function removal(filter: ChainRules, isMine: (comment: string) => boolean, known
   const lines = [...mine.map(({ rule }) => rule), ...going.flatMap((ip) => [answers(ip), sends(ip)])];
   return lines.filter((line) => rules.includes(line)).map((line) => `-D ${FORWARD_CHAIN} ${line}`);
 }
+
+const labelledRules = (filter: ChainRules) => (filter.get(FORWARD_CHAIN) ?? []).flatMap((rule) => labelOf(rule) ?? []);
 
 /** Whose a rule of podwire's is, and for which address. */
 function labelOf(rule: string): { rule: string; comment: string; ip: Ip } | undefined {
@@ -216,7 +234,7 @@ function labelOf(rule: string): { rule: string; comment: string; ip: Ip } | unde
 
 /** GC: takes away the rules of the network's attachments that are not valid. */
 export function collectIptablesFilter(network: string, valid: readonly Omit<Owner, "network">[]): void {
-  const words = `${OWNER}${networkLabel(network, LABEL_BYTES)} `;
+  const words = networkWords(network);
   const kept = new Set(valid.map((attachment) => ownerComment({ network, ...attachment })));
   for (const tools of toolsWithRules()) {
     changeTable(tools, (filter) => removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []));
