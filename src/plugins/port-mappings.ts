@@ -31,8 +31,8 @@ export const portMappingList = list(
 // Conditions and chain names end up in lines that iptables-restore or nft read.
 const isWord = (word: string): boolean => !/[\0\r\n]/.test(word);
 const conditions = orElse(list(text("text on one line", isWord)), []);
-/** Where nft's language ends a command, or a line. */
-const endsCommand = (word: string): boolean => /[;#]/.test(word);
+/** What a word must not hold: where nft's language ends a command, and where a comment begins. */
+const ends = { nftables: /[;#]/, iptables: /#/ };
 
 /** The keys of portmap's configuration, but for runtimeConfig. */
 export const portMappingFields = {
@@ -77,8 +77,8 @@ export function portMappingComplaints(config: Partial<Policy>): Complaint[] {
       ? [{ at: "externalSetMarkChain", must: 'must not be there with "backend": "nftables"' }]
       : []),
     ...(["conditionsV4", "conditionsV6"] as const)
-      .filter((key) => backend === "nftables" && !wrongKind.includes(key) && config[key]?.some(endsCommand))
-      .map((at) => ({ at, must: "must be without ; and # in nft's language" })),
+      .filter((key) => !wrongKind.includes(key) && config[key]?.some((word) => ends[backend].test(word)))
+      .map((at) => ({ at, must: `must be without ${backend === "nftables" ? "; and # in nft's language" : "#"}` })),
     ...wrongKind.map((at) => ({
       at,
       must:

@@ -51,8 +51,8 @@ export const missingInView = (view: HostView, link: Link, addresses: Prefix[], r
 ];
 
 /**
- * The routes that do not lead through a link of the host as they are wanted, in words. They are looked up one by one: to
- * list those of a link the kernel steps over all there are.
+ * The routes that do not lead through a link of the host as they are wanted, in words. They are looked up one by one:
+ * to list those of a link the kernel steps over all there are.
  */
 export function missingRoutes(socket: NetlinkSocket, link: Link, wanted: Route[]): string[] {
   const isFound = (route: Route): boolean =>
