@@ -11,7 +11,12 @@ const leases = async (node: Node, ...args: string[]) =>
   run(node, "--data-dir", node.dataDir, "--conf-dir", "/nowhere", ...args);
 const wire = (node: Node, name: string) => ({
   plugin: "ptp",
-  config: { cniVersion: "1.0.0", name, ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" } },
+  config: {
+    cniVersion: "1.0.0",
+    name,
+    type: "ptp",
+    ipam: { type: "host-local", dataDir: node.dataDir, subnet: "10.9.0.0/24" },
+  },
 });
 const rows = ({ stdout }: { stdout: string }): string[][] =>
   stdout
@@ -73,6 +78,7 @@ describe("podwire leases", () => {
     const config = {
       cniVersion: "1.0.0",
       name: "theirs",
+      type: "bridge",
       bridge: "br0",
       ipam: { type: "given", dataDir: node.dataDir },
     };
