@@ -180,7 +180,7 @@ export function wrongEnvironment(base: Base, own: string): Bad[] {
     bad("no IPAM in ptp", "ptp", text({ ...ptp, ipam: undefined }), 7, "ipam.type"),
     bad("no ranges", "host-local", text({ ...base["host-local"], ipam: {} }), 7, "ipam"),
     bad("no ipam", "host-local", text({ ...base["host-local"], ipam: undefined }), 7, "ipam"),
-    bad("a delegate without CNI_PATH", "bridge", text(withValue(bridge, "ipam.type", "dhcp")), 4, "CNI_PATH", {
+    bad("a delegate without CNI_PATH", "bridge", text(withValue(bridge, "ipam.type", "whereabouts")), 4, "CNI_PATH", {
       CNI_PATH: undefined,
     }),
     bad("portmap without prevResult", "portmap", text({ ...base.portmap, prevResult: undefined }), 7, "prevResult"),
