@@ -77,6 +77,7 @@ describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni
     const config = {
       cniVersion: "1.0.0",
       name: "net",
+      type: "host-local",
       ipam: { type: "host-local", dataDir: "/leases", subnet: "10.77.0.0/24" },
     };
     mkdirSync(dataDir);
