@@ -4,7 +4,8 @@ import { isModuleKnown } from "../kernel/modules.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { isErrno, SystemError } from "../kernel/system-error.ts";
 import { getPortVlans } from "../netlink/rtnetlink/port-vlan.ts";
-import { probeLinkKind, probeTbf } from "../netlink/rtnetlink/probe.ts";
+import { probeLinkKind } from "../netlink/rtnetlink/probe.ts";
+import { probeTbf } from "../netlink/rtnetlink/qdisc.ts";
 
 // What a kernel may have been built without. A module that lies there is not loaded to find out.
 

@@ -41,10 +41,10 @@ function report(places: SurveyPlaces, { pod, dryRun }: Question): Said {
   const alive = chosen.filter(({ state }) => state !== "gone");
   const gone = chosen.length - alive.length;
   // where nothing is changed, the host is read once
-  const host = NetlinkSocket.open(NETLINK_ROUTE);
-  const view = dryRun ? new HostView(host) : undefined;
+  const host = dryRun ? NetlinkSocket.open(NETLINK_ROUTE) : undefined;
+  const view = host && new HostView(host);
   const repaired = alive.map((attached) => repairAttachment(attached, { dryRun, liveness, view }));
-  host.close();
+  host?.close();
   const lines = [
     ...stepLines(repaired, dryRun),
     ...repaired.flatMap(leftLines),

@@ -1,30 +1,33 @@
+import type { Owner } from "../attachment/attachment.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { close, SystemError } from "../kernel/linux.ts";
-import { randomBytes, randomFraction } from "../kernel/random.ts";
+import { randomFraction, randomWord } from "../kernel/random.ts";
 import { send } from "../kernel/socket.ts";
-import { decodeUtf8, viewOf } from "../net/bytes.ts";
 import { formatIp, type Ip, sameIp } from "../net/ip.ts";
-import { type Asked, type Client, optionsOf, type Saying } from "./asked.ts";
+import { type Asked, optionsOf, type Saying } from "./asked.ts";
 import { type Lease, toLease } from "./lease.ts";
-import { type Answer, decodeMessage, encodeMessage, MessageType } from "./message.ts";
+import { type Answer, decodeMessage, describeNak, encodeMessage, MessageType } from "./message.ts";
 import { findAddress, Option } from "./options.ts";
 import { decodeFrame, encodeFrame } from "./packet.ts";
-import { receive } from "./pod-socket.ts";
+import { openPacketSocket, type PodLink, receive } from "./pod-socket.ts";
 import type { Pace, Task } from "./task.ts";
 
 /** What a link is to be given. */
-export interface Goal {
-  client: Client;
+export interface Wish {
+  client: Owner;
   asked: Asked;
-  mac: string;
   /** an address to ask for; `isOnly`: no other will do */
   address?: Ip;
   isOnly: boolean;
-  /** answers have to be broadcast */
-  broadcast: boolean;
   /** when this began, and when to give up */
   began: number;
   deadline: number;
+}
+
+interface Goal extends Wish {
+  mac: string;
+  /** answers have to be broadcast */
+  broadcast: boolean;
 }
 
 /** A lease and when it was asked for, or why there is none. */
@@ -53,8 +56,13 @@ export class Acquisition implements Task {
   private isHopeless = false;
   private isOver = false;
 
-  /** The socket is closed in the end; `done` is called once, unless `cancel` was. */
-  constructor(
+  /** Over a socket of the link's own, which is closed in the end; `done` is called once, unless `cancel` was. */
+  static over(link: PodLink, wish: Wish, pace: Pace, done: (acquired: Acquired) => void): Acquisition {
+    const broadcast = pace.broadcast || link.kind === "ipvlan";
+    return new Acquisition(openPacketSocket(link), { ...wish, mac: link.mac, broadcast }, pace, done);
+  }
+
+  private constructor(
     readonly fd: number,
     private readonly goal: Goal,
     private readonly pace: Pace,
@@ -107,7 +115,7 @@ export class Acquisition implements Task {
   private discover(now: number): void {
     this.offer = undefined;
     this.tries = 0;
-    this.xid = viewOf(randomBytes(4)).getUint32(0);
+    this.xid = randomWord();
     const { address } = this.goal;
     this.say({ type: "DISCOVER", ...(address && { address }) }, now, this.discovers);
     this.discovers += 1;
@@ -160,9 +168,8 @@ export class Acquisition implements Task {
     }
   }
 
-  private takeRefusal({ options }: Answer, now: number): void {
-    const why = decodeUtf8(options.get(Option.MESSAGE) ?? new Uint8Array(0));
-    this.trouble = `${this.named(this.offer!.lease)} was offered, then refused (NAK${why && `: ${why}`})`;
+  private takeRefusal(answer: Answer, now: number): void {
+    this.trouble = `${this.named(this.offer!.lease)} was offered, then refused (${describeNak(answer)})`;
     this.offer = undefined;
     this.wakeAt = Math.min(now + PAUSE_MS, this.goal.deadline);
   }

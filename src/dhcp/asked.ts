@@ -1,15 +1,8 @@
+import type { Owner } from "../attachment/attachment.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
-import type { Ip } from "../net/ip.ts";
-import { ipBytes } from "../net/ip.ts";
+import { type Ip, ipBytes } from "../net/ip.ts";
 import { MessageType } from "./message.ts";
 import { Option, type Options } from "./options.ts";
-
-/** An attachment, whose link it is that asks. */
-export interface Client {
-  network: string;
-  containerId: string;
-  ifname: string;
-}
 
 /** What a configuration wants to be said and asked for. */
 export interface Asked {
@@ -24,9 +17,9 @@ const CLIENT_ID_BYTES = 254;
 const MAX_MESSAGE_SIZE = Uint8Array.of(1500 >> 8, 1500 & 0xff);
 
 /** The reference's: servers know the client again when one daemon takes the place of the other. */
-export const clientText = ({ containerId, network, ifname }: Client): string => `${containerId}/${network}/${ifname}`;
+export const clientText = ({ containerId, network, ifname }: Owner): string => `${containerId}/${network}/${ifname}`;
 
-function clientId(client: Client): Uint8Array {
+function clientId(client: Owner): Uint8Array {
   const text = encodeUtf8(clientText(client)).subarray(0, CLIENT_ID_BYTES);
   const bytes = new Uint8Array(1 + text.length);
   bytes.set(text, 1);
@@ -43,7 +36,7 @@ export interface Saying {
 }
 
 /** The options of a client's message (RFC 2131, table 5). What is provided says nothing of what a message is for. */
-export function optionsOf(client: Client, { provide, request }: Asked, { type, server, address }: Saying): Options {
+export function optionsOf(client: Owner, { provide, request }: Asked, { type, server, address }: Saying): Options {
   const asks = type !== "RELEASE";
   return new Map([
     [Option.MESSAGE_TYPE, Uint8Array.of(MessageType[type])],

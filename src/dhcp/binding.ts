@@ -1,17 +1,16 @@
 import { CniError, messageOf } from "../cni/error.ts";
 import { close, isErrno, SystemError } from "../kernel/linux.ts";
-import { randomBytes } from "../kernel/random.ts";
+import { randomWord } from "../kernel/random.ts";
 import { ipv4Address, sendTo } from "../kernel/socket.ts";
-import { decodeUtf8, viewOf } from "../net/bytes.ts";
 import { formatIp, formatPrefix, type Ip, parseIp, sameIp } from "../net/ip.ts";
 import { deleteAddress } from "../netlink/rtnetlink/address.ts";
 import { type Acquired, Acquisition } from "./acquisition.ts";
 import { optionsOf } from "./asked.ts";
 import { timesOf } from "./lease.ts";
-import { type Answer, decodeMessage, encodeMessage, MessageType } from "./message.ts";
+import { type Answer, decodeMessage, describeNak, encodeMessage, MessageType } from "./message.ts";
 import { findAddress, Option } from "./options.ts";
 import { decodeFrame, SERVER_PORT } from "./packet.ts";
-import { openPacketSocket, openUdpSocket, type PodLink, receive, withPodLink } from "./pod-socket.ts";
+import { isLinkOf, openPacketSocket, openUdpSocket, type PodLink, receive, withPodLink } from "./pod-socket.ts";
 import type { LeaseRecord } from "./record.ts";
 import type { LeaseStore } from "./store.ts";
 import type { Pace, Task } from "./task.ts";
@@ -107,10 +106,10 @@ export class Binding implements Task {
   /** Runs `use` with the pod's link; undefined where it cannot be reached now, or is gone, which is the end of this. */
   private withLink<T>(use: (link: PodLink) => T): T | undefined {
     const { record, keeper } = this;
-    const { netns, client, cookie, mac } = record;
+    const { netns, client } = record;
     try {
       return withPodLink(keeper.prefix + netns, client.ifname, (link) => {
-        if (link.cookie === cookie && link.mac === mac) return use(link);
+        if (isLinkOf(record, link)) return use(link);
         throw new CniError(0, "its link is another one now");
       });
     } catch (error) {
@@ -139,7 +138,7 @@ export class Binding implements Task {
       this.fd = openPacketSocket(link);
     });
     if (this.fd === undefined) return this.silence();
-    this.xid = viewOf(randomBytes(4)).getUint32(0);
+    this.xid = randomWord();
     this.askedAt = now;
     this.silentAt = now + LISTEN_MS;
     const options = optionsOf(client, asked, { type: "REQUEST" });
@@ -187,19 +186,16 @@ export class Binding implements Task {
   }
 
   /** The server knows the lease no more: perhaps it can be had anew, while the pod still has it. */
-  private askAnew({ options }: Answer, now: number): void {
+  private askAnew(answer: Answer, now: number): void {
     const { record, keeper } = this;
-    const why = decodeUtf8(options.get(Option.MESSAGE) ?? new Uint8Array(0));
-    keeper.say(record, `the server refuses to renew it (NAK${why && `: ${why}`}); asking anew`);
+    keeper.say(record, `the server refuses to renew it (${describeNak(answer)}); asking anew`);
     this.silence();
-    const { client, asked, mac, lease } = record;
+    const { client, asked, lease } = record;
     const deadline = Math.min(this.expiresAt, now + keeper.pace.totalMs);
-    const goal = { client, asked, mac, address: lease.address.ip, isOnly: true, began: now, deadline };
-    this.again = this.withLink((link) => {
-      const broadcast = keeper.pace.broadcast || link.kind === "ipvlan";
-      const done = (acquired: Acquired): void => this.endAgain(acquired);
-      return new Acquisition(openPacketSocket(link), { ...goal, broadcast }, keeper.pace, done);
-    });
+    const wish = { client, asked, address: lease.address.ip, isOnly: true, began: now, deadline };
+    this.again = this.withLink((link) =>
+      Acquisition.over(link, wish, keeper.pace, (acquired) => this.endAgain(acquired)),
+    );
   }
 
   private endAgain(acquired: Acquired): void {

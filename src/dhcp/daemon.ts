@@ -1,3 +1,4 @@
+import type { Owner } from "../attachment/attachment.ts";
 import { CniError, Code, messageOf } from "../cni/error.ts";
 import { monotonicMs } from "../kernel/clock.ts";
 import { close, SystemError } from "../kernel/linux.ts";
@@ -7,10 +8,10 @@ import { complain } from "../kernel/stderr.ts";
 import { formatIp, formatPrefix, sameIp } from "../net/ip.ts";
 import { runMarker } from "../node/liveness.ts";
 import { type Acquired, Acquisition } from "./acquisition.ts";
-import { type Client, clientText } from "./asked.ts";
+import { clientText } from "./asked.ts";
 import { Binding, type Keeper } from "./binding.ts";
 import { Connection } from "./connection.ts";
-import { ensureUp, openPacketSocket, withPodLink } from "./pod-socket.ts";
+import { ensureUp, isLinkOf, withPodLink } from "./pod-socket.ts";
 import type { Answer, Request } from "./protocol.ts";
 import { askedFromJson, type LeaseRecord } from "./record.ts";
 import { RELEASE_MS, startRelease } from "./release.ts";
@@ -181,8 +182,8 @@ export class Daemon implements Keeper {
     return undefined;
   }
 
-  private isOf({ cookie, mac }: LeaseRecord, { netns, ifname }: Request): boolean {
-    return withPodLink(this.prefix + netns, ifname, (link) => link.cookie === cookie && link.mac === mac);
+  private isOf(record: LeaseRecord, { netns, ifname }: Request): boolean {
+    return withPodLink(this.prefix + netns, ifname, (link) => isLinkOf(record, link));
   }
 
   /** `only`: the one address the pod has already. */
@@ -198,12 +199,11 @@ export class Daemon implements Keeper {
       ensureUp(link);
       const { mac, cookie } = link;
       const asked = askedFromJson(request.asked);
-      const broadcast = this.pace.broadcast || link.kind === "ipvlan";
-      const wish = { isOnly: only !== undefined, ...(only && { address: only }), deadline: now + this.pace.totalMs };
+      const address = { isOnly: only !== undefined, ...(only && { address: only }) };
       const record = { client, netns, ...(cookie !== undefined && { cookie }), marker: runMarker(), mac, asked };
-      const goal = { client, asked, mac, broadcast, began: now, ...wish };
+      const wish = { client, asked, ...address, began: now, deadline: now + this.pace.totalMs };
       const done = (acquired: Acquired): void => this.bind(key, record, acquired);
-      const acquisition = new Acquisition(openPacketSocket(link), goal, this.pace, done);
+      const acquisition = Acquisition.over(link, wish, this.pace, done);
       this.acquiring.set(key, { acquisition, reply });
       return () => this.abandon(key, new CniError(Code.TryAgainLater, "nobody waits for it any more"));
     });
@@ -238,7 +238,7 @@ export class Daemon implements Keeper {
   }
 
   /** GC: the network's that are not valid. */
-  private lost({ network, valid }: Request): Client[] {
+  private lost({ network, valid }: Request): Owner[] {
     const kept = new Set(valid.map((each) => clientText({ network, ...each })));
     return [...this.bindings.values()]
       .map(({ record }) => record.client)
@@ -246,7 +246,7 @@ export class Daemon implements Keeper {
   }
 
   /** Gives back what they have, and answers when that is on its way. */
-  private release(clients: readonly Client[], reply: Reply): void {
+  private release(clients: readonly Owner[], reply: Reply): void {
     let left = 1;
     const tick = (): void => {
       left -= 1;

@@ -1,5 +1,6 @@
 import type { ResultRoute } from "../cni/result.ts";
 import { defaultPrefix, type Ip, ipFromBytes, networkOf, type Prefix } from "../net/ip.ts";
+import { RT_SCOPE } from "../netlink/rtnetlink/route.ts";
 import type { Answer } from "./message.ts";
 import { findAddress, findSeconds, Option, type Options } from "./options.ts";
 
@@ -24,8 +25,6 @@ const FOR_EVER = 0xffff_ffff;
 /** RFC 2131, 4.4.5 */
 const RENEW_AT = 0.5;
 const REBIND_AT = 0.875;
-/** RT_SCOPE_LINK (linux/rtnetlink.h) */
-const SCOPE_LINK = 253;
 
 /** The times of a lease by the options of an answer (RFC 2131, 4.4.5). */
 export function timesOf(options: Options): Pick<Lease, "seconds" | "renewAfter" | "rebindAfter"> {
@@ -89,7 +88,7 @@ function classlessRoutes(bytes: Uint8Array): ResultRoute[] {
     network.set(bytes.subarray(at + 1, at + 1 + significant));
     const gw = ipFromBytes(bytes.subarray(end - 4, end));
     const dst = networkOf({ ip: ipFromBytes(network), length });
-    routes.push({ dst, gw, ...(gw.value === 0n && { scope: SCOPE_LINK }) });
+    routes.push({ dst, gw, ...(gw.value === 0n && { scope: RT_SCOPE.LINK }) });
     at = end;
   }
   return routes;

@@ -1,4 +1,4 @@
-import { concatBytes, viewOf } from "../net/bytes.ts";
+import { concatBytes, decodeUtf8, viewOf } from "../net/bytes.ts";
 import { type Ip, ipBytes, ipFromBytes } from "../net/ip.ts";
 import { macBytes, macFromBytes } from "../net/mac.ts";
 import { decodeOptions, encodeOptions, Option, type Options } from "./options.ts";
@@ -42,6 +42,12 @@ export interface Answer {
   mac: string;
   yourAddress: Ip;
   options: Options;
+}
+
+/** A server's no, with what it says of it. */
+export function describeNak({ options }: Answer): string {
+  const why = decodeUtf8(options.get(Option.MESSAGE) ?? new Uint8Array(0));
+  return `NAK${why && `: ${why}`}`;
 }
 
 export function encodeMessage({ xid, seconds, broadcast, clientAddress, mac, options }: Question): Uint8Array {

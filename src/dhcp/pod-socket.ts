@@ -8,6 +8,7 @@ import type { Ip } from "../net/ip.ts";
 import { word } from "../netlink/codec.ts";
 import { type Link, setLink } from "../netlink/rtnetlink/link.ts";
 import { CLIENT_PORT } from "./packet.ts";
+import type { LeaseRecord } from "./record.ts";
 
 // Sockets of a pod's link. They belong to the pod's namespace wherever they are used, and are open only while an answer
 // is waited for: an open one would keep a namespace alive that its pod has left.
@@ -61,6 +62,10 @@ export function withPodLink<T>(netns: string, name: string, use: (link: PodLink)
     throw new CniError(Code.InvalidEnvironment, `link ${name}, which is to have an address, is not in ${netns}`);
   });
 }
+
+/** True for the link a lease was given to. */
+export const isLinkOf = ({ cookie, mac }: Pick<LeaseRecord, "cookie" | "mac">, link: PodLink): boolean =>
+  link.cookie === cookie && link.mac === mac;
 
 export const ensureUp = (link: PodLink): void => {
   if (!link.up) link.pod.socket.request([setLink(link, { up: true })]);

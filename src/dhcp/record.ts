@@ -1,15 +1,16 @@
+import type { Owner } from "../attachment/attachment.ts";
 import { ip, prefix, route } from "../cni/fields.ts";
 import { tryJson } from "../cni/json.ts";
 import { parseLeniently } from "../cni/reading.ts";
 import { type Infer, integer, list, optional, orElse, type Schema, shape, text } from "../cni/schema.ts";
 import { decodeHex, encodeHex } from "../net/bytes.ts";
 import { formatIp, formatPrefix } from "../net/ip.ts";
-import type { Asked, Client } from "./asked.ts";
+import type { Asked } from "./asked.ts";
 import type { Lease } from "./lease.ts";
 
 /** What the daemon keeps of a lease, in memory and on disk. */
 export interface LeaseRecord {
-  client: Client;
+  client: Owner;
   /** path of the pod's network namespace, and its SO_NETNS_COOKIE where the kernel has such */
   netns: string;
   cookie?: bigint;

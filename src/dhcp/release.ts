@@ -1,13 +1,11 @@
-import { SystemError } from "../kernel/linux.ts";
 import { CniError } from "../cni/error.ts";
-import { randomBytes } from "../kernel/random.ts";
+import { close, SystemError } from "../kernel/linux.ts";
+import { randomWord } from "../kernel/random.ts";
 import { ipv4Address, sendTo } from "../kernel/socket.ts";
-import { close } from "../kernel/linux.ts";
-import { viewOf } from "../net/bytes.ts";
 import { optionsOf } from "./asked.ts";
 import { encodeMessage } from "./message.ts";
 import { SERVER_PORT } from "./packet.ts";
-import { openUdpSocket, tellWhenSent, withPodLink } from "./pod-socket.ts";
+import { isLinkOf, openUdpSocket, tellWhenSent, withPodLink } from "./pod-socket.ts";
 import type { LeaseRecord } from "./record.ts";
 
 /** So long a RELEASE may take to leave: where nobody tells the MAC of its next hop, it never does. */
@@ -19,18 +17,17 @@ export const RELEASE_MS = 1_000;
  * why nothing can be said.
  */
 export function startRelease(record: LeaseRecord, prefix: string): number | string {
-  const { client, asked, mac, lease, netns, cookie } = record;
+  const { client, asked, mac, lease, netns } = record;
   if (record.lost !== "") return "the lease had been lost before";
   try {
     return withPodLink(prefix + netns, client.ifname, (link) => {
-      if (link.cookie !== cookie || link.mac !== mac) return "the pod's link is gone";
+      if (!isLinkOf(record, link)) return "the pod's link is gone";
       const fd = openUdpSocket(link, lease.address.ip);
       try {
         tellWhenSent(fd);
         const options = optionsOf(client, asked, { type: "RELEASE", server: lease.server });
-        const xid = viewOf(randomBytes(4)).getUint32(0);
         const clientAddress = lease.address.ip;
-        const message = encodeMessage({ xid, seconds: 0, broadcast: false, clientAddress, mac, options });
+        const message = encodeMessage({ xid: randomWord(), seconds: 0, broadcast: false, clientAddress, mac, options });
         sendTo(fd, message, ipv4Address(lease.server, SERVER_PORT));
         return fd;
       } catch (error) {

@@ -1,8 +1,9 @@
+import type { Owner } from "../attachment/attachment.ts";
 import { ensureDirectory, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
 import { exists, LOCK, O, open, rename, tryLock, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
-import { type Client, clientText } from "./asked.ts";
+import { clientText } from "./asked.ts";
 import { decodeRecord, encodeRecord, type LeaseRecord } from "./record.ts";
 
 const DRAFT = ".new-";
@@ -25,7 +26,7 @@ export class LeaseStore {
     return tryLock(open(`${this.folder}/${LOCK_NAME}`, O.RDWR | O.CREAT, 0o600), LOCK.EX);
   }
 
-  private path(client: Client): string {
+  private path(client: Owner): string {
     return `${this.folder}/${sha512(clientText(client)).slice(0, 40)}`;
   }
 
@@ -37,28 +38,25 @@ export class LeaseStore {
     rename(draft, path);
   }
 
-  has(client: Client): boolean {
+  has(client: Owner): boolean {
     return exists(this.path(client));
   }
 
-  find(client: Client): LeaseRecord | undefined {
+  find(client: Owner): LeaseRecord | undefined {
     return decodeRecord(findText(this.path(client)) ?? "");
   }
 
-  forget(client: Client): void {
+  forget(client: Owner): void {
     removeFile(this.path(client));
   }
 
-  /** Every lease that can be read; drafts that nobody will finish are removed. */
+  /** As `list`; drafts that nobody will finish are removed. */
   load(): LeaseRecord[] {
-    return namesIn(this.folder).flatMap((name) => {
-      if (name.startsWith(DRAFT)) removeFile(`${this.folder}/${name}`);
-      if (name.startsWith(".")) return [];
-      return decodeRecord(findText(`${this.folder}/${name}`) ?? "") ?? [];
-    });
+    for (const name of namesIn(this.folder)) if (name.startsWith(DRAFT)) removeFile(`${this.folder}/${name}`);
+    return this.list();
   }
 
-  /** As `load`, and changes nothing. */
+  /** Every lease that can be read. */
   list(): LeaseRecord[] {
     return namesIn(this.folder).flatMap((name) =>
       name.startsWith(".") ? [] : (decodeRecord(findText(`${this.folder}/${name}`) ?? "") ?? []),

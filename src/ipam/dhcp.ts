@@ -1,7 +1,8 @@
+import { ownerOf } from "../attachment/owner.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Addressing } from "../cni/result.ts";
-import { type Client, clientText } from "../dhcp/asked.ts";
+import { clientText } from "../dhcp/asked.ts";
 import { callDaemon, NoDaemon } from "../dhcp/call.ts";
 import type { WrittenRequest } from "../dhcp/protocol.ts";
 import { askedToJson, type LeaseRecord } from "../dhcp/record.ts";
@@ -11,11 +12,9 @@ import { close, waitReadable } from "../kernel/linux.ts";
 import { formatIp } from "../net/ip.ts";
 import { type DhcpConfig, parseSocketPath } from "./dhcp-config.ts";
 
-const clientOf = ({ network, containerId, ifname }: Client): Client => ({ network, containerId, ifname });
-
 /** Has the daemon acquire a lease for the pod's link, which must be there. */
 export function addDhcp(call: Invocation, { socketPath, asked, priority }: DhcpConfig): Addressing {
-  const request = { verb: "ADD", ...clientOf(call), netns: call.netns, asked: askedToJson(asked) } as const;
+  const request = { verb: "ADD", ...ownerOf(call), netns: call.netns, asked: askedToJson(asked) } as const;
   const given = callDaemon(socketPath, request);
   return priority === 0 ? given : { ...given, routes: given.routes.map((route) => ({ ...route, priority })) };
 }
@@ -25,7 +24,7 @@ export function checkDhcp(call: Invocation, { socketPath, asked }: DhcpConfig): 
   const reported = call.prevResult?.ips.find(({ address }) => address.ip.family === 4);
   callDaemon(socketPath, {
     verb: "CHECK",
-    ...clientOf(call),
+    ...ownerOf(call),
     netns: call.netns,
     asked: askedToJson(asked),
     ...(reported && { address: formatIp(reported.address.ip) }),
@@ -35,7 +34,7 @@ export function checkDhcp(call: Invocation, { socketPath, asked }: DhcpConfig): 
 /** Gives the lease back, by the daemon, or where none runs without it: the pod may be gone a moment later. */
 export function removeDhcp(call: Invocation): void {
   const socketPath = parseSocketPath(call);
-  const client = clientOf(call);
+  const client = ownerOf(call);
   if (askDaemon(call, socketPath, { verb: "DEL", ...client })) return;
   const store = LeaseStore.of(socketPath);
   const record = store.find(client);

@@ -13,8 +13,11 @@ export function randomBytes(count: number): Uint8Array {
   return bytes;
 }
 
+/** 32 bits. */
+export const randomWord = (): number => viewOf(randomBytes(4)).getUint32(0, true);
+
 /** From 0 to just below 1. */
-export const randomFraction = (): number => viewOf(randomBytes(4)).getUint32(0, true) / 2 ** 32;
+export const randomFraction = (): number => randomWord() / 2 ** 32;
 
 /** Version 4 of RFC 9562. */
 export function randomUuid(): string {

@@ -8,8 +8,8 @@ import type { Surveyed } from "./surveyed.ts";
 
 /** Addresses host-local gave an attachment, by podwire's record, of which it has no lease any more. */
 export function lostLeases({ record, cached, leases }: Surveyed): { folder: LeaseFolder; ips: Ip[] } | undefined {
-  const plugin = cached?.plugins.find(({ type, ipam }) =>
-    type === "flannel" ? true : isObject(ipam) && isHostLocal(ipam["type"]),
+  const plugin = cached?.plugins.find(
+    ({ type, ipam }) => type === "flannel" || (isObject(ipam) && isHostLocal(ipam["type"])),
   );
   const ips = record?.knowledge ? record.ips.filter((ip) => !leases.some((lease) => sameIp(lease.ip, ip))) : [];
   if (!plugin || ips.length === 0) return undefined;

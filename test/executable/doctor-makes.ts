@@ -1,4 +1,5 @@
 import { loadConf, type NetworkList } from "./harness.ts";
+import { k3s, nerdctl } from "../harness/lists.ts";
 import { Scene } from "./scene.ts";
 
 // What faults are made of: nodes of several makes, and what breaks them.
@@ -17,38 +18,6 @@ const sourceRouted = (): NetworkList => {
   const range = { subnet: "10.31.0.0/24", gateway: "10.31.0.1" };
   const ipam = { type: "host-local", ranges: [[range]], routes: [{ dst: "0.0.0.0/0" }] };
   return { ...list, plugins: list.plugins.map((plugin) => (plugin.ipam ? { ...plugin, ipam } : plugin)) };
-};
-/** The chain k3s writes. */
-const k3s: NetworkList = {
-  cniVersion: "1.0.0",
-  name: "cbr0",
-  plugins: [
-    { type: "flannel", delegate: { hairpinMode: true, forceAddress: true, isDefaultGateway: true } },
-    { type: "portmap", capabilities: { portMappings: true } },
-    { type: "bandwidth", capabilities: { bandwidth: true } },
-  ],
-};
-/** The chain nerdctl writes for its bridge network. */
-const nerdctl: NetworkList = {
-  cniVersion: "1.0.0",
-  name: "bridge",
-  plugins: [
-    {
-      type: "bridge",
-      bridge: "nerdctl0",
-      isGateway: true,
-      ipMasq: true,
-      hairpinMode: true,
-      ipam: {
-        type: "host-local",
-        ranges: [[{ subnet: "10.4.0.0/24", gateway: "10.4.0.1" }]],
-        routes: [{ dst: "0.0.0.0/0" }],
-      },
-    },
-    { type: "portmap", capabilities: { portMappings: true } },
-    { type: "firewall", ingressPolicy: "same-bridge" },
-    { type: "tuning" },
-  ],
 };
 const limits = { ingressRate: 100_000_000, ingressBurst: 8_000_000, egressRate: 50_000_000, egressBurst: 8_000_000 };
 
@@ -96,7 +65,7 @@ export const makes = {
   k3s: async () => Scene.make(k3s, { capabilities: { portMappings, bandwidth: limits } }),
   // as flannel's own manifest has it
   flannel: async () => Scene.make({ ...k3s, cniVersion: "0.3.1", plugins: k3s.plugins.slice(0, 2) }, mapped),
-  nerdctl: async () => Scene.make(nerdctl, mapped),
+  nerdctl: async () => Scene.make(nerdctl(), mapped),
 };
 
 export type Make = keyof typeof makes;

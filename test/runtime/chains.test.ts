@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { dropForwarded } from "../executable/ports.ts";
 import { measure, payloadOf, within } from "../executable/rates.ts";
 import { Cnitool, cnitoolPath } from "./cnitool.ts";
-import { everything, flanneld, k3s, nerdctl, second } from "./chains.ts";
+import { k3s, nerdctl } from "../harness/lists.ts";
+import { everything, flanneld, second } from "./chains.ts";
 import { available, Containerd, Machine, type Namespace, type NetworkList, Node, type Outside } from "./harness.ts";
 
 // Lists of plugins that k3s, nerdctl and multus have their nodes run, letter by letter, in the folders those use.

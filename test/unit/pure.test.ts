@@ -17,6 +17,7 @@ const plans = [
   "attachment/link/own-link.ts",
   "attachment/link/port.ts",
   "attachment/ports/keys.ts",
+  "attachment/try-each.ts",
   "attachment/undo.ts",
   "cli/arguments.ts",
   "cli/json-places.ts",

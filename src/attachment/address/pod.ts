@@ -1,6 +1,5 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
-import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import type { Message } from "../../netlink/message.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
 import { decodeLink, getLinkByIndex, type Link, setLink } from "../../netlink/rtnetlink/link.ts";
@@ -12,6 +11,7 @@ import { podSide, waitForAddresses, waitForDelivery, waitForLink } from "../link
 import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import { applySysctls, mendSysctls } from "../sysctls.ts";
+import { addOnce } from "./add-once.ts";
 import {
   connectedRoutes,
   lackingAddresses,
@@ -43,6 +43,9 @@ export const pod: Kind<PodPart> = {
     const main = vrfTable(found, site);
     // the kernel makes those of addresses that come, and when the link comes up
     const connected = found.up ? connectedRoutes(part.addresses.filter((each) => !addresses.includes(each))) : [];
+    const lacking = lackingInPod(pod.socket, found, [...connected, ...part.routes], main);
+    const ofFamilies = new Set(lacking.map(({ dst }) => dst.ip.family));
+    const moved = new Map([...ofFamilies].map((family) => [family, sourceTables(pod.socket, found, family)[0]]));
     return [
       ...mendSysctls(part.sysctls, log, (use) => pod.enter(use)),
       ...addresses.map(({ prefix, ...options }) => inPod(addAddress(found, prefix, options))),
@@ -50,8 +53,8 @@ export const pod: Kind<PodPart> = {
       ...lackingNeighbours(pod.socket, found, part.neighbours).map(({ ip, mac }) =>
         inPod(setNeighbour(found, ip, mac)),
       ),
-      ...lackingInPod(pod.socket, found, [...connected, ...part.routes], main).map((route) => {
-        const table = main ?? sourceTables(pod.socket, found, route.dst.ip.family)[0];
+      ...lacking.map((route) => {
+        const table = main ?? moved.get(route.dst.ip.family);
         const message = addRoute(found, { ...(table !== undefined && { table }), ...route });
         return { what: message.what + IN_POD, run: () => addOnce(pod.socket, [], [message]) };
       }),
@@ -110,22 +113,6 @@ function explained(error: unknown, link: { name: string }): CniError | undefined
     ? "ipam.routes: nothing leads to the gateway"
     : `mac: link ${link.name} has the MAC of another link of its master`;
   return new CniError(Code.InvalidConfig, `${why}: ${(error as Error).message}`);
-}
-
-/** A route that is there is one the kernel, or this very list, has made: of equal ones there is one. */
-function addOnce(socket: NetlinkSocket, before: readonly Message[], routes: readonly Message[]): void {
-  try {
-    socket.request([...before, ...routes]);
-  } catch (error) {
-    if (!isErrno(error, "EEXIST") || before.some(({ what }) => error.message.includes(what))) throw error;
-    for (const route of routes) {
-      try {
-        socket.request([route]);
-      } catch (again) {
-        if (!isErrno(again, "EEXIST")) throw again;
-      }
-    }
-  }
 }
 
 /** Tells neighbours who has the addresses now. */

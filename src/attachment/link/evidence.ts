@@ -3,6 +3,7 @@ import { sameIp } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, MadeIn, Selection, Traces } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
+import { tryEach } from "../try-each.ts";
 import { listAddresses } from "./links.ts";
 
 /**
@@ -32,14 +33,8 @@ export const usePod = <T>({ pod, madeIn }: Traces, use: (pod: PodNamespace) => T
  */
 export function collectLost({ lostPods, site }: Selection, remove: (traces: Traces) => Found): number {
   let removed = 0;
-  const failures: unknown[] = [];
-  for (const { owner, ...madeIn } of lostPods) {
-    try {
-      if (remove({ owner, site, madeIn, addresses: [] }) !== "unknown") removed += 1;
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (failures.length > 0) throw failures[0];
+  tryEach(lostPods, ({ owner, ...madeIn }) => {
+    if (remove({ owner, site, madeIn, addresses: [] }) !== "unknown") removed += 1;
+  });
   return removed;
 }

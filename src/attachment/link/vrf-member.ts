@@ -1,9 +1,9 @@
-import { isErrno } from "../../kernel/linux.ts";
 import { type Address, addAddress, decodeAddress, getAddresses, IFA_F } from "../../netlink/rtnetlink/address.ts";
 import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { Reply } from "../../netlink/message.ts";
 import { families, isLinkLocal, samePrefix } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes, isChosen, moveRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
+import { addOnce } from "../address/add-once.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import { listAddresses } from "./links.ts";
 import { podSide, waitForDelivery, waitForLink } from "./readiness.ts";
@@ -47,13 +47,9 @@ export function rehome(
     addresses.map(({ prefix }) => prefix.ip),
     vrf,
   );
-  for (const [route, table] of routes) {
-    try {
-      socket.request([moveRoute(route, table === from ? to : table)]);
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error; // an undo finds what was not lost
-    }
-  }
+  // an undo finds what was not lost
+  const messages = routes.map(([route, table]) => moveRoute(route, table === from ? to : table));
+  addOnce(socket, [], messages);
 }
 
 /** Those without a gateway first. */

@@ -49,28 +49,23 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
 }
 
 /** By their bytes in hex; an interrupted list may lack what came meanwhile, which no flow of before led to. */
-function ownAddresses(host: NetlinkSocket, family: Family): Map<string, Ip> {
+function ownAddresses(host: NetlinkSocket, family: Family, atMost = Infinity): Map<string, Ip> {
   const own = new Map<string, Ip>();
   const seen = new Set<number>();
   host.scanBytes(getAddresses(0, family), (datagram) => {
     collectAddresses(datagram, own, seen);
-    return false;
+    return own.size > atMost;
   });
   return own;
 }
 
 /** As `ownAddresses`, where there are no more than so many: a socket whose list was left is of no further use. */
 function fewAddresses(family: Family, count: number): Ip[] | undefined {
-  const own = new Map<string, Ip>();
-  const seen = new Set<number>();
-  const route = NetlinkSocket.open(NETLINK_ROUTE);
+  const host = NetlinkSocket.open(NETLINK_ROUTE);
   try {
-    route.scanBytes(getAddresses(0, family), (datagram) => {
-      collectAddresses(datagram, own, seen);
-      return own.size > count;
-    });
+    const own = ownAddresses(host, family, count);
+    return own.size > count ? undefined : [...own.values()];
   } finally {
-    route.close();
+    host.close();
   }
-  return own.size > count ? undefined : [...own.values()];
 }

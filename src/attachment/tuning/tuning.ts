@@ -3,12 +3,14 @@ import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
 import { getLink, indexOf } from "../../netlink/rtnetlink/link.ts";
 import { changeSettings, decodeSettings, type LinkSettings } from "../../netlink/rtnetlink/settings.ts";
+import type { Message } from "../../netlink/message.ts";
 import type { TuningPart } from "../attachment.ts";
 import { TUNING_FOLDER } from "../parts.ts";
 import type { Kind } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
+import { tryEach } from "../try-each.ts";
 import { assertAllowed } from "./allow-list.ts";
 import { assertNoOther, type Backup, findBackup, hasBackup, listOwners, removeBackup, writeBackup } from "./backup.ts";
 import { compareTuned, readSysctls, restoreSysctls, writeSysctls } from "./sysctls.ts";
@@ -65,12 +67,8 @@ export const tuning: Kind<TuningPart> = {
 
   mend(part, { pod, owner: { ifname } }) {
     const found = findSettings(pod.socket, ifname);
-    const differing = found ? keysOf(part.link).filter((key) => found.settings[key] !== part.link[key]) : [];
-    const messages = found
-      ? changeSettings({ index: found.index, name: ifname }, pick(part.link as LinkSettings, differing))
-      : [];
     return [
-      ...messages.map((message) => stepOf(pod.socket, message, IN_POD)),
+      ...(found ? changesOf(found, ifname, part.link) : []).map((message) => stepOf(pod.socket, message, IN_POD)),
       ...pod
         .enter(() => part.sysctls.filter((sysctl) => compareTuned([sysctl]).length > 0))
         .map((sysctl) => ({
@@ -95,7 +93,7 @@ export const tuning: Kind<TuningPart> = {
       ({ containerId, ifname }) => !kept.has(`${containerId} ${ifname}`),
     );
     log.note("backups", lost.length);
-    forEach(lost, (owner) => {
+    tryEach(lost, (owner) => {
       const backup = findBackup(dataDir, owner);
       if (backup) putBack(owner.ifname, backup);
       removeBackup(dataDir, owner);
@@ -142,11 +140,16 @@ function getSettings({ pod, owner: { ifname } }: Site): Found {
   );
 }
 
+const differing = ({ settings }: Found, wanted: Settings): Key[] =>
+  keysOf(wanted).filter((key) => settings[key] !== wanted[key]);
+
+/** What makes a link as it is wanted. */
+const changesOf = (found: Found, name: string, wanted: Settings): Message[] =>
+  changeSettings({ index: found.index, name }, pick(wanted as LinkSettings, differing(found, wanted)));
+
 function compareLink(found: Found | undefined, wanted: Settings, name: string): string[] {
   if (!found) return [`link ${name} does not exist in the container`];
-  return keysOf(wanted)
-    .filter((key) => found.settings[key] !== wanted[key])
-    .map((key) => `${key} of link ${name} is ${found.settings[key]}, not ${wanted[key]}`);
+  return differing(found, wanted).map((key) => `${key} of link ${name} is ${found.settings[key]}, not ${wanted[key]}`);
 }
 
 /** Changes what differs; CniError 7 for what the kernel does not take. */
@@ -164,8 +167,7 @@ function setLinkTo(socket: NetlinkSocket, name: string, wanted: Settings): void 
   const keys = keysOf(wanted);
   const found = keys.length > 0 && findSettings(socket, name);
   if (!found) return;
-  const changed = keys.filter((key) => found.settings[key] !== wanted[key]);
-  socket.request(changeSettings({ index: found.index, name }, pick(wanted as LinkSettings, changed)));
+  socket.request(changesOf(found, name, wanted));
 }
 
 /**
@@ -179,17 +181,6 @@ function putBack(ifname: string, backup: Backup, given?: PodNamespace): void {
     if (pod && (cookie === undefined || cookie === cookieOf(pod).cookie)) restore(pod, ifname, backup);
   } finally {
     if (pod !== given) pod?.close();
-  }
-}
-
-/** Every one is tried; the first failure is thrown. */
-function forEach<T>(items: readonly T[], use: (item: T) => void): void {
-  const [first, ...rest] = items;
-  if (first === undefined) return;
-  try {
-    use(first);
-  } finally {
-    forEach(rest, use);
   }
 }
 

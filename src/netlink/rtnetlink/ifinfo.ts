@@ -20,6 +20,7 @@ export const IFLA = {
   AF_SPEC: 26,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  NUM_TX_QUEUES: 31,
   PROMISCUITY: 30,
 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;

@@ -73,6 +73,14 @@ export const addTbf = ({ index, name }: Target, tbf: Tbf): Message => ({
   what: `shape link ${name} to ${tbf.rate} bytes a second`,
 });
 
+/** Asks for a token bucket filter without its numbers: ENOENT where the kernel has none, else EINVAL. */
+export const probeTbf = ({ index }: { index: number }): Message => ({
+  type: RTM_NEWQDISC,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  data: [header({ index, handle: SHAPER, parent: TC_H_ROOT }), ...text(TCA.KIND, "tbf")],
+  what: "look for token bucket filters",
+});
+
 /** Lets filters look at what a link takes in; EEXIST where something (clsact too) does already. */
 export const addIngress = ({ index, name }: Target): Message => ({
   type: RTM_NEWQDISC,
