@@ -12,8 +12,8 @@ import type { Message, Reply } from "../netlink/message.ts";
 import type { NetlinkSocket } from "./netlink.ts";
 import { isErrno } from "./system-error.ts";
 
-function findWay(socket: NetlinkSocket, ip: Ip, vrf?: number): Way | undefined {
-  const reply = lookUp(socket, getRouteTo(ip, vrf));
+function findWay(socket: NetlinkSocket, ip: Ip): Way | undefined {
+  const reply = lookUp(socket, getRouteTo(ip));
   return reply && decodeWay(reply);
 }
 
@@ -33,9 +33,19 @@ export function findRoutesOf(socket: NetlinkSocket, ip: Ip): KernelRoute[] {
   return reply ? decodeRoutes(reply) : [];
 }
 
-/** True when the namespace, or the VRF of that index in it, takes in what arrives for the address. */
-export const isLocal = (socket: NetlinkSocket, ip: Ip, vrf?: number): boolean =>
-  findWay(socket, ip, vrf)?.kind === "local";
+/**
+ * True when the namespace, or the VRF of that index in it, takes in what arrives for the address. Asked for the route:
+ * for the way of packets the kernel would look at every IPv6 address it has, for one to send from.
+ */
+export function isLocal(socket: NetlinkSocket, ip: Ip, vrf?: number): boolean {
+  try {
+    const reply = lookUp(socket, getRouteOf(ip, vrf));
+    return reply !== undefined && decodeWay(reply).kind === "local";
+  } catch (error) {
+    if (!isErrno(error, "EMSGSIZE")) throw error;
+    return false; // it has more next hops than a reply holds: none of them is here
+  }
+}
 
 /**
  * Name of the link that packets for the address leave by, undefined when there is no route or it does not lead to a

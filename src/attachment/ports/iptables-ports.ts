@@ -39,7 +39,7 @@ import {
   sharedRules,
 } from "./iptables-rules.ts";
 import { mappingsFor } from "./keys.ts";
-import type { UdpFlow } from "./stale-flows.ts";
+import type { UdpPort } from "./stale-flows.ts";
 
 // Port mappings by iptables: made, found, compared and removed. What the rules are is in iptables-rules.
 
@@ -92,7 +92,7 @@ export function takeFromIptables(claim: Claim, toolsOf: (family: Family, look: L
 export interface Removed {
   found: boolean;
   pods: Ip[];
-  udp: UdpFlow[];
+  udp: UdpPort[];
 }
 
 export const nothingRemoved: Removed = { found: false, pods: [], udp: [] };
@@ -144,7 +144,7 @@ function removeChains(tools: Tools, find: (nat: ChainRules) => string[]): Remove
   return removed;
 }
 
-function udpFlowOf(rule: string, family: Family): UdpFlow | undefined {
+function udpFlowOf(rule: string, family: Family): UdpPort | undefined {
   const found = /^(?:-d (\S+)\/\d+ )?-p udp -m udp --dport (\d+) -j DNAT /.exec(rule);
   if (!found) return undefined;
   const address = found[1] === undefined ? undefined : parseIp(found[1]);

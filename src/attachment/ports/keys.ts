@@ -24,7 +24,7 @@ export const protocolNumber = { tcp: 6, udp: 17, sctp: 132 } as const;
 export const portBytes = (number: number): Uint8Array => Uint8Array.of(number >> 8, number);
 
 /** The host address a mapping is for, or undefined for every one of the family; 0.0.0.0 and :: mean every one. */
-export const hostAddress = ({ hostIp }: PortMapping): Ip | undefined =>
+export const hostAddress = ({ hostIp }: Pick<PortMapping, "hostIp">): Ip | undefined =>
   hostIp && hostIp.value !== 0n ? hostIp : undefined;
 
 /** Where the mappings of a host port are found: by protocol and port, and by host address where there is one. */

@@ -4,7 +4,6 @@ import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findLinkBeside, findLinkTowards, isTowards } from "../../kernel/route-lookup.ts";
 import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
-import { encodeUtf8 } from "../../net/bytes.ts";
 import { formatIp, type Ip, ipBytes, ipFromBytes } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { PortsPart } from "../attachment.ts";
@@ -45,7 +44,7 @@ export function withLocalhost(part: PortsPart, { host, log, hostLink }: Site, un
   const closed = ways.filter(({ link }) => !isOpen(link));
   // before the mappings are made: undone when they are gone
   const pods = closed.map(({ ip }) => ip);
-  if (closed.length > 0) undo.push("keep 127.0.0.1 to the node", () => keepLocalhostOut(pods, { host, hostLink }));
+  if (closed.length > 0) undo.push("keep 127.0.0.1 to the node", () => keepLocalhostOut(pods, host, hostLink));
   map();
   const isGuarded =
     ways.length === 0 ||
@@ -62,18 +61,18 @@ export function withLocalhost(part: PortsPart, { host, log, hostLink }: Site, un
 
 /**
  * With the last mapping that leads through a link goes what let 127.0.0.1 in there; `pods` are those the mappings that
- * went led to.
+ * went led to, `bare` is a pod's own link, which has none any more.
  */
-export function keepLocalhostOut(pods: readonly Ip[], { host, hostLink }: Pick<Site, "host" | "hostLink">): void {
+export function keepLocalhostOut(pods: readonly Ip[], host: NetlinkSocket, bare?: string): void {
   const links = pods.flatMap((pod) => (pod.family === 4 ? (findLinkBeside(host, pod) ?? []) : []));
   for (const link of new Set(links)) {
     if (findSysctl(localhostSysctl(link)) !== "1") continue;
     const isThrough = isTowards(host, link);
-    // who is behind a link of its own has it to itself, and its elements name it
-    const mentions = link === hostLink ? [encodeUtf8(link)] : targetsBehind(link, host);
     const isUsed = whereUsable(
       "look for other port mappings",
-      (nft) => hasTarget(nft, mentions, isThrough) || referenceTargets(nft, 4).some(isThrough),
+      (nft) =>
+        (link !== bare && hasTarget(nft, targetsBehind(link, host), isThrough)) ||
+        referenceTargets(nft, 4).some(isThrough),
     );
     if (!isUsed && !iptablesTargets(4).some(isThrough)) writeSysctlIfKnown(localhostSysctl(link), "0");
   }

@@ -18,6 +18,7 @@ import {
   protocolNumber,
   targetSetOf,
 } from "./keys.ts";
+import { portOwners } from "./owners.ts";
 
 // Who holds a host port in podwire's maps: an element names its owner and, in a fourth word, the host's end of the
 // pod's link.
@@ -84,7 +85,8 @@ function take(nft: Nftables, claim: Claim, find: (claimed: Claimed) => FoundElem
   });
   return () => {
     if (taken.length === 0) return [];
-    const sets = decidingSets.flatMap((set) => [set, targetSetOf(set)]).map((set) => ({ table: INET_TABLE, set }));
+    const maps = decidingSets.flatMap((set) => [set, targetSetOf(set)]);
+    const sets = [...maps, portOwners.name].map((set) => ({ table: INET_TABLE, set }));
     const former: Ip[] = [];
     nft.deleteFromSets(sets, ({ comment, data }) => {
       const isTaken = taken.includes(comment);

@@ -44,13 +44,14 @@ import {
   portKey,
   targets,
 } from "./keys.ts";
+import { portOwners } from "./owners.ts";
 
 // Port mappings in nftables. A new connection to an address of the node costs one lookup by protocol and port (two
 // where somebody asked for a certain host address), which leads to a chain that depends on the pod's subnet and on snat
 // alone; there a second map says which pod it is for.
 
-const portSets = (): SetSpec[] =>
-  families.flatMap((family) =>
+const portSets = (): SetSpec[] => [
+  ...families.flatMap((family) =>
     [true, false].flatMap((hasAddress): SetSpec[] => [
       { name: hostPorts(family, hasAddress), key: keyTypes(family, hasAddress), data: "verdict" },
       {
@@ -59,7 +60,9 @@ const portSets = (): SetSpec[] =>
         data: [addressType(family), "inet_service"],
       },
     ]),
-  );
+  ),
+  portOwners,
+];
 
 const words = { 4: "ip", 6: "ip6" } as const;
 

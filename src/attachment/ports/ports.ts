@@ -3,7 +3,7 @@ import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
-import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
+import type { ElementSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortsPart } from "../attachment.ts";
 import { assertBackend, statusOfBackend } from "../firewall/backend.ts";
@@ -17,17 +17,7 @@ import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { conditionChain, ensureConditions } from "./conditions.ts";
 import { type Claim, type TakeOver, UNKNOWN_LINK } from "./holder.ts";
-import {
-  assertAvailable,
-  isLostPort,
-  isPortOf,
-  portComment,
-  portLabel,
-  portNetworkLabel,
-  portWords,
-  takeFromMaps,
-  takeOverlapping,
-} from "./map-holders.ts";
+import { assertAvailable, isPortOf, portComment, portLabel, takeFromMaps, takeOverlapping } from "./map-holders.ts";
 import {
   applyIptablesPorts,
   checkIptablesPorts,
@@ -41,7 +31,8 @@ import { decidingSets, decodePortKey, decodeTarget, hostAddress, protocolNumber 
 import { compareLocalhost, keepLocalhostOut, withLocalhost } from "./localhost.ts";
 import { policyChain, PORT_CHAIN_PREFIX, portMappingRuleset } from "./maps.ts";
 import { hasReferencePorts, removeReferencePorts, takeFromReference } from "./reference-ports.ts";
-import { removePorts } from "./removal.ts";
+import { findOwned, ownerElements } from "./owners.ts";
+import { goingOf, goingWithout, removePorts } from "./removal.ts";
 import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
@@ -71,22 +62,20 @@ export const ports: Kind<PortsPart> = {
   },
 
   remove({ owner, addresses, site }, part) {
-    const mine = { words: portWords(owner), isMine: isPortOf(owner) };
     const others = part?.backend === "iptables" ? removeIptablesPorts(owner) : nothingRemoved;
-    return removePorts(mine, others, addresses, site) ? "own" : "unknown";
+    return removePorts(goingOf(owner, part), others, addresses, site) ? "own" : "unknown";
   },
 
   removeReference({ owner, addresses, site }, part) {
     if (!part) return;
     const led = removeReferencePorts(owner, addresses, part.mappings.length > 0);
-    if (led.length > 0) keepLocalhostOut(uniqueIps([...addresses, ...led]), site);
+    if (led.length > 0) keepLocalhostOut(uniqueIps([...addresses, ...led]), site.host, site.hostLink);
   },
 
   collect(selection, part) {
     const { network, valid, site } = selection;
-    const lost = { words: portNetworkLabel(network), isMine: isLostPort(selection) };
     const others = part?.backend === "iptables" ? collectIptablesPorts(network, valid) : nothingRemoved;
-    removePorts(lost, others, [], site);
+    removePorts(goingWithout(selection), others, [], site);
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
   },
 
@@ -107,7 +96,7 @@ function lead(part: PortsPart, site: Site, undo: Undo, isMended: boolean): void 
   const claim: Claim = { owner: site.owner, ports: part, host: site.host };
   withLocalhost(part, site, undo, () => {
     const map = part.backend === "iptables" ? applyChains : applyPortMaps;
-    keepLocalhostOut(map(claim, site.hostLink, undo, isMended), site);
+    keepLocalhostOut(map(claim, site.hostLink, undo, isMended), site.host);
   });
   forgetOld(site.host, part);
 }
@@ -146,14 +135,16 @@ function applyChains(claim: Claim, hostLink: string | undefined, undo: Undo): Ip
 function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo, isMended = false): Ip[] {
   const { owner, ports } = claim;
   const ruleset: Ruleset = { ...fullRuleset(owner, hostLink, ports), isMended };
+  const comment = portComment(owner, hostLink);
   const former: Ip[] = [];
   const replace: Ruleset["replace"] = (found, { what }) => {
     assertAvailable(found, what.replace(/^host port | in map .*$/g, ""), claim);
     if (found.data) former.push(ipFromBytes(decodeTarget(found.data)));
   };
-  const refs = ruleset.elements.map((element) => ({ table: INET_TABLE, ...element }));
-  const registerUndo = (): void =>
+  const registerUndo = (elements: readonly ElementSpec[]): void => {
+    const refs = elements.map((element) => ({ table: INET_TABLE, ...element }));
     undo.push("remove port mappings", () => Nftables.use((nft) => nft.deleteElements(refs, isPortOf(owner))));
+  };
   return explained(`write the port mappings of ${portLabel(owner)}`, () =>
     Nftables.use((nft) => {
       const elsewhere = [
@@ -165,13 +156,17 @@ function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo, i
         applyRulesets(nft, [{ ...ruleset, elements: [] }]);
         ensureConditions(nft, ports, chainsOf(ports));
       }
+      const before = findOwned(nft, owner).ports;
+      const owned = ownerElements(owner, comment, [...before, ...ports.mappings]);
+      // what an earlier ADD had stays noted, should this one fail
+      const mine = before.length > 0 ? ruleset.elements : [...ruleset.elements, ...owned];
       try {
-        applyRulesets(nft, [{ ...ruleset, replace }]);
+        applyRulesets(nft, [{ ...ruleset, elements: [...ruleset.elements, ...owned], replace }]);
       } catch (error) {
-        if (isErrno(error, "ENOBUFS")) registerUndo(); // the kernel's answer was lost: they may be there all the same
+        if (isErrno(error, "ENOBUFS")) registerUndo(mine); // the kernel's answer was lost: they may be there all the same
         throw error;
       }
-      registerUndo();
+      registerUndo(mine);
       return [...former, ...elsewhere.flatMap((takeOver) => takeOver())];
     }),
   );

@@ -1,57 +1,83 @@
 import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import { IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
+import type { Owner, PortsPart } from "../attachment.ts";
 import { encodeUtf8 } from "../../net/bytes.ts";
 import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import { whereUsable } from "../firewall/explained.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
+import type { Selection } from "../kind.ts";
 import type { Site } from "../site.ts";
 import type { Removed } from "./iptables-ports.ts";
 import { decidingSets, decodePortKey, decodeTarget, targetSetOf } from "./keys.ts";
 import { keepLocalhostOut } from "./localhost.ts";
-import { forgetStaleFlows, type UdpFlow } from "./stale-flows.ts";
+import { isLostPort, isPortOf, portNetworkLabel } from "./map-holders.ts";
+import { findOwned, placesOf, portOwners } from "./owners.ts";
+import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
-/** Elements of some attachments: the words all their comments start with, and which of those it is about. */
-export interface Labelled {
-  words: string;
+/** Whose elements go: which are theirs, and where such are, in the maps that decide and in the set of owners. */
+export interface Going {
   isMine(found: FoundElement): boolean;
+  find(nft: Nftables): Element[];
 }
+
+/** An attachment's, by the ports noted for it and those its configuration names. */
+export const goingOf = (owner: Owner, part: PortsPart | undefined): Going => ({
+  isMine: isPortOf(owner),
+  find(nft) {
+    const { ports, elements } = findOwned(nft, owner);
+    const mapped = placesOf([...ports, ...(part?.mappings ?? [])]).filter((place) => {
+      const found = nft.findElement({ table: INET_TABLE, ...place });
+      return found !== undefined && isPortOf(owner)(found);
+    });
+    return [...elements.map(({ key }) => ({ set: portOwners.name, key })), ...mapped];
+  },
+});
+
+/** Those of attachments that are not valid: all elements of the network are looked at. */
+export const goingWithout = (selection: Selection): Going => ({
+  isMine: isLostPort(selection),
+  find(nft) {
+    const mentions = [encodeUtf8(portNetworkLabel(selection.network))];
+    return [portOwners.name, ...decidingSets].flatMap((set) =>
+      nft
+        .elements(INET_TABLE, set, mentions)
+        .filter(isLostPort(selection))
+        .map(({ key }) => ({ set, key })),
+    );
+  },
+});
 
 /**
  * Removes the elements of podwire's maps, and what is left of mappings that went, `others` by iptables among them: what
  * UDP flows remember, and what let 127.0.0.1 in; `addresses` are those of the pods as far as they are known otherwise.
  * True where there was anything.
  */
-export function removePorts(labelled: Labelled, others: Removed, addresses: readonly Ip[], site: Site): boolean {
+export function removePorts(going: Going, others: Removed, addresses: readonly Ip[], site: Site): boolean {
   const removed = whereUsable("remove port mappings", (nft) => {
-    const mapped = removeMapped(nft, labelled);
+    const mapped = removeMapped(nft, going);
     const udp = [...mapped.udp, ...others.udp];
     const pods = uniqueIps([...addresses, ...mapped.pods, ...others.pods]);
     if (udp.length > 0) forgetStaleFlows(pods, udp, { host: site.host, netfilter: nft.socket });
     return { found: mapped.found, pods };
   });
   const found = (removed?.found ?? false) || others.found;
-  if (found) keepLocalhostOut(removed?.pods ?? uniqueIps([...addresses, ...others.pods]), site);
+  if (found) keepLocalhostOut(removed?.pods ?? uniqueIps([...addresses, ...others.pods]), site.host, site.hostLink);
   return found;
 }
 
-function removeMapped(nft: Nftables, { words, isMine }: Labelled): Removed {
-  const mentions = [encodeUtf8(words)];
-  const mine = decidingSets.flatMap((set) =>
-    nft
-      .elements(INET_TABLE, set, mentions)
-      .filter(isMine)
-      .map(({ key }) => ({ set, key })),
-  );
-  const targets = mine.map((ref) => ({ ...ref, pod: podOf(nft, ref) }));
+function removeMapped(nft: Nftables, { isMine, find }: Going): Removed {
+  const mine = find(nft);
+  const mapped = mine.filter(({ set }) => set !== portOwners.name).map((ref) => ({ ...ref, pod: podOf(nft, ref) }));
+  const refs = [...mine, ...mapped.map(({ set, key }) => ({ set: targetSetOf(set), key }))];
   nft.deleteElements(
-    mine.flatMap(({ set, key }) => [set, targetSetOf(set)].map((each) => ({ table: INET_TABLE, set: each, key }))),
+    refs.map((ref) => ({ table: INET_TABLE, ...ref })),
     isMine,
   );
   return {
-    found: mine.length > 0,
-    pods: targets.flatMap(({ pod }) => pod ?? []),
-    udp: targets.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map(udpFlow),
+    found: mapped.length > 0,
+    pods: mapped.flatMap(({ pod }) => pod ?? []),
+    udp: mapped.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map(udpFlow),
   };
 }
 
@@ -66,7 +92,7 @@ function podOf(nft: Nftables, { set, key }: Element): Ip | undefined {
   return target && ipFromBytes(decodeTarget(target));
 }
 
-function udpFlow({ set, key, pod }: Element & { pod: Ip | undefined }): UdpFlow {
+function udpFlow({ set, key, pod }: Element & { pod: Ip | undefined }): UdpPort {
   const { hostPort, address } = decodePortKey(key);
   return { family: familyOfSet(set), hostPort, ...(address && { address: ipFromBytes(address) }), pod };
 }

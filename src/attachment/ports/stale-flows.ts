@@ -4,15 +4,16 @@ import { type FlowPattern, IPPROTO_UDP } from "../../netlink/conntrack.ts";
 import { collectAddresses, getAddresses } from "../../netlink/rtnetlink/address.ts";
 import type { Family, Ip } from "../../net/ip.ts";
 
-/** A host port that UDP flows may remember; `address` where the mapping is for one address of the node. */
+/**
+ * A host port that UDP flows may remember; `address` where the mapping is for one address of the node, `pod` where all
+ * its flows led to that one, by which they are told.
+ */
 export interface UdpPort {
   hostPort: number;
   family: Family;
   address?: Ip;
+  pod?: Ip | undefined;
 }
-
-/** Such a port that was mapped, and the pod it led to. */
-export type UdpFlow = UdpPort & { pod: Ip | undefined };
 
 /** The host's NETLINK_ROUTE and NETLINK_NETFILTER. */
 export interface Sockets {
@@ -29,7 +30,7 @@ export function forgetStaleFlows(pods: readonly Ip[], ports: readonly UdpPort[],
     const ofPods = pods
       .filter((pod) => pod.family === family)
       .flatMap((pod): FlowPattern[] => [{ source: pod }, { destination: pod }, { answering: pod }]);
-    const ofFamily = ports.filter((port) => port.family === family);
+    const ofFamily = ports.filter((port) => port.family === family && !port.pod);
     const ofPorts = ofFamily.flatMap(({ hostPort, address }): FlowPattern[] =>
       address ? [{ destination: address, destinationPort: hostPort }] : [],
     );

@@ -20,7 +20,7 @@ export function applyRulesets(nft: Nftables, rulesets: readonly Ruleset[]): void
     const stale = attempt === 1 ? [] : rulesets.flatMap((ruleset) => deletions(nft, ruleset));
     try {
       nft.commit([
-        ...rulesets.flatMap((ruleset) => lackingFrame(nft, ruleset)),
+        ...rulesets.flatMap((ruleset) => lackingFrame(nft, ruleset, attempt > 1)),
         ...stale,
         ...rulesets.flatMap(additions),
       ]);
@@ -34,14 +34,14 @@ export function applyRulesets(nft: Nftables, rulesets: readonly Ruleset[]): void
 
 /**
  * Table, sets, and the chains that are missing or, flushed, have too few rules. Adding what exists is no error, and a
- * chain's rules are replaced.
+ * chain's rules are replaced. `isSure` where something is missing, which may be a set: those are not asked for.
  */
-function lackingFrame(nft: Nftables, { table, comment, sets, chains, isMended }: Ruleset): Message[] {
+function lackingFrame(nft: Nftables, { table, comment, sets, chains, isMended }: Ruleset, isSure: boolean): Message[] {
   const lacking = chains.filter((chain) => {
     const use = nft.findChain(table, chain.name)?.use;
     return use === undefined || (chain.hook === undefined ? isMended : use < chain.rules.length);
   });
-  if (lacking.length === 0) return [];
+  if (lacking.length === 0 && !isSure) return [];
   return [
     addTable(table, comment),
     ...sets.map((set, index) => addSet(table, set, index + 1)),

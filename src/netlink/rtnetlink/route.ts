@@ -179,9 +179,9 @@ export function getRouteTo(ip: Ip, vrf = 0): Message {
 /** linux/rtnetlink.h: the route itself, since Linux 4.14, in place of the way packets go */
 const RTM_F_FIB_MATCH = 0x2000;
 
-/** Asks for the route that packets for an address take (`decodeRoutes`). */
-export function getRouteOf(ip: Ip): Message {
-  const [header, ...rest] = getRouteTo(ip).data as [Uint8Array, ...Uint8Array[]];
+/** Asks for the route that packets for an address take (`decodeRoutes`), those of a VRF by its index. */
+export function getRouteOf(ip: Ip, vrf?: number): Message {
+  const [header, ...rest] = getRouteTo(ip, vrf).data as [Uint8Array, ...Uint8Array[]];
   viewOf(header).setUint32(8, RTM_F_FIB_MATCH, true);
   return { type: RTM_GETROUTE, flags: 0, data: [header, ...rest], what: "look up a route" };
 }
