@@ -1,5 +1,7 @@
+import { basename } from "node:path";
 import type { Node } from "../harness/node.ts";
 import { bothSides, enter, measure, type Side } from "./sides.ts";
+import { run } from "./process.ts";
 import { median, type Row } from "./table.ts";
 
 // What a verb costs must not depend on how much else the node has: the processor's time, which does not depend on who
@@ -8,6 +10,7 @@ import { median, type Row } from "./table.ts";
 const few = 10;
 const many = Number(process.env.BENCH_MANY ?? 5000);
 const rounds = Number(process.env.BENCH_ROUNDS ?? 20);
+const plugins = ["bridge", "ptp"];
 const verbs = ["ADD", "CHECK", "DEL", "STATUS"] as const;
 
 const config = (side: Side, plugin: string, ports: readonly [number, string][]) => ({
@@ -125,6 +128,26 @@ function cycle({ side, netns, times }: Wired, plugin: string, round: number): vo
   }
 }
 
+/** What every program makes the kernel do: a veth pair like a pod's, with addresses, made and deleted by iproute2. */
+const bareLines = {
+  ADD: [
+    "link add host-end type veth peer name pod-end netns POD",
+    "address add 10.66.0.1/24 dev host-end",
+    "address add fd00:66::1/64 dev host-end nodad",
+    "link set host-end up",
+  ],
+  DEL: ["link delete host-end"],
+};
+
+function bare({ side, netns, times }: Wired, round: number): void {
+  enter(side);
+  for (const [verb, lines] of Object.entries(bareLines)) {
+    const stdin = lines.join("\n").replace("POD", basename(netns));
+    const { processorMs } = run(`ip, ${verb}`, { cmd: ["/usr/sbin/ip", "-batch", "-"], stdin });
+    if (round >= 0) (times[`ip ${verb}`] ??= []).push(processorMs);
+  }
+}
+
 async function measureMuch(what: string): Promise<Row[]> {
   const wired: Wired[] = [];
   for (const count of [few, many]) {
@@ -134,24 +157,25 @@ async function measureMuch(what: string): Promise<Row[]> {
     wired.push({ side, netns: (await side.node.pod()).path, times: {} });
   }
   for (let round = -2; round < rounds; round++) {
-    for (const plugin of ["bridge", "ptp"]) {
+    for (const plugin of plugins) {
       for (const each of round % 2 === 0 ? wired : wired.toReversed()) cycle(each, plugin, round);
     }
+    for (const each of wired) bare(each, round);
   }
   for (const { side } of wired) await side.node.remove();
   const [little, lots] = wired as [Wired, Wired];
-  return verbs.flatMap((verb) =>
-    ["bridge", "ptp"].map((plugin): Row => {
-      const of = ({ times }: Wired): number => median(times[`${plugin} ${verb}`]!);
-      return {
-        what: `${plugin}: ${verb} beside ${many.toLocaleString("en")} ${what}, processor time`,
-        podwire: of(lots),
-        runs: rounds,
-        target: 1.3,
-        against: { what: `beside ${few}`, value: of(little) },
-      };
-    }),
-  );
+  const row = (name: string, target?: number): Row => {
+    const [verb, program] = [name.split(" ")[1]!, name.split(" ")[0]!];
+    return {
+      what: `${program}: ${verb} beside ${many.toLocaleString("en")} ${what}, processor time`,
+      podwire: median(lots.times[name]!),
+      runs: rounds,
+      ...(target !== undefined && { target }),
+      against: { what: `beside ${few}`, value: median(little.times[name]!) },
+    };
+  };
+  const wanted = verbs.flatMap((verb) => plugins.map((plugin) => row(`${plugin} ${verb}`, 1.3)));
+  return [...wanted, ...Object.keys(bareLines).map((verb) => row(`ip ${verb}`))];
 }
 
 /** Each verb but GC on a node with few and with many pods, routes, flows, services and links. */

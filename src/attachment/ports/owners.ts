@@ -36,10 +36,12 @@ function parsePortWord(word: string): Port[] {
 
 /** The elements that note the owner's ports, as many as it takes. */
 export function ownerElements(owner: Owner, comment: string, ports: readonly Port[]): ElementSpec[] {
-  const notes = [...new Set(ports.map(portWord))].reduce<string[]>((lines, word) => {
-    const longer = `${lines.at(-1) ?? ""} ${word}`.trimStart();
-    return longer.length > NOTE_BYTES || lines.length === 0 ? [...lines, word] : [...lines.slice(0, -1), longer];
-  }, []);
+  const notes: string[] = [];
+  for (const word of new Set(ports.map(portWord))) {
+    const longer = `${notes.at(-1) ?? ""} ${word}`.trimStart();
+    if (notes.length > 0 && longer.length <= NOTE_BYTES) notes[notes.length - 1] = longer;
+    else notes.push(word);
+  }
   return notes.map((note, at) => ({
     set: portOwners.name,
     key: ownerKey(owner, at),

@@ -37,7 +37,7 @@ import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
 // (text in nft's language); chains, iptables-rules and iptables-ports (the iptables backend); holder, map-holders and
-// reference-ports (who has a port already, in each place); localhost (127.0.0.1 of the node, and its guard);
+// reference-ports (who has a port already, in each place); owners (which ports are whose, for who removes them); localhost (127.0.0.1 of the node, and its guard);
 // stale-flows (UDP flows that remember a pod); removal (mappings with what is left of them).
 
 /** Ports of the node that lead to the pod, by either backend. */
