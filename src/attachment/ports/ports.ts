@@ -37,8 +37,9 @@ import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
 // Files here: keys (which maps there are, which mapping stands where) and maps (what nftables must hold); conditions
 // (text in nft's language); chains, iptables-rules and iptables-ports (the iptables backend); holder, map-holders and
-// reference-ports (who has a port already, in each place); owners (which ports are whose, for who removes them); localhost (127.0.0.1 of the node, and its guard);
-// stale-flows (UDP flows that remember a pod); removal (mappings with what is left of them).
+// reference-ports (who has a port already, in each place); owners (which ports are whose, for who removes them);
+// localhost (127.0.0.1 of the node, and its guard); stale-flows (UDP flows that remember a pod); removal (mappings with
+// what is left of them).
 
 /** Ports of the node that lead to the pod, by either backend. */
 export const ports: Kind<PortsPart> = {
@@ -163,7 +164,8 @@ function applyPortMaps(claim: Claim, hostLink: string | undefined, undo: Undo, i
       try {
         applyRulesets(nft, [{ ...ruleset, elements: [...ruleset.elements, ...owned], replace }]);
       } catch (error) {
-        if (isErrno(error, "ENOBUFS")) registerUndo(mine); // the kernel's answer was lost: they may be there all the same
+        // the kernel's answer was lost: they may be there all the same
+        if (isErrno(error, "ENOBUFS")) registerUndo(mine);
         throw error;
       }
       registerUndo(mine);
