@@ -134,7 +134,8 @@ export async function attach(node: Node, config: Config, more: More = {}): Promi
   return describeAttached(call, result!);
 }
 
-function describeAttached(call: Attached["call"], result: CniResult): Attached {
+/** What an ADD made. */
+export function describeAttached(call: Attached["call"], result: CniResult): Attached {
   const { interfaces = [], ips = [] } = result;
   const address = (separator: string): string =>
     ips.find((ip) => ip.address.includes(separator))?.address.replace(/\/.*/, "") ?? "";

@@ -45,6 +45,18 @@ describe("dhcp inside the plugins that wire", () => {
     expect(await daemon.stop("SIGTERM")).toBe(0);
   });
 
+  test.each([
+    ["at its MAC", 0, []],
+    ["to all where the daemon is told so", 0x8000, ["--broadcast"]],
+  ])("macvlan is answered %s", async (_where, flags, daemon) => {
+    const { scene, node } = await served({ daemon });
+    const asked = await scene.capture(`udp dst port 67 and udp[18:2] = ${flags}`);
+    const answered = await scene.capture(`udp src port 67 and${flags ? "" : " not"} ether broadcast`);
+    const { mac } = await attach(node, scene.config());
+    expect(await asked.line(/ > /)).toContain(`${mac} > ff:ff:ff:ff:ff:ff`);
+    expect(await answered.line(/ > /)).toContain(` > ${flags ? "ff:ff:ff:ff:ff:ff" : mac}`);
+  });
+
   test("bridge: the link comes first, and is up; two pods have two addresses and reach each other", async () => {
     const { scene, node } = await served();
     await node.ip("link add br0 type bridge");

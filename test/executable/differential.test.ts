@@ -1,12 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Node, reference, type Answer, type Call, type Namespace, type Verb } from "./harness.ts";
+import { type Call, reference } from "./harness.ts";
 import { scenarios, versions, type Scenario } from "./differential/scenarios.ts";
-import { normalise, podState, type Naming } from "./differential/normalise.ts";
-
-type Run = (node: Node, verb: Verb, call: Call) => Promise<Answer>;
-
-const podwire: Run = async (node, verb, call) => node.podwire(verb, call);
-const theirs: Run = async (node, verb, call) => node.reference(verb, call);
+import { configOf, podwire, type Run, setUp, theirs, transcript } from "./differential/transcript.ts";
 
 const supported = versions.filter((version) => reference.newest || version !== "1.1.0");
 const cases = scenarios
@@ -16,10 +11,6 @@ const cases = scenarios
       .filter((version) => scenario.versions?.includes(version) ?? true)
       .map((version) => ({ scenario, version, name: scenario.name })),
   );
-
-// Debian's v1.1.1 prints 1.x results in the key order of 0.4 and other lease modes, so only parsed values are compared
-// with it.
-const exact = reference.newest;
 
 describe("podwire and the reference", () => {
   test.each(cases)("$name, $version", async ({ scenario, version }) => {
@@ -49,78 +40,12 @@ describe("podwire and the reference", () => {
   });
 });
 
-/** A scenario's configuration as a runtime sends it. */
-const configOf = (scenario: Scenario, node: Node, version: string): object => ({
-  type: scenario.plugin,
-  ...scenario.config(node, version),
-});
-
-/** What a sequence of verbs answered and left, step by step, with what differs by nature normalised. */
-async function transcript(run: Run, scenario: Scenario, version: string): Promise<unknown[]> {
-  const node = await Node.create();
-  await scenario.prepare?.(node);
-  const pods = [await node.pod(), await node.pod()];
-  const naming: Naming = { node, pods };
-  const steps: unknown[] = [];
-  const config = configOf(scenario, node, version);
-  let printed: unknown;
-
-  const step = async (verb: Verb, pod: number, more: object = {}): Promise<void> => {
-    const call = {
-      plugin: scenario.plugin,
-      config: { ...config, ...more },
-      containerId: `container-${pod}`,
-      netns: pods[pod]!,
-      ...scenario.call,
-    };
-    const answer = await run(node, verb, call);
-    if (verb === "ADD" && pod === 0 && answer.result !== undefined) printed ??= answer.result;
-    steps.push({
-      verb,
-      pod,
-      ...(await normalise(answer, naming, { exact, loose: scenario.looseResult?.(version) === true })),
-    });
-  };
-  const look = async (): Promise<void> => {
-    steps.push(await podState(naming));
-  };
-
-  await step("ADD", 0);
-  await look();
-  // before the second ADD: a bridge the reference made takes another MAC then, and its own CHECK fails
-  if (canCheck(version)) await step("CHECK", 0, { prevResult: printed });
-  if (scenario.once === true) {
-    await step("DEL", 0);
-    await look();
-    return steps;
-  }
-  await step("ADD", 1);
-  if (scenario.between !== undefined) steps.push(await scenario.between(node, pods));
-  await look();
-  if (scenario.duplicate !== false) await step("ADD", 0);
-  await look();
-  await step("DEL", 0);
-  await step("DEL", 0);
-  await look();
-  await step("ADD", 0);
-  await look();
-  await step("DEL", 0);
-  await step("DEL", 1);
-  await look();
-  return steps;
-}
-
-// CHECK of Debian's ptp fails on pods it made itself when they have several routes
-const canCheck = (version: string): boolean => reference.newest && !/^0\.[123]\./.test(version);
-
 /**
  * The node before a pod was made by one implementation and after it was removed by another; another pod stays
  * throughout.
  */
 async function crossing(make: Run, remove: Run, scenario: Scenario) {
-  const node = await Node.create();
-  await scenario.prepare?.(node);
-  const pods: Namespace[] = [await node.pod(), await node.pod()];
+  const { node, pods } = await setUp(scenario);
   const config = configOf(scenario, node, "1.0.0");
   const call = (pod: number): Call => ({
     plugin: scenario.plugin,

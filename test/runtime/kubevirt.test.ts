@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { guestBehind } from "../executable/guest.ts";
 import { type NetworkList, Node, runList } from "./harness.ts";
 
 /** The cluster's network. */
@@ -39,18 +40,7 @@ describe("a virtual machine of kubevirt's", () => {
     const net1 = await runList(run, "ADD", kubevirt, { ...to, ifname: "net1", capabilities });
     expect([eth0.exitCode, net1.exitCode]).toEqual([0, 0]);
     expect(await netns.link("net1")).toMatchObject({ address: mac });
-    const guest = await node.pod();
-    for (const line of [
-      "link add k6t-net1 up type bridge",
-      "link set net1 down",
-      `link set net1 address 02:00:00:00:02:0${count}`,
-      "link set net1 up master k6t-net1",
-      `link add tap1 up master k6t-net1 type veth peer name eth0 address ${mac} netns ${guest.name}`,
-    ]) {
-      await netns.ip(line);
-    }
-    await guest.ip("link set eth0 up");
-    await guest.ip(`address add ${address}/24 dev eth0`);
+    const guest = await guestBehind(node, netns, { port: "net1", mac, address });
     const remove = async (): Promise<void> => {
       const attached = { ...to, ifname: "net1", capabilities, result: net1.result! };
       expect(await runList(run, "DEL", kubevirt, attached)).toMatchObject(done);

@@ -134,9 +134,12 @@ describe("vrf", () => {
       );
       expect(await checkOf(node, two)).toBe("");
       expect(await node.reference("CHECK", vrfCall(one))).toMatchObject({ exitCode: 0 });
+      const reached = async () => [await node.ping(one.ip4), await node.ping(two.ip4)];
+      expect(await reached()).toEqual([true, true]);
       await node.succeed("DEL", vrfCall(two));
       expect(await node.reference("DEL", vrfCall(one))).toMatchObject({ exitCode: 0 });
       expect([await one.pod.link("blue"), await two.pod.link("blue")]).toEqual([undefined, undefined]);
+      expect(await reached()).toEqual([true, true]);
     },
   );
 });

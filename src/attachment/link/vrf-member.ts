@@ -3,6 +3,7 @@ import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { Reply } from "../../netlink/message.ts";
 import { families, isLinkLocal, samePrefix } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes, isChosen, moveRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
+import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { addOnce } from "../address/add-once.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import { listAddresses } from "./links.ts";
@@ -16,9 +17,9 @@ export interface Belongings {
 }
 
 /** The routes that lead through the link alone and were chosen by somebody, and its own IPv6 addresses. */
-export const belongingsOf = (link: Link, pod: PodNamespace): Belongings => ({
-  routes: routesOf(link, pod),
-  addresses: pod.socket
+export const belongingsOf = (link: Link, socket: NetlinkSocket, routes = listRoutes(socket)): Belongings => ({
+  routes: routesOf(link, routes),
+  addresses: socket
     .dump(getAddresses(link.index))
     .flatMap((reply) => decodeAddress(reply) ?? [])
     .filter(({ prefix: { ip } }) => ip.family === 6 && !isLinkLocal(ip)),
@@ -32,11 +33,11 @@ export function rehome(
   link: Link,
   { vrf = 0, from = RT_TABLE_MAIN, to = RT_TABLE_MAIN }: { vrf?: number; from?: number; to?: number },
   pod: PodNamespace,
-  { routes, addresses } = belongingsOf(link, pod),
+  { routes, addresses } = belongingsOf(link, pod.socket),
 ): void {
   const { socket } = pod;
   socket.request([setLink(link, { master: vrf })]);
-  const left = listAddresses(socket, link);
+  const left = addresses.length > 0 ? listAddresses(socket, link) : [];
   const lost = addresses.filter(({ prefix }) => !left.some((other) => samePrefix(prefix, other)));
   socket.request(
     lost.map(({ prefix, flags }) => addAddress(link, prefix, { noPrefixRoute: (flags & IFA_F.NOPREFIXROUTE) !== 0 })),
@@ -52,10 +53,13 @@ export function rehome(
   addOnce(socket, [], messages);
 }
 
+/** Every route of the socket's namespace, of all tables. */
+export const listRoutes = (socket: NetlinkSocket): Reply[] =>
+  families.flatMap((family) => socket.dump(getRoutes(family)));
+
 /** Those without a gateway first. */
-function routesOf({ index }: Link, { socket }: PodNamespace): [route: Reply, table: number][] {
-  const replies = families.flatMap((family) => socket.dump(getRoutes(family))).filter(isChosen);
-  const own = replies.flatMap((reply) => {
+function routesOf({ index }: Link, routes: readonly Reply[]): [route: Reply, table: number][] {
+  const own = routes.filter(isChosen).flatMap((reply) => {
     const hops = decodeRoutes(reply);
     return hops.length > 0 && hops.every((hop) => hop.index === index) ? [{ reply, first: hops[0]! }] : [];
   });

@@ -1,9 +1,10 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import type { Reply } from "../../netlink/message.ts";
 import { createDevice } from "../../netlink/rtnetlink/device.ts";
-import { type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
-import { decodeRoute, getRoutes, RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
+import { getLink, indexOf, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import { decodeRoute, RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
 import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
 import { families } from "../../net/ip.ts";
 import type { VrfPart } from "../attachment.ts";
@@ -14,7 +15,7 @@ import { IN_POD, stepOf } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
-import { belongingsOf, rehome } from "./vrf-member.ts";
+import { belongingsOf, listRoutes, rehome } from "./vrf-member.ts";
 
 /** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
 export const vrf: Kind<VrfPart> = {
@@ -65,8 +66,9 @@ function join(part: VrfPart, site: Site, undo: Undo): void {
     throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
   }
   const found = findVrf(part, socket);
-  const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
-  const had = belongingsOf(link, site.pod);
+  const routes = listRoutes(socket);
+  const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, { undo, routes });
+  const had = belongingsOf(link, socket, routes);
   undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod, had));
   rehome(link, { vrf: index, to: table }, site.pod, had);
 }
@@ -89,27 +91,29 @@ function findVrf({ name, table }: VrfPart, socket: NetlinkSocket): Link | undefi
   return found;
 }
 
-function makeVrf({ name, table: wanted }: VrfPart, { pod }: Site, undo: Undo): [index: number, table: number] {
-  const { socket } = pod;
-  const table = wanted ?? freeTable(socket);
+function makeVrf(
+  { name, table: wanted }: VrfPart,
+  { pod: { socket } }: Site,
+  { undo, routes }: { undo: Undo; routes: readonly Reply[] },
+): [index: number, table: number] {
+  const table = wanted ?? freeTable(socket, routes);
   undo.push(`delete VRF ${name}`, () => removeIfEmpty(name, socket));
   try {
-    socket.request([createDevice({ name, device: { type: "vrf", table } }), setAlias(name, "podwire: VRF")]);
+    const make = createDevice({ name, device: { type: "vrf", table }, up: true });
+    const [made] = socket.request([make, setAlias(name, "podwire: VRF"), getLink(name)]);
+    return [indexOf(made!), table];
   } catch (error) {
     if (!isErrno(error, "EOPNOTSUPP")) throw error;
     throw new CniError(Code.InvalidConfig, lackingKind("vrf"), error.message, { cause: error });
   }
-  const made = findLink(socket, name)!;
-  socket.request([setLink(made, { up: true })]);
-  return [made.index, table];
 }
 
 /** The first table of the namespace that no VRF, no rule and no route uses. */
-function freeTable(socket: NetlinkSocket): number {
+function freeTable(socket: NetlinkSocket, routes: readonly Reply[]): number {
   const used = new Set([
     ...listLinks(socket).map(tableOf),
     ...families.flatMap((family) => socket.dump(getRules(family))).flatMap((reply) => decodeRule(reply)?.table ?? []),
-    ...families.flatMap((family) => socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply)?.table ?? [])),
+    ...routes.flatMap((reply) => decodeRoute(reply)?.table ?? []),
   ]);
   for (let table = 1; table < RT_TABLE_DEFAULT; table++) if (!used.has(table)) return table;
   throw new CniError(Code.InvalidConfig, "table is not set, and none from 1 to 252 is free in the container");

@@ -1,7 +1,7 @@
 import { macBytes } from "../../net/mac.ts";
 import { attribute, type Attributes, type Bytes, nested, NLM_F, text, u16, u32 } from "../codec.ts";
 import type { Message } from "../message.ts";
-import { header, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
+import { header, IFF_UP, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
 
 /** linux/if_link.h */
 const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
@@ -47,6 +47,8 @@ export interface NewDevice {
   master?: number;
   /** open file of the namespace it is made in; absent: the socket's */
   netns?: number;
+  /** true: it is up at once */
+  up?: boolean;
 }
 
 function encodeDevice(device: NewDevice["device"]): Bytes {
@@ -112,12 +114,12 @@ function decodeTun(data: Attributes): Partial<Tap> {
   };
 }
 
-/** Makes the link, down, under its final name in its namespace; EEXIST when that name is taken there. */
-export const createDevice = ({ name, device, mac, mtu, master, netns }: NewDevice): Message => ({
+/** Makes the link under its final name in its namespace, down unless `up`; EEXIST when that name is taken there. */
+export const createDevice = ({ name, device, mac, mtu, master, netns, up }: NewDevice): Message => ({
   type: RTM_NEWLINK,
   flags: NLM_F.CREATE | NLM_F.EXCL,
   data: [
-    header(),
+    header(up ? { flags: IFF_UP, change: IFF_UP } : {}),
     ...text(IFLA.IFNAME, name),
     ...(mac ? attribute(IFLA.ADDRESS, macBytes(mac)) : []),
     ...(mtu ? u32(IFLA.MTU, mtu) : []),

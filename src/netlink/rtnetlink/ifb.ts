@@ -1,10 +1,7 @@
 import { macBytes } from "../../net/mac.ts";
 import { attribute, nested, NLM_F, text, u32 } from "../codec.ts";
 import type { Message } from "../message.ts";
-import { header, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
-
-/** linux/if.h */
-const IFF_UP = 0x1;
+import { header, IFF_UP, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
 
 /** Makes an ifb (intermediate functional block: what it is sent comes back out of its qdisc), up; EEXIST when there. */
 export const createIfb = ({ name, mac, mtu }: { name: string; mac: string; mtu: number }): Message => ({

@@ -24,6 +24,8 @@ export const IFLA = {
   PROMISCUITY: 30,
 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;
+/** linux/if.h */
+export const IFF_UP = 0x1;
 
 /** struct ifinfomsg */
 export function header(options: { family?: number; index?: number; flags?: number; change?: number } = {}): Uint8Array {

@@ -3,7 +3,7 @@ import { macBytes, macFromBytes } from "../../net/mac.ts";
 import { attribute, type Attributes, type Bytes, decodeAttributes, nested, NLM_F, text, u32, u8 } from "../codec.ts";
 import type { Message, Reply } from "../message.ts";
 import { decodeDevice, type Device } from "./device.ts";
-import { header, IFLA, IFLA_INFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK } from "./ifinfo.ts";
+import { header, IFF_UP, IFLA, IFLA_INFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK } from "./ifinfo.ts";
 
 const VETH_INFO_PEER = 1;
 const IFLA_BR = { VLAN_FILTERING: 7, VLAN_DEFAULT_PVID: 39 } as const;
@@ -13,7 +13,6 @@ export const RTNLGRP_LINK = 1;
 /** linux/if_bridge.h */
 const AF_BRIDGE = 7;
 /** linux/if.h */
-const IFF_UP = 0x1;
 const IFF_PROMISC = 0x100;
 const operStates = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
 

@@ -26,16 +26,21 @@ export interface Naming {
  * - results of loopback below 1.0.0: the reference prints the 1.x layout under an old version's label
  */
 
+export interface Forms {
+  /** the printed form counts, too */
+  exact: boolean;
+  /** the result does not count */
+  loose: boolean;
+  /** of the node and its pods; absent: those that are there now */
+  links?: IpLink[][];
+}
+
 /** An answer in comparable form. */
-export async function normalise(
-  answer: Answer,
-  naming: Naming,
-  { exact, loose }: { exact: boolean; loose: boolean },
-): Promise<object> {
+export async function normalise(answer: Answer, naming: Naming, { exact, loose, links }: Forms): Promise<object> {
   if (answer.exitCode !== 0) return { failed: true, code: typeof answer.error?.code };
   if (answer.result === undefined) return { failed: false, stdout: answer.stdout };
   if (loose) return { failed: false };
-  const result = await rename(withoutMtu(answer.result), naming);
+  const result = await rename(withoutMtu(answer.result), naming, links);
   // the printed form of a result counts too: indentation and the order of keys
   const printed = exact ? result : (JSON.parse(result) as CniResult);
   if (typeof printed === "object" && JSON.stringify(printed.dns) === "{}") delete printed.dns;

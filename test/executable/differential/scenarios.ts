@@ -16,7 +16,8 @@ export interface Scenario {
   versions?: string[];
   /** uses what Debian's v1.1.1 lacks */
   newestOnly?: boolean;
-  prepare?(node: Node): Promise<void>;
+  /** what the node, or its two pods, must have */
+  prepare?(node: Node, pods: Namespace[]): Promise<void>;
   /** something to see while both pods are there */
   between?(node: Node, pods: Namespace[]): Promise<unknown>;
   /** false: adding twice is no error for this plugin, or its outcome is ruled otherwise */
