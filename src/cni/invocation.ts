@@ -39,6 +39,8 @@ export type Known =
       names: ReadonlyMap<string, Known>;
       /** of lists, and of objects whose keys are data */
       every: Known | undefined;
+      /** goes before `names`, where a value's own words say who reads another */
+      first?: ReadonlyMap<string, Known>;
     };
 
 /** A plugin by the name of its executable. Every verb throws CniError; ADD alone has something to say. */

@@ -45,14 +45,14 @@ export function findUnknownKeys(known: Known, config: object): UnknownKey[] {
 
   function visit(at: Known, value: unknown, path: UnknownKey["path"]): void {
     if (at === "anything" || typeof value !== "object" || value === null) return;
-    const { names, every } = at;
+    const { names, every, first } = at;
     if (Array.isArray(value)) {
       if (every) for (let n = 0; n < value.length; n++) visit(every, value[n], [...path, n]);
       return;
     }
     if (names.size === 0 && !every) return; // no object is wanted here, and others say so
     for (const key of Object.keys(value)) {
-      const inner = names.get(key) ?? names.get(key.toLowerCase()) ?? every;
+      const inner = first?.get(key) ?? names.get(key) ?? names.get(key.toLowerCase()) ?? every;
       const below = (value as Record<string, unknown>)[key];
       if (!inner) note([...path, key], names);
       else if (typeof below === "object") visit(inner, below, [...path, key]);

@@ -68,6 +68,7 @@ export class Connection implements Task {
       return this.end();
     }
     this.say(encodeGreeting(this.withinMs));
+    if (this.isClosed) return;
     try {
       this.abandon = this.serve(decodeRequest(line), (answer) => this.answer(answer));
     } catch (error) {
@@ -82,12 +83,13 @@ export class Connection implements Task {
     this.end();
   }
 
-  /** A few hundred bytes, for which every socket has room. */
+  /** A few hundred bytes, for which every socket has room; an asker who cannot hear one word is not told the next. */
   private say(text: string): void {
     try {
       if (!this.isClosed) send(this.fd, encodeUtf8(text));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
+      this.end();
     }
   }
 }

@@ -27,6 +27,8 @@ const CROWD = 256;
 /** After one that could not be taken in. */
 const DEAF_MS = 1_000;
 
+const tell = (text: string): void => complain(`podwire dhcp-daemon: ${text}\n`);
+
 /** A RELEASE until it has left. */
 class Leaving implements Task {
   readonly wakeAt = monotonicMs() + RELEASE_MS;
@@ -82,12 +84,12 @@ export class Daemon implements Keeper {
   /** Leases of the daemon before this one; those of another boot are of pods that are no more. */
   private resume(): void {
     const marker = runMarker();
-    for (const record of this.store.load()) {
+    for (const record of this.store.load(tell)) {
       if (record.marker !== marker && record.marker !== "" && marker !== "") this.store.forget(record.client);
       else this.bindings.set(clientText(record.client), new Binding(record, this));
     }
     const count = this.bindings.size;
-    if (count > 0) complain(`podwire dhcp-daemon: goes on with ${count} lease${count === 1 ? "" : "s"}\n`);
+    if (count > 0) tell(`goes on with ${count} lease${count === 1 ? "" : "s"}`);
   }
 
   /** Waits once, and wakes whom it concerns; false when it is time to end. */
@@ -115,7 +117,7 @@ export class Daemon implements Keeper {
       task.wake(now, isReadable);
     } catch (error) {
       if (!(error instanceof SystemError) && !(error instanceof CniError)) throw error;
-      complain(`podwire dhcp-daemon: ${messageOf(error)}\n`);
+      tell(messageOf(error));
     }
   }
 
@@ -125,7 +127,7 @@ export class Daemon implements Keeper {
       fd = findConnection(this.sockets.listener);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      complain(`podwire dhcp-daemon: ${error.message}\n`); // EMFILE
+      tell(error.message); // EMFILE
       this.deafUntil = now + DEAF_MS;
     }
     if (fd === undefined) return;
@@ -256,15 +258,18 @@ export class Daemon implements Keeper {
       const key = clientText(client);
       this.abandon(key, new CniError(Code.TryAgainLater, "a DEL came while the lease was being asked for"));
       const binding = this.bindings.get(key);
-      if (!binding) continue;
-      const { record } = binding;
-      const sent = startRelease(record, this.prefix);
-      this.drop(binding);
+      // what could not be read when this daemon started is given back all the same, or at least forgotten
+      const record = binding?.record ?? this.store.find(client);
+      const sent = record && startRelease(record, this.prefix);
+      if (typeof sent === "number") {
+        left += 1;
+        this.releasing.add(new Leaving(sent, this.releasing, tick));
+      }
+      if (binding) this.drop(binding);
+      else this.store.forget(client);
+      if (!record) continue;
       const address = formatPrefix(record.lease.address);
       this.say(record, typeof sent === "number" ? `released ${address}` : `forgot ${address}: ${sent}`);
-      if (typeof sent !== "number") continue;
-      left += 1;
-      this.releasing.add(new Leaving(sent, this.releasing, tick));
     }
     tick();
   }

@@ -1,7 +1,7 @@
 import type { Owner } from "../attachment/attachment.ts";
-import { ensureDirectory, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
+import { ensureDirectory, findText, namesIn, readText, removeFile, withFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
-import { exists, LOCK, O, open, rename, tryLock, writeAll } from "../kernel/linux.ts";
+import { exists, LOCK, O, open, rename, SystemError, tryLock, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { clientText } from "./asked.ts";
 import { decodeRecord, encodeRecord, type LeaseRecord } from "./record.ts";
@@ -51,15 +51,25 @@ export class LeaseStore {
   }
 
   /** As `list`; drafts that nobody will finish are removed. */
-  load(): LeaseRecord[] {
+  load(tell: (trouble: string) => void): LeaseRecord[] {
     for (const name of namesIn(this.folder)) if (name.startsWith(DRAFT)) removeFile(`${this.folder}/${name}`);
-    return this.list();
+    return this.list(tell);
   }
 
-  /** Every lease that can be read. */
-  list(): LeaseRecord[] {
-    return namesIn(this.folder).flatMap((name) =>
-      name.startsWith(".") ? [] : (decodeRecord(findText(`${this.folder}/${name}`) ?? "") ?? []),
-    );
+  /** Every lease that can be read; `tell` hears of those that cannot. */
+  list(tell: (trouble: string) => void): LeaseRecord[] {
+    return namesIn(this.folder).flatMap((name): LeaseRecord[] => {
+      if (name.startsWith(".")) return [];
+      const path = `${this.folder}/${name}`;
+      try {
+        const record = decodeRecord(readText(path));
+        if (record) return [record];
+        tell(`${path} is no lease: nobody keeps it up`);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        if (error.code !== "ENOENT") tell(`a lease cannot be read, and nobody keeps it up: ${error.message}`);
+      }
+      return [];
+    });
   }
 }

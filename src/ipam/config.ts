@@ -100,7 +100,8 @@ function wholeComplaints(
 const wholeConfig = shape(keys, wholeComplaints);
 /** What host-local reads of a configuration. */
 export const ipamSchema: Schema = wholeConfig;
-const dataDirAlone = shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) });
+/** What those read who have a record of the attachment there, and no leases. */
+export const folderSchema = shape({ ipam: orElse(shape({ dataDir: orElse(path, "") }), { dataDir: "" }) });
 
 /** Everything host-local needs for ADD, CHECK and STATUS; throws CniError 7 (configuration) or 4 (CNI_ARGS). */
 export function parseIpamConfig(call: Pick<Invocation, "args" | "config" | "network" | "verb">): HostLocalConfig {
@@ -125,7 +126,7 @@ export function parseIpamConfig(call: Pick<Invocation, "args" | "config" | "netw
 
 /** Where the leases are, from a configuration that need not be valid otherwise: all that DEL and GC need. */
 export function parseLeaseFolder(call: Pick<Invocation, "config" | "network">): LeaseFolder {
-  const { value } = parseLeniently(dataDirAlone, call.config);
+  const { value } = parseLeniently(folderSchema, call.config);
   return folderOf(value.ipam.dataDir, call.network);
 }
 

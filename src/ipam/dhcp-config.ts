@@ -42,7 +42,8 @@ const socketPath = text(
 );
 const optionValue = text(`text of at most ${LONGEST} bytes`, (value) => utf8Length(value) <= LONGEST);
 
-const dhcpConfig = shape({
+/** What dhcp reads of a configuration. */
+export const dhcpSchema = shape({
   ipam: shape({
     daemonSocketPath: orElse(socketPath, ""),
     provide: orElse(
@@ -54,11 +55,11 @@ const dhcpConfig = shape({
   }),
 });
 
-type Keys = Infer<typeof dhcpConfig>["ipam"];
+type Keys = Infer<typeof dhcpSchema>["ipam"];
 
 /** What ADD, CHECK and STATUS go by; CniError 7 (configuration) or 4 (CNI_ARGS) for what is wrong. */
 export function parseDhcp(call: Pick<Invocation, "args" | "config">): DhcpConfig {
-  const { ipam } = parseConfig(dhcpConfig, call.config);
+  const { ipam } = parseConfig(dhcpSchema, call.config);
   return {
     socketPath: ipam.daemonSocketPath || DEFAULT_SOCKET,
     priority: ipam.priority,

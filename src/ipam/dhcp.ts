@@ -49,7 +49,7 @@ export function collectDhcp(call: Invocation): void {
   if (askDaemon(call, socketPath, { verb: "GC", network, valid })) return;
   const store = LeaseStore.of(socketPath);
   const kept = new Set(valid.map((each) => clientText({ network, ...each })));
-  for (const record of store.list()) {
+  for (const record of store.list((trouble) => call.log.warn(trouble))) {
     const { client } = record;
     if (client.network !== network || kept.has(clientText(client))) continue;
     giveBack(call, record);

@@ -11,7 +11,8 @@ import { oneAddressVersions } from "./config.ts";
 
 const requested = orElse(list(prefix), []);
 
-const staticConfig = shape({
+/** What static reads of a configuration. */
+export const staticSchema = shape({
   ipam: shape({
     addresses: orElse(list(shape({ address: prefix, gateway: optionalOrEmpty(ip) })), []),
     routes: orElse(list(route), []),
@@ -21,14 +22,14 @@ const staticConfig = shape({
   args: orElse(shape({ cni: orElse(shape({ ips: requested }), { ips: [] }) }), { cni: { ips: [] } }),
 });
 
-type StaticConfig = Infer<typeof staticConfig>;
+type StaticConfig = Infer<typeof staticSchema>;
 
 /**
  * What a configuration with `ipam.type` static gives, in order: the addresses of `runtimeConfig.ips`, else those of
  * `args.cni.ips`, else the configured ones and CNI_ARGS'. CniError 7 or 4 for what is wrong.
  */
 export function parseStatic(call: Pick<Invocation, "args" | "config" | "cniVersion" | "verb">): Addressing {
-  const config = parseConfig(staticConfig, call.config);
+  const config = parseConfig(staticSchema, call.config);
   const ips = addressesOf(config, fromArguments(call));
   const families = ips.map(({ address }) => address.ip.family);
   if (oneAddressVersions.includes(call.cniVersion) && new Set(families).size < families.length) {

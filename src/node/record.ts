@@ -2,10 +2,10 @@ import type { PartName } from "../attachment/attachment.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
-import { ensureDirectory, findText, namesIn, readText, removeFile, writeFile } from "../kernel/file.ts";
+import { ensureDirectory, findText, namesIn, readText, removeFile, withFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
-import { exists, isErrno, SystemError } from "../kernel/linux.ts";
-import { utf8Length } from "../net/bytes.ts";
+import { exists, isErrno, O, stat, SystemError, writeAll } from "../kernel/linux.ts";
+import { encodeUtf8, utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.ts";
 
@@ -64,7 +64,11 @@ export function findRecord(folder: RecordFolder, owner: RecordOwner): Attachment
 /** True when there is a record, readable or not. */
 export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));
 
-/** Not flushed to disk: a record that is lost is made up for by reading all leases. */
+/**
+ * Not flushed to disk: a record that is lost is made up for by reading all leases. One that is there is written over,
+ * and blanks take the place of what is left of it: a process killed in between would leave an empty one, and a link in
+ * the pod that nobody knows of.
+ */
 export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledge }: AttachmentRecord): void {
   const cookie = knowledge?.cookie === undefined ? {} : { cookie: `${knowledge.cookie}` };
   const json = {
@@ -80,7 +84,9 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
-  writeFile(recordPath(folder, owner), `${JSON.stringify(json)}\n`, 0o600);
+  withFile(recordPath(folder, owner), O.WRONLY | O.CREAT, 0o600, (fd) =>
+    writeAll(fd, encodeUtf8(`${JSON.stringify(json).padEnd(stat(fd).size - 1)}\n`)),
+  );
 }
 
 /** As `writeRecord`, where the folder of the records may be missing. */

@@ -7,10 +7,10 @@ import { overridingDns } from "../cni/fields.ts";
 import type { Invocation, Plugin } from "../cni/invocation.ts";
 import { knownBy } from "../cni/known-keys.ts";
 import { parseLeniently, readTogether } from "../cni/reading.ts";
-import { anything, isObject, optional, orElse, shape, text } from "../cni/schema.ts";
+import { optional, orElse, shape, text } from "../cni/schema.ts";
 import type { ResultInterface } from "../cni/result.ts";
-import { ipamSchema, isHostLocal } from "../ipam/config.ts";
 import { chooseIpam, type Ipam } from "../ipam/ipam.ts";
+import { delegatedIpam, withIpam } from "../ipam/keys.ts";
 import { randomMac } from "../kernel/random.ts";
 import { parseMac } from "../net/mac.ts";
 import { commonSchema } from "../protocol/config.ts";
@@ -42,17 +42,14 @@ const pluginOf = <C>(spec: Spec<C>): PartsPlugin => ({
   isChained: spec.isChained,
 });
 
-/** What a delegate reads of `ipam` is not known here. */
-const delegatedIpam = shape({ ipam: optional(anything()) });
-
 /** A plugin from what it plans. */
 export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlugin<C>): PartsPlugin {
   const hasHostEnd = plugin.kinds.includes("veth");
-  const known = [ipamSchema, delegatedIpam].map((ipam) => knownBy([commonSchema, plugin.schema, ipam]));
+  const known = knownBy([commonSchema, plugin.schema, delegatedIpam]);
   return pluginOf<C>({
     ...plugin,
     isChained: false,
-    known: ({ ipam }) => known[isObject(ipam) && isHostLocal(ipam["type"]) ? 0 : 1]!,
+    known: (config) => withIpam(known, config),
     read: (call) => readInterface(plugin, call),
     draw: (call, config) => ({
       ...blankSubject(call),

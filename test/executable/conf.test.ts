@@ -6,7 +6,7 @@ import { confFolder, loadConf, Node, runList, type Answer, type Call, type Verb 
 const files = readdirSync(confFolder)
   .filter((file) => /\.(json|conflist)$/.test(file))
   .sort();
-/** Those that need what this kernel may lack: test/uml/conf.test.ts; or a server and a daemon: dhcp.test.ts. */
+/** Those that need what this kernel may lack: test/uml/conf.test.ts; or a server and a daemon: dhcp-conf.test.ts. */
 const lacking = ["bridge-vlan.json", "dummy.json", "ipvlan.json", "vlan.json", "vrf.conflist"];
 const elsewhere = new Set([...lacking, "dhcp.json", "macvlan-dhcp.json"]);
 const addressless = new Set(["bridge-l2.json", "loopback.json", "host-local.json", "static.json"]);

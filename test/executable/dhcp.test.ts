@@ -3,7 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { attach, bridge, callFor, complaint, failure, namesIn, refusal } from "./configs.ts";
 import { DhcpScene, hasReference, Process } from "./dhcp.ts";
-import { type CniResult, executable, loadConf, runList } from "./harness.ts";
+import { type CniResult, executable } from "./harness.ts";
 
 const ROUTER = "--dhcp-option=option:router,10.9.0.1";
 /** dnsmasq gives no lease for less than two minutes, but says what times it is told, from three seconds on. */
@@ -126,22 +126,6 @@ describe("dhcp inside the plugins that wire", () => {
     expect(scene.leased()).toEqual([kept.ip4]);
     expect(await complaint(node, kept)).toBe("");
     expect(await namesIn(lost.call)).toEqual(["lo"]);
-  });
-
-  test("conf/macvlan-dhcp.json works as it stands, with the daemon where it is looked for", async () => {
-    const scene = await DhcpScene.make();
-    await scene.dnsmasq(ROUTER);
-    const daemon = new Process(scene.node, executable, ["dhcp-daemon"]);
-    await daemon.line(/listens at \/run\/cni\/dhcp\.sock/);
-    const list = loadConf("macvlan-dhcp.json");
-    const to = { containerId: "first", netns: await scene.node.pod() };
-    const run = scene.node.podwire.bind(scene.node);
-    const { result, stdout } = await runList(run, "ADD", list, to);
-    expect(stdout).not.toContain('"code"');
-    expect(await to.netns.ping("10.9.0.1")).toBe(true);
-    expect((await runList(run, "CHECK", list, { ...to, result: result! })).stdout).toBe("");
-    expect((await runList(run, "DEL", list, { ...to, result: result! })).exitCode).toBe(0);
-    expect(await daemon.stop("SIGTERM")).toBe(0);
   });
 });
 

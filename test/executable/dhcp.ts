@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach } from "vitest";
 import { type Config } from "./configs.ts";
-import { executable, type Namespace, Node, reference, temporaryFolder } from "./harness.ts";
+import { executable, type Namespace, Node, reference } from "./harness.ts";
 
 /** The reference's plugin is there. */
 export const hasReference = reference.newest && existsSync(join(reference.folder, "dhcp"));
@@ -50,7 +50,8 @@ afterEach(async () => {
 export class Process {
   readonly lines: string[] = [];
   readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
+  /** it has ended, and all it said is here */
+  readonly ended: Promise<void>;
   #waiting: (() => void)[] = [];
 
   constructor(namespace: Namespace, command: string, args: string[], env?: Record<string, string>) {
@@ -68,7 +69,7 @@ export class Process {
         this.#tell();
       });
     }
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#child.on("close", () => {
         live.delete(this);
         this.#tell();
@@ -107,24 +108,31 @@ export class Process {
 
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<number | null> {
     this.#child.kill(signal);
-    await this.#ended;
+    await this.ended;
     return this.#child.exitCode;
   }
 }
 
+/** Where the daemon of a node listens. */
+export const socketOf = (node: Node): string => `${node.dataDir}/cni/dhcp.sock`;
+
 /** A node whose `uplink` leads to a network with a DHCP server of Debian's, and podwire's daemon. */
 export class DhcpScene {
-  readonly folder = temporaryFolder("dhcp");
-  readonly socketPath = `${this.folder}/cni/dhcp.sock`;
-  readonly leaseFile = `${this.folder}/dnsmasq.leases`;
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly leaseFile: string;
 
   private constructor(
     readonly node: Node,
     readonly outside: Namespace,
-  ) {}
+  ) {
+    this.folder = node.dataDir;
+    this.socketPath = socketOf(node);
+    this.leaseFile = `${this.folder}/dnsmasq.leases`;
+  }
 
-  static async make(): Promise<DhcpScene> {
-    const node = await Node.create();
+  static async make(node?: Node): Promise<DhcpScene> {
+    node ??= await Node.create();
     const outside = await node.outside();
     await outside.ip("address add 10.9.0.1/24 dev eth0");
     return new DhcpScene(node, outside);
@@ -205,9 +213,15 @@ export class DhcpScene {
 
   /** podwire's daemon, listening. */
   async daemon(...args: string[]): Promise<Process> {
-    const daemon = new Process(this.node, executable, ["dhcp-daemon", "--socketpath", this.socketPath, ...args]);
+    const daemon = this.startDaemon([], args);
     await daemon.line(/listens at/);
     return daemon;
+  }
+
+  /** podwire's daemon, executed by a command that becomes it. */
+  startDaemon([command = executable, ...before]: string[], args: string[]): Process {
+    const own = ["dhcp-daemon", "--socketpath", this.socketPath, ...args];
+    return new Process(this.node, command, [...before, ...(before.length > 0 ? [executable] : []), ...own]);
   }
 
   /** A configuration of the network "net" whose addresses come from the server. */

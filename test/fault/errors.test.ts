@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { dhcp } from "./dhcp.ts";
 import { failEverywhere, injections } from "./failing.ts";
 import { scenarios } from "./scenarios.ts";
 
@@ -19,6 +20,7 @@ const named = [
   scenarios.sbr,
   scenarios.bandwidth,
   scenarios.tuning,
+  dhcp,
 ].map((scenario) => [scenario.name, scenario] as const);
 
 const collected = named.filter(([, { inPod }]) => !inPod);

@@ -1,11 +1,12 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { dhcp } from "./dhcp.ts";
 import { draftsOf, killAt, killEverywhere, killing } from "./killing.ts";
 import { add, del, liveAgain, record, scenarios, setUp, type Stage, stateOf } from "./scenarios.ts";
 import { changes } from "./strace.ts";
 
 afterAll(() => console.log(`processes killed: ${killing.kills}`));
 
-const named = Object.values(scenarios).map((scenario) => [scenario.name, scenario] as const);
+const named = [...Object.values(scenarios), dhcp].map((scenario) => [scenario.name, scenario] as const);
 
 describe("killed at any system call that changes something, DEL and GC put everything back and a new ADD works", () => {
   test.each(named)("ADD: %s", { timeout: 300_000 }, async (_name, scenario) =>

@@ -25,6 +25,8 @@ export interface Scenario {
   before?(node: Node): Config;
   /** what it makes is in the pod alone and dies with it: GC and a DEL without CNI_NETNS leave it */
   inPod?: boolean;
+  /** called when no more is done on a node on which nothing was wrong */
+  end?(stage: Stage): Promise<void>;
 }
 
 const ports = [
@@ -200,10 +202,12 @@ async function attachAll(
 /** Everything a call may change: the host's network, the pod, leases, and what podwire knows beside them. */
 export type State = HostState & { leases: Record<string, string>; pod: unknown };
 
+const RECORDS = /^(\.podwire\/net\/[^.]|flannel\/[^.]|tuning\/|cni\/dhcp\.sock\.leases\/[^.])/;
+
 export async function stateOf({ node, call }: Stage): Promise<State> {
   const [state, pod] = await Promise.all([node.snapshot(), podState(call.netns as Namespace)]);
   const all = node.leases({ all: true });
-  const records = Object.entries(all).filter(([path]) => /^(\.podwire\/net\/[^.]|flannel\/[^.]|tuning\/)/.test(path));
+  const records = Object.entries(all).filter(([path]) => RECORDS.test(path));
   return { ...state, leases: { ...state.leases, ...Object.fromEntries(records) }, pod };
 }
 
@@ -295,6 +299,7 @@ export async function nodeWorkers<P>(
       before ??= await stateOf(stage);
       try {
         await disturb(stage, before, point, at);
+        if (rest.length === 0) await scenario.end?.(stage);
       } catch (error) {
         failures.push([point, (error as Error).message]);
         await stage.node.remove();

@@ -42,10 +42,7 @@ export async function trace(
   count += 1;
   const file = join(traces, `${process.pid}-${count}`);
   const folder = podwireFolder();
-  const which = fault
-    ? ["-e", `trace=${nameOf(fault)}`, "-e", injection(fault)]
-    : ["-e", `trace=!${untraced.join(",")}`];
-  const options = ["-qq", "-s", "80", "-o", file, ...which];
+  const options = ["-o", file, ...tracing(fault)];
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   // strace ends by the signal that ended podwire; the shell makes an exit code of it
   const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], {
@@ -65,6 +62,14 @@ export async function trace(
   };
 }
 
+/** strace's options, but for where it writes. */
+export const tracing = (fault?: Fault): string[] => [
+  "-qq",
+  "-s",
+  "80",
+  ...(fault ? ["-e", `trace=${nameOf(fault)}`, "-e", injection(fault)] : ["-e", `trace=!${untraced.join(",")}`]),
+];
+
 const nameOf = (fault: Fault): string => ("kill" in fault ? fault.kill : fault.fail).name;
 
 const injection = (fault: Fault): string =>
@@ -72,8 +77,8 @@ const injection = (fault: Fault): string =>
     ? `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}`
     : `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
 
-/** The calls podwire itself makes, in order: those after it began to read its configuration. */
-export function systemCalls(lines: string[]): SystemCall[] {
+/** Calls podwire itself makes, in order: from the first one that looks so, as reading its configuration. */
+export function systemCalls(lines: string[], first = /^read\(0, /): SystemCall[] {
   const counts = new Map<string, number>();
   const calls = lines.flatMap((text): SystemCall[] => {
     const name = /^(\w+)\(/.exec(text)?.[1];
@@ -82,8 +87,8 @@ export function systemCalls(lines: string[]): SystemCall[] {
     counts.set(name, nth);
     return [{ name, nth, text }];
   });
-  const start = calls.findIndex(({ text }) => text.startsWith("read(0, "));
-  if (start < 0) throw new Error(`podwire did not read its configuration:\n${lines.join("\n")}`);
+  const start = calls.findIndex(({ text }) => first.test(text));
+  if (start < 0) throw new Error(`podwire did not begin:\n${lines.join("\n")}`);
   return calls.slice(start);
 }
 

@@ -41,6 +41,7 @@ const plans = [
   "ipam/allocator.ts",
   "ipam/config.ts",
   "ipam/dhcp-config.ts",
+  "ipam/keys.ts",
   "ipam/lease-folder.ts",
   "ipam/range.ts",
   "ipam/requests.ts",

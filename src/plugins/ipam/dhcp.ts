@@ -2,6 +2,9 @@ import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import type { Plugin } from "../../cni/invocation.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "../../ipam/dhcp.ts";
 import { parseDhcp } from "../../ipam/dhcp-config.ts";
+import { knownToIpam } from "../../ipam/keys.ts";
+
+const known = knownToIpam("dhcp");
 
 /** The IPAM plugin by itself, for main plugins that run one: addresses of a DHCP server, which the daemon keeps up. */
 export const dhcp: Plugin = {
@@ -21,7 +24,6 @@ export const dhcp: Plugin = {
 
   gc: collectDhcp,
   inspect: (call) => void parseDhcp(call),
-  // it is handed the configuration of a main plugin, whose keys are not its own
-  known: () => "anything",
+  known: () => known,
   status: (call) => statusOfDhcp(parseDhcp(call)),
 };

@@ -3,9 +3,12 @@ import { collectLeases } from "../../ipam/collect.ts";
 import { parseIpamConfig, parseLeaseFolder } from "../../ipam/config.ts";
 import { addLease, checkLease, removeLease } from "../../ipam/leases.ts";
 import { statusOfLeases } from "../../ipam/status.ts";
+import { knownToIpam } from "../../ipam/keys.ts";
 import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import { formatIp } from "../../net/ip.ts";
 import { hostLiveness } from "../../node/liveness.ts";
+
+const known = knownToIpam("host-local");
 
 /** The IPAM plugin by itself, for main plugins that run one: addresses of the configured ranges, kept as files. */
 export const hostLocal: Plugin = {
@@ -32,7 +35,6 @@ export const hostLocal: Plugin = {
   },
 
   inspect: (call) => void parseIpamConfig(call),
-  // it is handed the configuration of a main plugin, whose keys are not its own
-  known: () => "anything",
+  known: () => known,
   status: (call) => statusOfLeases(parseIpamConfig(call), call.log),
 };

@@ -2,6 +2,9 @@ import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import type { Plugin } from "../../cni/invocation.ts";
 import { parseStatic } from "../../ipam/static-config.ts";
 import { checkStatic } from "../../ipam/static.ts";
+import { knownToIpam } from "../../ipam/keys.ts";
+
+const known = knownToIpam("static");
 
 /** The IPAM plugin by itself, for main plugins that run one: the addresses that are configured or asked for. */
 export const staticIpam: Plugin = {
@@ -17,7 +20,6 @@ export const staticIpam: Plugin = {
   del: (call) => refuseOwnNamespace(call),
   gc: () => undefined,
   inspect: (call) => void parseStatic(call),
-  // it is handed the configuration of a main plugin, whose keys are not its own
-  known: () => "anything",
+  known: () => known,
   status: (call) => void parseStatic(call),
 };
