@@ -142,6 +142,8 @@ export interface GatewaysPart {
   kind: "gateways";
   bridge: string;
   addresses: Prefix[];
+  /** of the network's other pods: where they are there they stay */
+  others: readonly Prefix[];
   force: boolean;
   /**
    * the host-side interface `<bridge>.<vlan>` that carries the addresses in place of the bridge; at CHECK with the MTU

@@ -53,7 +53,13 @@ export class PodNamespace {
 
   /** Runs `use` inside; see `inNamespace` for what that may be. */
   enter<T>(use: () => T): T {
-    return inNamespace(this.fd, use);
+    try {
+      return inNamespace(this.fd, use);
+    } catch (error) {
+      if (!linux.isErrno(error, "EPERM") || error.syscall !== "setns") throw error;
+      const msg = `cannot enter CNI_NETNS ${JSON.stringify(this.path)}: podwire lacks CAP_SYS_ADMIN`;
+      throw new CniError(Code.Internal, msg, error.message, { cause: error });
+    }
   }
 
   /** An rtnetlink socket of the namespace. */

@@ -22,16 +22,18 @@ export const prefix = decoded<Prefix>(fromText(parsePrefix), (value) => {
 /** The MAC address of a link, in any notation Go parses, as canonical text. */
 export const mac = decoded<string>(fromText(parseOwnMac), OWN_MAC);
 
+const signed = (max = 0xffff_ffff) => integer(-0x8000_0000, max);
+
 /** A route of a configuration or result: a ResultRoute. */
 export const route = shape({
   dst: prefix,
   gw: optionalOrEmpty(ip),
-  // signed in Go: a negative one is reported, as the reference does, and what is not above 0 is not installed
-  mtu: optional(integer(-0x8000_0000)),
-  advmss: optional(integer(-0x8000_0000)),
-  priority: optional(integer(-0x8000_0000)),
-  table: optional(integer()),
-  scope: optional(integer(0, 255)),
+  // signed in Go: a negative one is reported, as the reference does, and not installed
+  mtu: optional(signed()),
+  advmss: optional(signed()),
+  priority: optional(signed()),
+  table: optional(signed()),
+  scope: optional(signed(255)),
 });
 
 const texts = optional(list(text()));

@@ -44,7 +44,10 @@ export interface Result {
 }
 
 /** What IPAM gave, or an earlier plugin of a chain; empty for an attachment without addresses. */
-export type Addressing = Omit<Result, "interfaces">;
+export type Addressing = Omit<Result, "interfaces"> & {
+  /** the gateways of all ranges there are for the network's pods, where that is known */
+  gateways?: readonly Prefix[];
+};
 
 export const noAddressing = (): Addressing => ({ ips: [], routes: [], dns: noDns() });
 

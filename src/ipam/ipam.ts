@@ -9,7 +9,7 @@ import { type Addressing, noAddressing, type Result, type ResultIp } from "../cn
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
 import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
-import { formatIp, type Ip, sameIp } from "../net/ip.ts";
+import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
@@ -43,6 +43,8 @@ export interface Ipam {
   /** `keepsRecords`: of attachments that are not valid something is left, which their records tell of. */
   gc(keepsRecords: boolean): void;
   status(): void;
+  /** `Addressing`'s */
+  readonly gateways?: readonly Prefix[];
   /** A reported address with the prefix length of the subnet it was leased from, where that is known. */
   inSubnet(ip: ResultIp): ResultIp;
 }
@@ -86,9 +88,11 @@ function hostLocalIpam(call: Invocation): Ipam {
   // ADD must refuse a configuration that is wrong before anything is done; removal needs none of it
   const config: HostLocalConfig | undefined = removes(call) ? undefined : parseIpamConfig(call);
   const folder = config?.folder ?? parseLeaseFolder(call);
+  const gateways = (config?.sets ?? []).flat().map(({ gateway, subnet: { length } }) => ({ ip: gateway, length }));
   let isSearched = false;
   return {
     gives: true,
+    gateways,
     add: (site, parts, undo) =>
       call.log.step("ipam", () => {
         const lease = addLease(config!, owner, hostLiveness(), knowledgeOf(call, site, parts));
@@ -96,7 +100,7 @@ function hostLocalIpam(call: Invocation): Ipam {
         for (const { ip, holder } of lease.takenBack) {
           call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
         }
-        return lease;
+        return { ...lease, gateways };
       }),
     check: () => checkLease(config!, owner),
     isKept: () => hasRecord(folder, owner),

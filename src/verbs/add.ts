@@ -24,7 +24,7 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   const site = new Site(call, (self) => spec.hostLink(self, call));
   const undo = new Undo();
   try {
-    if (!spec.isChained) void site.pod; // opened, or refused, before anything is done
+    if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
     const kinds = asked.map(({ kind }) => kind);
     const subject = spec.draw(call, config);
     const made: Made = {};

@@ -58,5 +58,5 @@ export const previousIpam = (call: Invocation, name: string, addressesOf: Addres
 export function reported(result: Result, own: readonly ResultIp[], ipam: Ipam): Addressing {
   const isSingle = ({ address: { ip, length } }: ResultIp): boolean => length === bits(ip.family);
   const ips = own.map((ip) => (isSingle(ip) ? ipam.inSubnet(ip) : ip));
-  return { ...noAddressing(), ips, routes: result.routes };
+  return { ...noAddressing(), ips, routes: result.routes, gateways: ipam.gateways ?? [] };
 }

@@ -93,6 +93,20 @@ describe("gateways of a bridge", () => {
   });
 
   test.each([false, true])(
+    "two ranges in one set: none is in the way of the other's pods (forceAddress: %s)",
+    async (forceAddress) => {
+      const node = await Node.create();
+      const ranges = [[{ subnet: "10.9.0.0/30" }, { subnet: "10.10.0.0/30" }]];
+      const config = bridge(node, { isDefaultGateway: true, forceAddress, ipam: hostLocal(node, { ranges }) });
+      const pods = [await attach(node, config), await attach(node, config)];
+      expect(pods.map(({ ip4 }) => ip4)).toEqual(["10.9.0.2", "10.10.0.2"]);
+      expect((await node.addresses("br0")).toSorted()).toEqual(["10.10.0.1/30", "10.9.0.1/30"]);
+      for (const pod of pods) expect([await complaint(node, pod), await node.ping(pod.ip4)]).toEqual(["", true]);
+      expect(await pods[0]!.pod.ping("10.10.0.2")).toBe(true);
+    },
+  );
+
+  test.each([false, true])(
     "may be a link-local one, beside the bridge's own (forceAddress: %s)",
     async (forceAddress) => {
       const node = await Node.create();

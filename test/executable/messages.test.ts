@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
-import { attach, bridge, callFor, type Config, hostLocal, ptp, refusal, v4, v6 } from "./configs.ts";
+import { attach, bridge, callFor, type Config, hostLocal, macvlan, ptp, refusal, v4, v6 } from "./configs.ts";
 import { type Call, Node, podwireFolder } from "./harness.ts";
 
 // What an operator reads when a network is written wrong or a limit of Linux is met: the specification's code, the key.
@@ -107,12 +107,23 @@ describe("what only the kernel knows", () => {
     },
   );
 
-  test("a second ADD of an attachment: code 4, naming CNI_CONTAINERID and CNI_IFNAME", async () => {
+  const given = { type: "static", addresses: [{ address: "10.9.0.2/24", gateway: "10.9.0.1" }] };
+  const attached = "cannot attach eth0: container container-.* is attached to network net by it already";
+
+  test.each<[string, (node: Node) => Config, string]>([
+    ["bridge", bridge, "10\\.9\\.0\\.2 has been allocated"],
+    ["bridge without IPAM", (node) => bridge(node, { ipam: undefined }), attached],
+    ["bridge with static addresses", (node) => bridge(node, { ipam: given }), attached],
+    ["ptp with static addresses", (node) => ptp(node, { ipam: given }), attached],
+    ["macvlan with static addresses", (node) => macvlan(node, { master: "up0", ipam: given }), attached],
+    ["tap without IPAM", () => ({ cniVersion: "1.1.0", name: "net", type: "tap" }), attached],
+  ])("a second ADD of %s: code 4, naming CNI_CONTAINERID and CNI_IFNAME", async (_what, config, words) => {
     const node = await Node.create();
-    const { call } = await attach(node, bridge(node));
+    await node.ip("link add up0 up type veth peer name far0");
+    const { call } = await attach(node, config(node));
     expect(await refusal(node, call)).toMatchObject({
       code: 4,
-      msg: expect.stringMatching(/10\.9\.0\.2 has been allocated.*CNI_CONTAINERID and CNI_IFNAME/) as unknown,
+      msg: expect.stringMatching(new RegExp(`${words}.*CNI_CONTAINERID and CNI_IFNAME`)) as unknown,
     });
   });
 

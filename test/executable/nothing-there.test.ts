@@ -19,6 +19,7 @@ const plugins: [string, (node: Node) => Config][] = [
   ["portmap", () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", ...ports })],
   ["firewall", () => ({ cniVersion: "1.1.0", name: "net", type: "firewall", ingressPolicy: "isolated" })],
   ["bandwidth", () => ({ cniVersion: "1.1.0", name: "net", type: "bandwidth", egressRate: 8e6, egressBurst: 8e6 })],
+  ["loopback", () => ({ cniVersion: "1.1.0", name: "net", type: "loopback" })],
   ["tuning", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tuning", dataDir: node.dataDir, mtu: 1400 })],
 ];
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, ptp, refusal, v4, v6 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, hostLocal, linkOf, ptp, refusal, v4, v6 } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 describe("what the reference takes and nobody is harmed by", () => {
@@ -23,13 +23,30 @@ describe("what the reference takes and nobody is harmed by", () => {
     await node.ping(attached.ip6);
   });
 
+  test("an MTU below 0 is the kernel's choice", async () => {
+    const node = await Node.create();
+    const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };
+    for (const config of [bridge(node, { mtu: -1 }), ptp(node, { mtu: -1, ...routed })]) {
+      expect(await linkOf(await attach(node, config))).toMatchObject({ mtu: 1500 });
+    }
+  });
+
+  const negative = { mtu: -1, advmss: -5, priority: -5, table: -1, scope: -1 };
+  const routes = [{ dst: "10.99.0.0/16", ...negative }];
+
   test("negative numbers of a route: reported as they are, and not installed", async () => {
     const node = await Node.create();
-    const routes = [{ dst: "10.99.0.0/16", mtu: -1, advmss: -5 }];
     const attached = await attach(node, bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, routes }) }));
-    expect(attached.result.routes).toMatchObject([{ dst: "10.99.0.0/16", mtu: -1, advmss: -5 }]);
+    expect(attached.result.routes).toEqual(routes);
     expect(await attached.pod.must("ip", "route", "show", "10.99.0.0/16")).toMatch(/via 10\.9\.0\.1 dev eth0\s*$/);
     expect(await complaint(node, attached)).toBe("");
+  });
+
+  test.each(["static", "host-local"])("negative numbers of a route in %s, for whoever asked it", async (type) => {
+    const node = await Node.create();
+    const ipam = { ...hostLocal(node), addresses: [{ address: "10.9.0.2/24" }], type, routes };
+    const { result } = await node.succeed("ADD", await callFor(node, { cniVersion: "1.1.0", name: "net", type, ipam }));
+    expect(result!.routes).toEqual(routes);
   });
 });
 

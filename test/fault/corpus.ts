@@ -59,7 +59,7 @@ type Kind = keyof typeof isNot;
 const wiringKeys: Record<string, Kind> = {
   ipMasq: "boolean",
   ipMasqBackend: "text", // any text while ipMasq is off
-  mtu: "integer",
+  mtu: "signed", // below 0 it says nothing, as a route's numbers
   enabledad: "boolean",
   ipam: "object",
   "ipam.type": "text",
@@ -87,8 +87,8 @@ const ipamKeys: Record<string, Kind> = {
   "ipam.routes[0].dst": "prefix",
   "ipam.routes[0].gw": "address",
   "ipam.routes[0].mtu": "signed",
-  "ipam.routes[0].table": "integer",
-  "ipam.routes[0].scope": "integer",
+  "ipam.routes[0].table": "signed",
+  "ipam.routes[0].scope": "signed",
   "ipam.dataDir": "text",
   "ipam.resolvConf": "text",
   "runtimeConfig.ipRanges": "list",

@@ -157,8 +157,8 @@ function servesAs(route: KernelRoute, wanted: Route & { table: number }, link: L
     route.index === link.index &&
     (wanted.gw ? route.gw !== undefined && sameIp(route.gw, wanted.gw) : route.gw === undefined) &&
     (!wanted.priority || route.priority === wanted.priority) &&
-    (!wanted.mtu || wanted.mtu < 0 || route.mtu === wanted.mtu) &&
-    (!wanted.advmss || wanted.advmss < 0 || route.advmss === wanted.advmss) &&
+    (!wanted.mtu || route.mtu === wanted.mtu) &&
+    (!wanted.advmss || route.advmss === wanted.advmss) &&
     (wanted.scope === undefined || wanted.dst.ip.family === 6 || route.scope === wanted.scope)
   );
 }

@@ -75,7 +75,7 @@ function ensureGateways(site: Site, part: GatewaysPart, { undo, made }: Progress
   const holder = part.vlanInterface ? ensureVlanInterface(site, part.vlanInterface, bridge) : bridge;
   const present = listAddresses(host, holder);
   const missing = part.addresses.filter((wanted) => !present.some((prefix) => samePrefix(prefix, wanted)));
-  const others = strangers(present, part.addresses, missing);
+  const others = strangers(present, [...part.addresses, ...part.others], missing);
   const [first] = others;
   if (first && !part.force) {
     const { ip } = first;

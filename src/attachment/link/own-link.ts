@@ -17,9 +17,9 @@ export function assertNewName(ifname: string): void {
 /** The error of an ADD for which there is a link already; `which` says where it is seen. */
 export const attachedAlready = ({ network, containerId, ifname }: Owner, which: string): CniError =>
   new CniError(
-    Code.InvalidConfig,
-    `cannot attach ${ifname}: container ${containerId} is attached to network ${network} ` +
-      `by it already (${which}); DEL comes first`,
+    Code.InvalidEnvironment,
+    `cannot attach ${ifname}: container ${containerId} is attached to network ${network} by it already (${which}): ` +
+      "DEL comes before another ADD of these CNI_CONTAINERID and CNI_IFNAME",
   );
 
 /** The error of an ADD whose CNI_IFNAME is another link's. */

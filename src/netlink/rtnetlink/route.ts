@@ -83,10 +83,7 @@ function header(
 
 function payload(link: { index: number }, route: RouteSpec): Uint8Array[] {
   const { dst, gw, src, table, priority, mtu, advmss } = route;
-  const metrics = [
-    ...(mtu && mtu > 0 ? u32(RTAX.MTU, mtu) : []),
-    ...(advmss && advmss > 0 ? u32(RTAX.ADVMSS, advmss) : []),
-  ];
+  const metrics = [...(mtu ? u32(RTAX.MTU, mtu) : []), ...(advmss ? u32(RTAX.ADVMSS, advmss) : [])];
   const flags = route.onlink ? RTNH_F_ONLINK : 0;
   return [
     header(dst.ip.family, dst.length, {

@@ -124,7 +124,7 @@ export function planBridge(config: BridgeConfig, subject: Subject, lease: Addres
       addresses: planAddresses(ips, { dad: config.enabledad }),
       routes: planRoutes(routes, ips),
     }),
-    ...(isGateway ? [planGateways(config, ips, subject)] : []),
+    ...(isGateway ? [planGateways(config, { ...lease, ips }, subject)] : []),
     ...firewall(config, ips, subject.podMac),
   ];
   return { ips, routes, attachment: { owner, netns, parts } };
@@ -140,13 +140,18 @@ const planOwn = ({ bridge: name, mtu, vlan, vlanTrunk, promiscMode }: BridgeConf
 });
 
 /** What the bridge, or its interface in the attachment's VLAN, has of its own. */
-function planGateways(config: BridgeConfig, ips: ResultIp[], { vlanMac, listed }: Subject): GatewaysPart {
+function planGateways(
+  config: BridgeConfig,
+  { ips, gateways = [] }: Addressing,
+  { vlanMac, listed }: Subject,
+): GatewaysPart {
   const name = `${config.bridge}.${config.vlan}`;
   const mtu = listed.find((each) => each.name === name && !each.sandbox)?.mtu;
   return {
     kind: "gateways",
     bridge: config.bridge,
     addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
+    others: gateways,
     force: config.forceAddress,
     ...(config.vlan !== 0 && {
       vlanInterface: { name, mac: vlanMac, vlans: planVlans(config)!, ...(mtu && { mtu }) },

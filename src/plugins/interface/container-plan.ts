@@ -6,8 +6,8 @@ import {
   type Complaint,
   type Infer,
   anything,
+  decoded,
   flag,
-  integer,
   map,
   optional,
   optionalOrEmpty,
@@ -67,7 +67,7 @@ export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
  * is none; equal ones once, and none that is among `others` already.
  */
 export function planRoutes(routes: ResultRoute[], ips: ResultIp[], others: readonly Route[] = []): Route[] {
-  const planned = routes.map(({ dst, gw, table, priority, ...rest }): Route => {
+  const planned = routes.map(withoutNegative).map(({ dst, gw, table, priority, ...rest }): Route => {
     const { family } = dst.ip;
     const direct = rest.scope === RT_SCOPE.LINK || rest.scope === RT_SCOPE.HOST;
     const through = gw ?? (direct ? undefined : gatewayOf(ips, family));
@@ -85,6 +85,10 @@ export function planRoutes(routes: ResultRoute[], ips: ResultIp[], others: reado
       planned.findIndex((other) => sameRoute(route, other)) === at && !others.some((other) => sameRoute(route, other)),
   );
 }
+
+/** A number below 0 says nothing, as in the reference. */
+const withoutNegative = (route: ResultRoute): ResultRoute =>
+  Object.fromEntries(Object.entries(route).filter(([, value]) => !((value as number) < 0))) as unknown as ResultRoute;
 
 /** The priority of a route that has none: IP6_RT_PRIO_USER (linux/ipv6_route.h). */
 const usualPriority = { 4: 0, 6: 1024 } as const;
@@ -128,12 +132,18 @@ export const announcing = (ifname: string): Sysctl[] => [
   { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
 ];
 
+/** Signed in Go: the reference passes over what is below 0. */
+const linkMtu = decoded<number>(
+  (value) => (Number.isSafeInteger(value) && (value as number) <= 65535 ? Math.max(value as number, 0) : undefined),
+  "a whole number from 0 to 65535",
+);
+
 /** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
 export const containerFields = {
   ...portMappingFields,
   ipMasq: flag(),
   ipMasqBackend: optionalOrEmpty(text()),
-  mtu: orElse(integer(0, 65535), 0),
+  mtu: orElse(linkMtu, 0),
   enabledad: flag(),
   ipam: optional(shape({ type: orElse(text(), "") })),
   dns: optional(dns),
