@@ -53,8 +53,9 @@ export function rehome(
 }
 
 /** Those without a gateway first. */
-function routesOf({ index }: Link, { socket }: PodNamespace): [route: Reply, table: number][] {
-  const replies = families.flatMap((family) => socket.dump(getRoutes(family))).filter(isChosen);
+function routesOf(link: Link, { socket }: PodNamespace): [route: Reply, table: number][] {
+  const { index } = link;
+  const replies = families.flatMap((family) => socket.dump(getRoutes(family, link))).filter(isChosen);
   const own = replies.flatMap((reply) => {
     const hops = decodeRoutes(reply);
     return hops.length > 0 && hops.every((hop) => hop.index === index) ? [{ reply, first: hops[0]! }] : [];

@@ -3,10 +3,9 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { createDevice } from "../../netlink/rtnetlink/device.ts";
 import { type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
-import { decodeRoute, getRoutes, RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
-import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
-import { families } from "../../net/ip.ts";
+import { RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
 import type { VrfPart } from "../attachment.ts";
+import { tablesOfRoutes, tablesOfRules } from "../address/used-tables.ts";
 import { assertLinkKind, lackingKind } from "../features.ts";
 import type { Kind, Traces } from "../kind.ts";
 import type { Site } from "../site.ts";
@@ -106,11 +105,7 @@ function makeVrf({ name, table: wanted }: VrfPart, { pod }: Site, undo: Undo): [
 
 /** The first table of the namespace that no VRF, no rule and no route uses. */
 function freeTable(socket: NetlinkSocket): number {
-  const used = new Set([
-    ...listLinks(socket).map(tableOf),
-    ...families.flatMap((family) => socket.dump(getRules(family))).flatMap((reply) => decodeRule(reply)?.table ?? []),
-    ...families.flatMap((family) => socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply)?.table ?? [])),
-  ]);
+  const used = new Set([...listLinks(socket).map(tableOf), ...tablesOfRules(socket), ...tablesOfRoutes(socket)]);
   for (let table = 1; table < RT_TABLE_DEFAULT; table++) if (!used.has(table)) return table;
   throw new CniError(Code.InvalidConfig, "table is not set, and none from 1 to 252 is free in the container");
 }
