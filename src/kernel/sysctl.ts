@@ -39,3 +39,13 @@ export function writeSysctlIfKnown(path: string, value: string): boolean {
     throw error;
   }
 }
+
+/** False where a sysctl that is there cannot be written, whoever asks (/proc/sys is read-only), or may not be. */
+export function mayWriteSysctl(path: string): boolean {
+  try {
+    return withFile(file(path), linux.O.WRONLY, 0, () => true);
+  } catch (error) {
+    if (linux.isErrno(error, "EROFS", "EPERM", "EACCES")) return false;
+    throw error;
+  }
+}

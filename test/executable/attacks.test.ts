@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writ
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
-import { attach, bridge, callFor, complaint, dualStack, hostLocal, refusal, v4 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, dualStack, hostLocal, macvlan, refusal, v4 } from "./configs.ts";
 import { executable, Node } from "./harness.ts";
 import { reach, tcp, translations } from "./ports.ts";
 
@@ -78,6 +78,39 @@ describe.each(["nftables", "iptables"])("port mappings by %s", (backend) => {
       await lost.pod.remove();
       await collect([]);
       expect([await localnet(node), await translations(node)]).toEqual(["0", expect.not.stringContaining("8080")]);
+    });
+
+    test.each(["DEL", "GC"] as const)("by %s, where a gateway leads to the pod", async (verb) => {
+      const node = await Node.create();
+      await node.outside();
+      await node.ip("route replace default via 192.0.2.2");
+      const { call, result } = await attach(node, macvlan(node));
+      const portmap = { cniVersion: "1.1.0", name: "net", type: "portmap", backend, prevResult: result };
+      const mapping = {
+        ...call,
+        plugin: "portmap",
+        config: { ...portmap, runtimeConfig: { portMappings: [tcp(8080, 80)] } },
+      };
+      await node.succeed("ADD", mapping);
+      expect(await localnet(node, "uplink")).toBe("1");
+      await node.succeed(
+        verb,
+        verb === "DEL" ? mapping : { plugin: "portmap", config: { ...portmap, "cni.dev/valid-attachments": [] } },
+      );
+      expect([await localnet(node, "uplink"), await translations(node)]).toEqual([
+        "0",
+        expect.not.stringContaining("8080"),
+      ]);
+    });
+
+    test("not from under an ADD beside it", async () => {
+      const node = await Node.create();
+      for (let round = 0, last = await attach(node, config(node)); round < 15; round++) {
+        const next = await callFor(node, mapped(node, 8081 + round));
+        await Promise.all([node.succeed("DEL", last.call), node.succeed("ADD", next)]);
+        expect(await localnet(node)).toBe("1");
+        last = { ...last, call: next };
+      }
     });
 
     test("by an ADD that takes the port over", async () => {

@@ -9,6 +9,7 @@ import type { Site } from "../site.ts";
 import type { Removed } from "./iptables-ports.ts";
 import { decidingSets, decodePortKey, decodeTarget, targetSetOf } from "./keys.ts";
 import { keepLocalhostOut } from "./localhost.ts";
+import { isOfLinkless } from "./map-holders.ts";
 import { forgetStaleFlows, type UdpFlow } from "./stale-flows.ts";
 
 /** Elements of some attachments: the words all their comments start with, and which of those it is about. */
@@ -28,10 +29,11 @@ export function removePorts(labelled: Labelled, others: Removed, addresses: read
     const udp = [...mapped.udp, ...others.udp];
     const pods = uniqueIps([...addresses, ...mapped.pods, ...others.pods]);
     if (udp.length > 0) forgetStaleFlows(pods, udp, { host: site.host, netfilter: nft.socket });
-    return { found: mapped.found, pods };
+    return { found: mapped.found, pods, linkless: [...mapped.linkless, ...others.linkless] };
   });
   const found = (removed?.found ?? false) || others.found;
-  if (found) keepLocalhostOut(removed?.pods ?? uniqueIps([...addresses, ...others.pods]), site);
+  const { linkless } = others;
+  if (found) keepLocalhostOut(removed ?? { pods: uniqueIps([...addresses, ...others.pods]), linkless }, site);
   return found;
 }
 
@@ -41,7 +43,7 @@ function removeMapped(nft: Nftables, { words, isMine }: Labelled): Removed {
     nft
       .elements(INET_TABLE, set, mentions)
       .filter(isMine)
-      .map(({ key }) => ({ set, key })),
+      .map((found) => ({ set, key: found.key, isLinkless: isOfLinkless(found) })),
   );
   const targets = mine.map((ref) => ({ ...ref, pod: podOf(nft, ref) }));
   nft.deleteElements(
@@ -51,6 +53,7 @@ function removeMapped(nft: Nftables, { words, isMine }: Labelled): Removed {
   return {
     found: mine.length > 0,
     pods: targets.flatMap(({ pod }) => pod ?? []),
+    linkless: targets.flatMap(({ pod, isLinkless }) => (isLinkless && pod) || []),
     udp: targets.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map(udpFlow),
   };
 }
