@@ -62,7 +62,7 @@ export function withLocalhost(part: PortsPart, site: Site, undo: Undo, map: () =
   }
 }
 
-/** The pods mappings led to, and those among them that have no link of the host: the routes say how they are reached. */
+/** The pods mappings led to, and which of them have no link of the host: the routes say how those are reached. */
 export interface Led {
   pods: readonly Ip[];
   linkless: readonly Ip[];
