@@ -1,6 +1,6 @@
 import type { JsonObject } from "../cni/invocation.ts";
 import { isAtLeast } from "../cni/versions.ts";
-import { readRegular } from "../kernel/file.ts";
+import { readText } from "../kernel/file.ts";
 import { namespaceKind } from "../kernel/namespace.ts";
 import { complain } from "../kernel/stderr.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
@@ -70,11 +70,11 @@ interface Call {
 
 function prepare(given: Request): Call {
   const file = given.get("CONFLIST");
-  const text = readRegular(file);
+  const text = readText(file);
   const { list, problems } = readNetworkList(parseDocument(encodeUtf8(text)));
   const others = list.loadOnlyInlinedPlugins || list.name === "" ? [] : pluginFiles(file, list.name);
   for (const other of others) {
-    list.plugins.push({ path: [], config: parseDocument(encodeUtf8(readRegular(other))) });
+    list.plugins.push({ path: [], config: parseDocument(encodeUtf8(readText(other))) });
   }
   const errors = problems.filter(({ isWarning }) => !isWarning).map((problem) => problem.text);
   if (list.plugins.length === 0 && errors.length === 0) errors.push("it has no plugins");

@@ -1,7 +1,7 @@
 import { formatPath } from "../cni/complaint.ts";
 import { findFault, placeOf } from "../cni/json.ts";
 import { isObject } from "../cni/schema.ts";
-import { readRegular } from "../kernel/file.ts";
+import { readText } from "../kernel/file.ts";
 import { readAll } from "../kernel/linux.ts";
 import { decodeUtf8 } from "../net/bytes.ts";
 import type { Given } from "./arguments.ts";
@@ -88,7 +88,7 @@ function report(
   given: Request,
   { before, inherited }: { before: readonly Network[]; inherited?: object },
 ): Report {
-  const text = file === "-" ? decodeUtf8(readAll(STDIN)) : readRegular(file);
+  const text = file === "-" ? decodeUtf8(readAll(STDIN)) : readText(file);
   const fault = findFault(text);
   const json: unknown = fault ? undefined : JSON.parse(text);
   if (fault || !isObject(json)) {

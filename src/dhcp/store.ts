@@ -1,7 +1,7 @@
 import type { Owner } from "../attachment/attachment.ts";
-import { ensureDirectory, findText, namesIn, readText, removeFile, withFile } from "../kernel/file.ts";
+import { ensureDirectory, findText, namesIn, openOrMake, readText, removeFile, withFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
-import { exists, LOCK, O, open, rename, SystemError, tryLock, writeAll } from "../kernel/linux.ts";
+import { exists, LOCK, O, rename, SystemError, tryLock, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { clientText } from "./asked.ts";
 import { decodeRecord, encodeRecord, type LeaseRecord } from "./record.ts";
@@ -23,7 +23,7 @@ export class LeaseStore {
   /** Keeps everybody else from being the one who renews them; false where somebody is. Until the process ends. */
   claim(): boolean {
     ensureDirectory(this.folder, 0o700);
-    return tryLock(open(`${this.folder}/${LOCK_NAME}`, O.RDWR | O.CREAT, 0o600), LOCK.EX);
+    return tryLock(openOrMake(`${this.folder}/${LOCK_NAME}`, O.RDWR, 0o600), LOCK.EX);
   }
 
   private path(client: Owner): string {

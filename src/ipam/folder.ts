@@ -37,7 +37,7 @@ function getLease(folder: LeaseFolder, ip: Ip): Holder | "torn" | undefined {
     // Not blocking, one read: whatever a person left there (a pipe, a folder) must not stop a pod
     return withFile(
       leasePath(folder, ip),
-      linux.O.RDONLY | linux.O.NONBLOCK,
+      linux.O.RDONLY,
       0,
       (fd) => decodeLease(decodeUtf8(content.subarray(0, linux.read(fd, content)))) ?? "torn",
     );

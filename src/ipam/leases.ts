@@ -1,6 +1,6 @@
 import { Code, CniError, codeFor } from "../cni/error.ts";
 import { type Dns, noDns, type ResultIp, type ResultRoute } from "../cni/result.ts";
-import { readRegular, removeFile } from "../kernel/file.ts";
+import { readText, removeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { formatIp, type Ip } from "../net/ip.ts";
 import { type Candidate, claimFirst } from "./allocator.ts";
@@ -74,7 +74,7 @@ export function addLease(
 function readDns(resolvConf: string): Dns {
   if (resolvConf === "") return noDns();
   try {
-    return parseResolvConf(readRegular(resolvConf));
+    return parseResolvConf(readText(resolvConf));
   } catch (error) {
     if (error instanceof linux.SystemError) {
       const what = `ipam.resolvConf: cannot read the file: ${error.message}`;

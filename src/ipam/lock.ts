@@ -1,5 +1,5 @@
 import { Code, CniError } from "../cni/error.ts";
-import { ensureDirectory, findText } from "../kernel/file.ts";
+import { ensureDirectory, findText, openOrMake } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { waitForLock } from "../kernel/lock.ts";
 import { folderPath, type LeaseFolder } from "./lease-folder.ts";
@@ -29,11 +29,11 @@ export function withFolderLock<T>(folder: LeaseFolder, use: () => T, deadlineMs 
 
 function openLock(path: string): number {
   try {
-    return linux.open(path, linux.O.RDONLY | linux.O.CREAT, 0o750);
+    return openOrMake(path, linux.O.RDONLY, 0o750);
   } catch (error) {
     if (!linux.isErrno(error, "ENOENT")) throw error;
     ensureDirectory(path.slice(0, path.lastIndexOf("/")));
-    return linux.open(path, linux.O.RDONLY | linux.O.CREAT, 0o750);
+    return openOrMake(path, linux.O.RDONLY, 0o750);
   }
 }
 

@@ -1,4 +1,4 @@
-import { removeFile, withFile } from "../kernel/file.ts";
+import { removeFile, withFile, withOwnFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
@@ -28,11 +28,11 @@ export interface Draft {
 export function draftLease(folder: LeaseFolder, owner: LeaseOwner): Draft {
   const draft = { path: draftPath(folder, owner), content: encodeLease(owner) };
   try {
-    writeDurably(draft, 0);
+    writeDraft(draft);
   } catch (error) {
     if (!linux.isErrno(error, "ENOENT")) throw error;
     ensureAside(folder);
-    writeDurably(draft, 0);
+    writeDraft(draft);
   }
   return draft;
 }
@@ -55,16 +55,16 @@ function tolerant(work: () => void): void {
  * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is
  * written over, not emptied first: it says the same, and a lease may be linked to it.
  */
-function writeDurably({ path, content }: Draft, flags: number): void {
-  withFile(path, linux.O.WRONLY | linux.O.CREAT | flags, 0o600, (fd) => {
-    try {
-      linux.writeAll(fd, encodeUtf8(content));
-      linux.fsync(fd);
-    } catch (error) {
-      removeFile(path);
-      throw error;
-    }
-  });
+const writeDraft = (draft: Draft): void => withOwnFile(draft.path, 0o600, (fd) => writeDurably(fd, draft));
+
+function writeDurably(fd: number, { path, content }: Draft): void {
+  try {
+    linux.writeAll(fd, encodeUtf8(content));
+    linux.fsync(fd);
+  } catch (error) {
+    removeFile(path);
+    throw error;
+  }
 }
 
 /** Runs `use` with the network's leases locked. */
@@ -193,6 +193,8 @@ function link(draft: Draft, path: string): void {
     linux.link(draft.path, path);
   } catch (error) {
     if (!linux.isErrno(error, "EXDEV", "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) throw error;
-    writeDurably({ path, content: draft.content }, linux.O.EXCL);
+    withFile(path, linux.O.WRONLY | linux.O.CREAT | linux.O.EXCL, 0o600, (fd) =>
+      writeDurably(fd, { path, content: draft.content }),
+    );
   }
 }

@@ -13,14 +13,15 @@ import {
   stat,
   type Stat,
   truncate,
+  typeOf,
   unlink,
   writeAll,
 } from "./linux.ts";
 import { isErrno, SystemError } from "./system-error.ts";
 
-/** Opens, runs `use`, closes whatever happens. */
+/** Opens, runs `use`, closes whatever happens. Nothing is waited for: of a pipe nobody may ever take the other end. */
 export function withFile<T>(path: string, flags: number, mode: number, use: (fd: number) => T): T {
-  const fd = open(path, flags, mode);
+  const fd = open(path, flags | O.NONBLOCK, mode);
   try {
     return use(fd);
   } finally {
@@ -28,8 +29,16 @@ export function withFile<T>(path: string, flags: number, mode: number, use: (fd:
   }
 }
 
+function assertPlain(fd: number, path: string): void {
+  if (typeOf(fd) !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
+}
+
+/** What a regular file holds, though a link may lead to it: what else is there could never end. */
 export const readFile = (path: string, limit?: number): Uint8Array =>
-  withFile(path, O.RDONLY, 0, (fd) => readAll(fd, limit));
+  withFile(path, O.RDONLY, 0, (fd) => {
+    assertPlain(fd, path);
+    return readAll(fd, limit);
+  });
 
 /** A file's content as text; what is no UTF-8 becomes U+FFFD. */
 export const readText = (path: string): string => decodeUtf8(readFile(path));
@@ -44,53 +53,56 @@ export function findText(path: string): string | undefined {
   }
 }
 
-/** Creates or truncates `path` and writes `text`; not atomic, not flushed to disk. */
+/**
+ * Opens a file to write to, which is made when it is missing. Only a regular file that stands at the path itself is
+ * written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever.
+ */
+export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => T, append = 0): T {
+  const fd = openOrMake(path, O.WRONLY | O.NOFOLLOW | append, mode);
+  try {
+    assertPlain(fd, path);
+    return use(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Opens a file that is made when it is missing; not where a link leads to nothing. */
+export function openOrMake(path: string, flags: number, mode: number): number {
+  try {
+    return open(path, flags | O.NONBLOCK);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  try {
+    return open(path, flags | O.NONBLOCK | O.CREAT | O.EXCL, mode); // O_EXCL follows no link
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    return open(path, flags | O.NONBLOCK); // somebody else made it just now
+  }
+}
+
+/** Creates or empties `path` and writes `text`; not atomic, not flushed to disk. */
 export const writeFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT | O.TRUNC, mode, (fd) => writeAll(fd, encodeUtf8(text)));
+  withOwnFile(path, mode, (fd) => {
+    truncate(fd, 0);
+    writeAll(fd, encodeUtf8(text));
+  });
 
 /**
  * As `writeFile`, over the old content: ext4 sends a file that was emptied and written again to the disk as it is
  * closed (its auto_da_alloc), which takes ten times as long.
  */
 export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
-  withFile(path, O.WRONLY | O.CREAT, mode, (fd) => {
+  withOwnFile(path, mode, (fd) => {
     const bytes = encodeUtf8(text);
     writeAll(fd, bytes);
     truncate(fd, bytes.length);
   });
 
-/**
- * Adds text to the end of a file, which is made when it is missing. Only a regular file that stands at the path itself
- * is written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever.
- */
-export function appendFile(path: string, text: string, mode: number): void {
-  const fd = openToAppend(path, mode);
-  try {
-    const [opened, found] = [stat(fd), lstat(path)];
-    const isItself = opened.inode === found.inode && opened.device === found.device;
-    if (opened.type !== S_IFREG || !isItself) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
-    writeAll(fd, encodeUtf8(text));
-  } finally {
-    close(fd);
-  }
-}
-
-function openToAppend(path: string, mode: number): number {
-  const flags = O.WRONLY | O.APPEND | O.NONBLOCK;
-  try {
-    return open(path, flags);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-    return open(path, flags | O.CREAT | O.EXCL, mode); // O_EXCL follows no link
-  }
-}
-
-/** As `readText`, but only of a regular file, though a link may lead to it: what else is there could never end. */
-export const readRegular = (path: string): string =>
-  withFile(path, O.RDONLY | O.NONBLOCK, 0, (fd) => {
-    if (stat(fd).type !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
-    return decodeUtf8(readAll(fd));
-  });
+/** Adds text to the end of a file, which is made when it is missing. */
+export const appendFile = (path: string, text: string, mode: number): void =>
+  withOwnFile(path, mode, (fd) => writeAll(fd, encodeUtf8(text)), O.APPEND);
 
 /** As `stat`, but undefined when nothing is there. */
 export const findStat = (path: string): Stat | undefined => whereThere(() => stat(path));

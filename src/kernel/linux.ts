@@ -17,6 +17,8 @@ export const O = {
   TRUNC: 0o1000,
   APPEND: 0o2000,
   NONBLOCK: 0o4000,
+  /** O_NOFOLLOW and O_LARGEFILE, which says nothing to 64 bits: arm64 has their bits the other way round */
+  NOFOLLOW: 0o500000,
   CLOEXEC: 0o2000000,
 } as const;
 /** sys/file.h */
@@ -174,11 +176,22 @@ export const stat = (file: string | number): Stat =>
 /** As `stat`, but of a link itself. */
 export const lstat = (path: string): Stat => statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
 
-function statx(directory: number, path: string, flags: number): Stat {
-  const out = new Uint8Array(256); // struct statx
+/** The S_IFMT bits of an open file's mode. */
+export const typeOf = (fd: number): number => modeOf(readStatx(fd, "", AT_EMPTY_PATH)) & S_IFMT;
+
+/** struct statx */
+function readStatx(directory: number, path: string, flags: number): Uint8Array {
+  const out = new Uint8Array(256);
   check(host.statx(directory, path, flags, STATX_BASIC_STATS, out), "statx", path);
+  return out;
+}
+
+const modeOf = (statx: Uint8Array): number => statx[28]! | (statx[29]! << 8);
+
+function statx(directory: number, path: string, flags: number): Stat {
+  const out = readStatx(directory, path, flags);
   const view = viewOf(out);
-  const mode = view.getUint16(28, true);
+  const mode = modeOf(out);
   return {
     type: mode & S_IFMT,
     mode: mode & 0o7777,

@@ -1,6 +1,13 @@
 import { concatBytes, indexOfBytes, viewOf } from "../net/bytes.ts";
 import { decodeAttributes, NLM_F, word } from "../netlink/codec.ts";
-import { decodeMessages, encodeMessage, type Message, type Received, type Reply } from "../netlink/message.ts";
+import {
+  decodeMessages,
+  encodeMessage,
+  type Message,
+  type Received,
+  type Reply,
+  siftMessages,
+} from "../netlink/message.ts";
 import { errnoText } from "./errno.ts";
 import { close, waitReadable } from "./linux.ts";
 import { bind, receiveNow, send, setsockopt, socket } from "./socket.ts";
@@ -127,17 +134,29 @@ export class NetlinkSocket {
    * looked at once, as bytes.
    */
   dump(message: Message, mentions?: readonly Uint8Array[]): Reply[] {
-    for (let attempt = 1; ; attempt++) {
-      const replies: Reply[] = [];
-      if (this.scan(message, mentions, (reply) => void replies.push(reply))) return replies;
-      if (attempt === DUMP_ATTEMPTS) {
-        throw new NetlinkError(
-          message.what,
-          4 /* EINTR */,
-          `the list changed while it was read, ${DUMP_ATTEMPTS} times`,
-        );
-      }
-    }
+    let replies: Reply[] = [];
+    readWhole(message, () => {
+      replies = [];
+      return this.scan(message, mentions, (reply) => void replies.push(reply));
+    });
+    return replies;
+  }
+
+  /** As `dump`, but given one by one, and nothing is kept; some are given again when the list has changed meanwhile. */
+  each(message: Message, mentions: readonly Uint8Array[], take: (reply: Reply) => void): void {
+    readWhole(message, () => this.scan(message, mentions, take));
+  }
+
+  /**
+   * As `each`, of a list where no bytes tell what is wanted wherever they stand: `isWanted` looks into the datagram
+   * where an object begins, before anything is decoded.
+   */
+  sift(message: Message, isWanted: (datagram: Uint8Array, at: number) => boolean, take: (reply: Reply) => void): void {
+    const look = (datagram: Uint8Array): boolean => {
+      siftMessages(datagram, isWanted, take);
+      return false;
+    };
+    readWhole(message, () => this.scanBytes(message, look));
   }
 
   /** A dump whose objects are given as they come, and nothing is kept; false when it was interrupted by a change. */
@@ -228,6 +247,12 @@ function decodeError(data: Uint8Array, flags: number, what: string): NetlinkErro
     errno,
     flags & NLM_F_ACK_TLVS ? decodeAttributes(data.subarray((skip + 3) & ~3)).text(NLMSGERR_ATTR_MSG) : "",
   );
+}
+
+/** Reads a list until no change has interrupted that. */
+function readWhole({ what }: Message, read: () => boolean): void {
+  for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) if (read()) return;
+  throw new NetlinkError(what, 4 /* EINTR */, `the list changed while it was read, ${DUMP_ATTEMPTS} times`);
 }
 
 /** One that ends the list, or tells of an error, is short or has the end as its last message. */

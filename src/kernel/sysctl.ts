@@ -1,5 +1,5 @@
-import { encodeUtf8 } from "../net/bytes.ts";
-import { readText, withFile } from "./file.ts";
+import { decodeUtf8, encodeUtf8 } from "../net/bytes.ts";
+import { withFile } from "./file.ts";
 import * as linux from "./linux.ts";
 
 const file = (path: string): string => `/proc/sys/${path}`;
@@ -10,7 +10,7 @@ const file = (path: string): string => `/proc/sys/${path}`;
  */
 export function findSysctl(path: string): string | undefined {
   try {
-    return readText(file(path)).trim();
+    return withFile(file(path), linux.O.RDONLY, 0, (fd) => decodeUtf8(linux.readAll(fd))).trim();
   } catch (error) {
     if (linux.isErrno(error, "ENOENT")) return undefined;
     throw error;
@@ -36,6 +36,16 @@ export function writeSysctlIfKnown(path: string, value: string): boolean {
     return true;
   } catch (error) {
     if (linux.isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** False where a sysctl that is there cannot be written, whoever asks (/proc/sys is read-only), or may not be. */
+export function mayWriteSysctl(path: string): boolean {
+  try {
+    return withFile(file(path), linux.O.WRONLY, 0, () => true);
+  } catch (error) {
+    if (linux.isErrno(error, "EROFS", "EPERM", "EACCES")) return false;
     throw error;
   }
 }

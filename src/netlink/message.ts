@@ -54,3 +54,18 @@ export function decodeMessages(datagram: Uint8Array): Received[] {
   }
   return messages;
 }
+
+/** Gives those messages of a datagram that `isWanted` finds of interest, which is told where their payload begins. */
+export function siftMessages(
+  datagram: Uint8Array,
+  isWanted: (datagram: Uint8Array, at: number) => boolean,
+  take: (reply: Reply) => void,
+): void {
+  const view = viewOf(datagram);
+  for (let at = 0, length = 0; at + NLMSG_HDRLEN <= datagram.length; at += (length + 3) & ~3) {
+    length = view.getUint32(at, true);
+    if (length < NLMSG_HDRLEN || at + length > datagram.length) return;
+    if (!isWanted(datagram, at + NLMSG_HDRLEN)) continue;
+    take({ type: view.getUint16(at + 4, true), data: datagram.slice(at + NLMSG_HDRLEN, at + length) });
+  }
+}

@@ -1,5 +1,4 @@
-import { namesIn, readRegular } from "../kernel/file.ts";
-import { SystemError } from "../kernel/linux.ts";
+import { findText, namesIn } from "../kernel/file.ts";
 import {
   type CachedAttachment,
   type Configuration,
@@ -14,7 +13,8 @@ export function listCached(folder: string): { cached: CachedAttachment[]; proble
   const lists = new Map<string, Configuration | undefined>(); // most pods have the same one
   for (const name of namesIn(folder)) {
     const file = `${folder}/${name}`;
-    const found = decodeCached(readText(file), file, (config) => {
+    // one may go meanwhile with its pod; what else cannot be read says nothing either
+    const found = decodeCached(findText(file) ?? "", file, (config) => {
       if (!lists.has(config)) lists.set(config, decodeConfiguration(config));
       return lists.get(config);
     });
@@ -22,14 +22,4 @@ export function listCached(folder: string): { cached: CachedAttachment[]; proble
     else cached.push(found);
   }
   return { cached, problems };
-}
-
-function readText(file: string): string {
-  try {
-    return readRegular(file);
-  } catch (error) {
-    // one whose pod went meanwhile; what else cannot be read says nothing either
-    if (error instanceof SystemError) return "";
-    throw error;
-  }
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   attach,
@@ -13,7 +14,8 @@ import {
   v6,
 } from "./configs.ts";
 import { environment } from "../harness/invoke.ts";
-import { type CniResult, Node, podwireFolder } from "./harness.ts";
+import { type Call, type CniResult, type Namespace, Node, podwireFolder, type Verb } from "./harness.ts";
+import { reach, tcp } from "./ports.ts";
 
 // What ADD changes of the node besides the pod's own: settings a pod could abuse, or an administrator relies on.
 
@@ -145,20 +147,35 @@ describe("gateways of a bridge", () => {
 });
 
 describe("sysctls that may not be written", () => {
-  test("are no failure where a pod can do without: read-only /proc/sys, as on a rootless or nested node", async () => {
-    const node = await Node.create();
-    await node.setSysctl("net/ipv4/ip_forward", 1);
-    const config = bridge(node, { isGateway: true });
-    const call = await callFor(node, config);
+  /** Runs a verb where /proc/sys is read-only, as on a rootless or nested node. */
+  async function callReadOnly(node: Node, verb: Verb, call: Call): Promise<{ stdout: string; stderr: string }> {
     const script = 'mount -o bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"';
-    const run = { env: environment(podwireFolder(), "ADD", call), input: JSON.stringify(config) };
-    const plugin = `${podwireFolder()}/bridge`;
-    const { exitCode, stdout, stderr } = await node.run("unshare", ["--mount", "sh", "-c", script, "sh", plugin], run);
-    expect({ exitCode, stderr }).toMatchObject({
-      exitCode: 0,
-      stderr: expect.stringMatching(/sysctl .*stays as it is/) as unknown,
-    });
-    const [{ address }] = (JSON.parse(stdout) as CniResult).ips as [{ address: string }];
-    expect(await node.ping(address.replace(/\/.*/, ""), { timeoutS: 2 })).toBe(true);
-  });
+    const run = { env: environment(podwireFolder(), verb, call), input: JSON.stringify(call.config) };
+    const args = ["--mount", "sh", "-c", script, "sh", join(podwireFolder(), call.plugin)];
+    const { exitCode, stdout, stderr } = await node.run("unshare", args, run);
+    expect([exitCode, stdout]).toEqual([0, stdout]);
+    return { stdout, stderr };
+  }
+
+  test.each(["nftables", "iptables"])(
+    "are no failure where a pod can do without, host ports by %s included",
+    async (backend) => {
+      const node = await Node.create();
+      await node.setSysctl("net/ipv4/ip_forward", 1);
+      const ports = { capabilities: { portMappings: true }, runtimeConfig: { portMappings: [tcp(8080, 80)] }, backend };
+      const config = bridge(node, { isDefaultGateway: true, ...ports });
+      const call = await callFor(node, config);
+      const { stdout, stderr } = await callReadOnly(node, "ADD", call);
+      expect(stderr).toMatch(/sysctl .*stays as it is/);
+      expect(stderr).toMatch(/route_localnet stays as it is/);
+      const prevResult = JSON.parse(stdout) as CniResult;
+      const address = prevResult.ips![0]!.address.replace(/\/.*/, "");
+      expect(await node.ping(address, { timeoutS: 2 })).toBe(true);
+      await (call.netns as Namespace).listen(80, { name: "web" });
+      expect(await reach(node, "10.9.0.1", 8080)).toMatch(/^web saw /);
+      await callReadOnly(node, "CHECK", { ...call, config: { ...config, prevResult } });
+      await node.setSysctl("net/ipv4/conf/br0/route_localnet", 1);
+      await callReadOnly(node, "DEL", call);
+    },
+  );
 });

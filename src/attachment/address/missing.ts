@@ -2,19 +2,21 @@ import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findRoutesOf } from "../../kernel/route-lookup.ts";
 import { bits, type Family, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
-import { decodeNeighbour, getNeighbours, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
+import { decodeNeighbour, getNeighbours, neighbourMention, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
 import {
   decodeRoutes,
   formatRoute,
   getRoutes,
+  isElsewhereAt,
   type KernelRoute,
+  lengthAt,
   mentionOf,
   RT_SCOPE,
   RT_TABLE_MAIN,
 } from "../../netlink/rtnetlink/route.ts";
 import type { LinkAddress, PodPart, Route } from "../attachment.ts";
 import type { HostView } from "../host-view.ts";
-import { listAddresses } from "../link/links.ts";
+import { findAddresses } from "../link/links.ts";
 import { isSourceTable } from "./source-tables.ts";
 
 /** The addresses a link lacks, in words. */
@@ -32,7 +34,14 @@ const addressWords =
 
 /** The addresses a link lacks. */
 export const lackingAddresses = (socket: NetlinkSocket, link: Link, wanted: readonly LinkAddress[]): LinkAddress[] =>
-  wanted.length === 0 ? [] : addressesNotIn(listAddresses(socket, link), wanted);
+  addressesNotIn(
+    findAddresses(
+      socket,
+      link,
+      wanted.map(({ prefix }) => prefix.ip),
+    ),
+    wanted,
+  );
 
 const addressesNotIn = (present: readonly Prefix[], wanted: readonly LinkAddress[]): LinkAddress[] =>
   wanted.filter(({ prefix }) => !present.some((other) => samePrefix(other, prefix)));
@@ -70,42 +79,52 @@ const routeWords =
   (route: Route): string =>
     `route ${formatRoute(route)} through ${name} is missing`;
 
-/** As `missingRoutes`, the routes themselves. */
+/** As `missingRoutes`, the routes themselves: of a host's few lead through the link, a pod can have any number. */
 export function lackingRoutes(
   socket: NetlinkSocket,
   link: Link,
-  wanted: Route[],
+  wanted: readonly Route[],
   main: number = RT_TABLE_MAIN,
 ): Route[] {
-  const families = [...new Set(wanted.map(({ dst }) => dst.ip.family))];
-  const present = families.flatMap((family) => {
+  let lacking = [...wanted];
+  for (const family of familiesOf(wanted)) {
     const mentions = wanted
       .filter(({ dst }) => dst.ip.family === family)
       .map((route) => mentionOf({ table: main, ...route }));
-    // of a host's routes few lead through the link; a pod can have as many as it likes
-    return socket.dump(getRoutes(family, link), mentions.every((bytes) => bytes !== undefined) ? mentions : undefined);
-  });
-  return routesNotIn(present.flatMap(decodeRoutes), link, wanted, main);
+    socket.each(getRoutes(family, link), mentions, (reply) => {
+      if (lacking.length > 0) lacking = routesNotIn(decodeRoutes(reply), link, lacking, main);
+    });
+  }
+  return lacking;
 }
 
+const familiesOf = (routes: readonly Route[]): Family[] => [...new Set(routes.map(({ dst }) => dst.ip.family))];
+
 /** Tables of its own that a source route (sbr) has moved routes of the link into. */
-export const sourceTables = (socket: NetlinkSocket, link: Link, family: Family): number[] => [
-  ...new Set(
-    socket
-      .dump(getRoutes(family, link))
-      .flatMap(decodeRoutes)
-      .filter(({ index, table }) => index === link.index && isSourceTable(table))
-      .map(({ table }) => table),
-  ),
-];
+export function sourceTables(socket: NetlinkSocket, link: Link, family: Family): number[] {
+  const tables = new Set<number>();
+  socket.sift(getRoutes(family, link), isElsewhereAt, (reply) => {
+    for (const { index, table } of decodeRoutes(reply)) {
+      if (index === link.index && isSourceTable(table)) tables.add(table);
+    }
+  });
+  return [...tables];
+}
 
 /** As `lackingRoutes`, for a link of a pod: what is in a table for source routes is there, too. */
 export function lackingInPod(socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): Route[] {
-  const lacking = lackingRoutes(socket, link, wanted, main);
-  if (lacking.length === 0) return [];
-  const ofFamilies = [...new Set(lacking.map(({ dst }) => dst.ip.family))];
-  const tables = new Set(ofFamilies.flatMap((family) => sourceTables(socket, link, family)));
-  return [...tables].reduce((left, table) => lackingRoutes(socket, link, left, table), lacking);
+  let lacking = lackingRoutes(socket, link, wanted, main);
+  for (const family of familiesOf(lacking)) {
+    const lengths = new Set(lacking.filter(({ dst }) => dst.ip.family === family).map(({ dst }) => dst.length));
+    const mayServe = (datagram: Uint8Array, at: number): boolean =>
+      isElsewhereAt(datagram, at) && lengths.has(lengthAt(datagram, at));
+    socket.sift(getRoutes(family, link), mayServe, (reply) => {
+      for (const route of lacking.length > 0 ? decodeRoutes(reply) : []) {
+        if (isSourceTable(route.table)) lacking = routesNotIn([route], link, lacking, route.table);
+      }
+    });
+  }
+  return lacking;
 }
 
 const routesNotIn = (
@@ -135,8 +154,9 @@ export function lackingNeighbours(
 ): PodPart["neighbours"] {
   if (wanted.length === 0) return [];
   const ofFamilies = [...new Set(wanted.map(({ ip }) => ip.family))];
+  const mentions = wanted.map(({ ip }) => neighbourMention(ip));
   const present = ofFamilies
-    .flatMap((family) => socket.dump(getNeighbours(family)))
+    .flatMap((family) => socket.dump(getNeighbours(family), mentions))
     .flatMap((reply) => decodeNeighbour(reply) ?? []);
   return wanted.filter(
     ({ ip, mac }) =>

@@ -7,6 +7,7 @@ import {
   defaultPrefix,
   families,
   formatIp,
+  type Ip,
   isLinkLocal,
   networkOf,
   sameIp,
@@ -14,16 +15,32 @@ import {
 } from "../../net/ip.ts";
 import type { Message, Reply } from "../../netlink/message.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
-import { addRoute, decodeRoute, getRoutes, type KernelRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
+import {
+  addRoute,
+  decodeRoute,
+  getRoutes,
+  isElsewhereAt,
+  type KernelRoute,
+  RT_TABLE_MAIN,
+} from "../../netlink/rtnetlink/route.ts";
 import { copyRoute, deleteRoute, isMarked, marked, removalOf, sourceOf } from "../../netlink/rtnetlink/route-copy.ts";
-import { addRule, decodeRule, deleteRule, getRules, type SourceRule } from "../../netlink/rtnetlink/rule.ts";
+import {
+  addRule,
+  decodeRule,
+  deleteRule,
+  getRules,
+  ruleMention,
+  type SourceRule,
+} from "../../netlink/rtnetlink/rule.ts";
 import type { SourceAddress, SourceRoutesPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
 import { findLink, listAddresses } from "../link/links.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
+import { lackingRoutes } from "./missing.ts";
 import { FIRST_TABLE, isSourceTable } from "./source-tables.ts";
+import { tablesOfRoutes, tablesOfRules } from "./used-tables.ts";
 
 const LOCK_DEADLINE_MS = 20_000;
 
@@ -42,15 +59,18 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     const { ifname } = site.owner;
     const link = site.seenPodLink(ifname);
     if (!link) return [`link ${ifname} does not exist in the container`];
-    const rules = listRules(socket);
+    const rules = rulesFrom(
+      socket,
+      addresses.map(({ address }) => address.ip),
+    );
     return addresses.flatMap(({ address: { ip }, gateway }) => {
       const rule = rules.find(({ from, table: to }) => sameIp(from, ip) && (table === undefined || to === table));
       if (!rule) return [`rule from ${formatIp(ip)}${table === undefined ? "" : ` lookup ${table}`} is missing`];
       if (table !== undefined || !gateway) return [];
-      const hasDefault = routesOf(socket, link).some(
-        ([{ dst, table: of, gw }]) => of === rule.table && dst.length === 0 && gw && sameIp(gw, gateway),
-      );
-      return hasDefault ? [] : [`default route via ${formatIp(gateway)} is missing in table ${rule.table}`];
+      const wanted = { dst: defaultPrefix(ip.family), gw: gateway, table: rule.table };
+      return lackingRoutes(socket, link, [wanted]).length === 0
+        ? []
+        : [`default route via ${formatIp(gateway)} is missing in table ${rule.table}`];
     });
   },
 
@@ -60,9 +80,7 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     const { socket } = pod;
     const link = findLink(socket, owner.ifname);
     const own = addresses.length > 0 ? addresses : link ? listAddresses(socket, link).map(({ ip }) => ip) : [];
-    const rules = listRules(socket).filter(
-      ({ from, table }) => own.some((ip) => sameIp(ip, from)) && (part?.table === undefined || part.table === table),
-    );
+    const rules = rulesFrom(socket, own).filter(({ table }) => part?.table === undefined || part.table === table);
     // the rules, which tell the tables, go last: a DEL that is killed can be repeated
     if (link && part?.table === undefined) giveBack(socket, link, new Set(rules.map(({ table }) => table)));
     for (const rule of rules) passOver(socket, deleteRule(rule));
@@ -97,7 +115,10 @@ function write(
       if (!isThere) throw error;
     }
   };
-  const rules = allRules(socket);
+  const rules = rulesFrom(
+    socket,
+    addresses.map(({ address }) => address.ip),
+  );
   const wanted =
     table === undefined
       ? assignTables(socket, link, addresses, { rules, isMended })
@@ -105,7 +126,7 @@ function write(
   for (const own of wanted) {
     const rule = { from: own.address.ip, table: own.table };
     // the kernel takes a rule any number of times, each at a priority of its own
-    if (rules.some(({ from, table: to }) => to === rule.table && from && sameIp(from, rule.from))) continue;
+    if (rules.some(({ from, table: to }) => to === rule.table && sameIp(from, rule.from))) continue;
     change(addRule(rule), deleteRule(rule));
   }
   if (table !== undefined) return;
@@ -132,47 +153,54 @@ function assignTables(
   socket: NetlinkSocket,
   link: Link,
   addresses: readonly SourceAddress[],
-  { rules, isMended }: { rules: readonly AnyRule[]; isMended: boolean },
+  { rules, isMended }: { rules: readonly SourceRule[]; isMended: boolean },
 ): Assigned[] {
-  const routes = families.flatMap((family) =>
-    socket.dump(getRoutes(family)).flatMap((reply) => decodeRoute(reply) ?? []),
-  );
-  const taken = new Set([...rules, ...routes].map(({ table }) => table));
-  const filled = new Set(routes.filter(({ index }) => index === link.index).map(({ table }) => table));
-  const isLeft = ({ index, table, gw }: KernelRoute, { gateway }: SourceAddress): boolean =>
-    index === link.index && isSourceTable(table) && gw !== undefined && gateway !== undefined && sameIp(gw, gateway);
+  const routes = routesOf(socket, link, isElsewhereAt).map(([route]) => route);
+  const [ruled, routed] = [tablesOfRules(socket), tablesOfRoutes(socket)];
+  const filled = new Set(routes.map(({ table }) => table));
+  const isLeft = ({ table, gw }: KernelRoute, { gateway }: SourceAddress): boolean =>
+    isSourceTable(table) && gw !== undefined && gateway !== undefined && sameIp(gw, gateway);
   let next = FIRST_TABLE;
   return addresses.map((own) => {
     const rule = rules.find(
-      ({ from, table }) =>
-        table >= FIRST_TABLE && from && sameIp(from, own.address.ip) && (isMended || filled.has(table)),
+      ({ from, table }) => table >= FIRST_TABLE && sameIp(from, own.address.ip) && (isMended || filled.has(table)),
     );
     if (rule && rule.table !== RT_TABLE_MAIN) return { ...own, table: rule.table };
-    const orphan =
-      isMended && routes.find((route) => isLeft(route, own) && !rules.some((each) => each.table === route.table));
+    const orphan = isMended && routes.find((route) => isLeft(route, own) && !ruled.has(route.table));
     if (orphan) return { ...own, table: orphan.table };
-    while (taken.has(next)) next += 1;
+    while (ruled.has(next) || routed.has(next) || !isSourceTable(next)) next += 1;
     return { ...own, table: next++ };
   });
 }
 
-type AnyRule = NonNullable<ReturnType<typeof decodeRule>>;
-
-const allRules = (socket: NetlinkSocket): AnyRule[] =>
-  families.flatMap((family) => socket.dump(getRules(family)).flatMap((reply) => decodeRule(reply) ?? []));
-
-/** Rules for single addresses. */
-const listRules = (socket: NetlinkSocket): SourceRule[] =>
-  allRules(socket).flatMap(({ from, table }) => (from ? [{ from, table }] : []));
-
-/** The unicast routes that lead through the link alone, in all tables. */
-const routesOf = (socket: NetlinkSocket, { index }: Link): [KernelRoute, Reply][] =>
-  families
-    .flatMap((family) => socket.dump(getRoutes(family)))
-    .flatMap((reply): [KernelRoute, Reply][] => {
-      const route = decodeRoute(reply);
-      return route?.index === index ? [[route, reply]] : [];
+/** The rules for what these addresses send. */
+function rulesFrom(socket: NetlinkSocket, addresses: readonly Ip[]): SourceRule[] {
+  const rules: SourceRule[] = [];
+  const ofFamilies = new Set(addresses.map(({ family }) => family));
+  for (const family of ofFamilies) {
+    socket.each(getRules(family), addresses.map(ruleMention), (reply) => {
+      const { from, table } = decodeRule(reply) ?? {};
+      if (from && table !== undefined && addresses.some((ip) => sameIp(ip, from))) rules.push({ from, table });
     });
+  }
+  return rules;
+}
+
+/** The unicast routes that lead through the link alone, as far as their bytes say `mayBe`. */
+function routesOf(
+  socket: NetlinkSocket,
+  link: Link,
+  mayBe: (datagram: Uint8Array, at: number) => boolean,
+): [KernelRoute, Reply][] {
+  const found: [KernelRoute, Reply][] = [];
+  for (const family of families) {
+    socket.sift(getRoutes(family, link), mayBe, (reply) => {
+      const route = decodeRoute(reply);
+      if (route?.index === link.index) found.push([route, reply]);
+    });
+  }
+  return found;
+}
 
 /**
  * The link's routes go from main into the tables of the addresses they are for, and into all of their family where
@@ -184,7 +212,7 @@ function moveRoutes(
   wanted: readonly Assigned[],
   { isOwn, change }: { isOwn(route: KernelRoute): boolean; change(message: Message, back: Message): void },
 ): void {
-  const moved = routesOf(socket, link).filter(
+  const moved = routesOf(socket, link, (datagram, at) => !isElsewhereAt(datagram, at)).filter(
     ([route]) =>
       route.table === RT_TABLE_MAIN && !(route.dst.ip.family === 6 && isLinkLocal(route.dst.ip)) && isOwn(route),
   );
@@ -211,9 +239,15 @@ function moveRoutes(
 const gatewaysLast = ([a]: [KernelRoute, Reply], [b]: [KernelRoute, Reply]): number =>
   Number(a.gw !== undefined) - Number(b.gw !== undefined);
 
+/** No configuration has more; beyond them the pod's own are left where it put them. */
+const MOST_ROUTES = 1024;
+
 /** DEL: the routes of the tables go back to main, but for the default routes that were made for them. */
 function giveBack(socket: NetlinkSocket, link: Link, tables: ReadonlySet<number>): void {
-  const moved = routesOf(socket, link).filter(([{ table }]) => table >= FIRST_TABLE && tables.has(table));
+  let left = MOST_ROUTES;
+  const moved = routesOf(socket, link, (datagram, at) => isElsewhereAt(datagram, at) && left-- > 0).filter(
+    ([{ table }]) => table >= FIRST_TABLE && tables.has(table),
+  );
   for (const [{ table }, reply] of moved.toSorted(gatewaysLast)) {
     if (!isMarked(reply)) passOver(socket, copyRoute(reply, RT_TABLE_MAIN));
     passOver(socket, deleteRoute(reply, table));

@@ -1,4 +1,5 @@
 import { CniError, Code } from "../../cni/error.ts";
+import { openOrMake } from "../../kernel/file.ts";
 import * as linux from "../../kernel/linux.ts";
 import { waitForLock } from "../../kernel/lock.ts";
 
@@ -28,7 +29,7 @@ export function withIptablesLock<T>(use: () => T): T {
 
 function openLock(): number | undefined {
   try {
-    return linux.open(PATH, linux.O.RDONLY | linux.O.CREAT, 0o600);
+    return openOrMake(PATH, linux.O.RDONLY, 0o600);
   } catch (error) {
     if (linux.isErrno(error, "EROFS", "EACCES", "ENOENT", "EPERM")) return undefined;
     throw error;

@@ -1,10 +1,9 @@
 import { namespaceCookie } from "../../kernel/namespace.ts";
-import { sameIp } from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, MadeIn, Selection, Traces } from "../kind.ts";
 import { PodNamespace } from "../pod-namespace.ts";
 import { tryEach } from "../try-each.ts";
-import { listAddresses } from "./links.ts";
+import { findAddresses } from "./links.ts";
 
 /**
  * Whose a link in a pod is that does not say so itself, by the namespace's cookie, prevResult's MAC, or an address of
@@ -15,8 +14,7 @@ export function isEvident(link: Link, pod: PodNamespace, traces: Traces): Found 
   if (madeIn && pod.cookie === madeIn.cookie) return "own";
   if (mac !== undefined && link.mac === mac) return "foreign";
   if (mac === undefined && addresses.length === 0) return madeIn ? "unknown" : undefined;
-  const present = listAddresses(pod.socket, link).map(({ ip }) => ip);
-  return addresses.some((ip) => present.some((other) => sameIp(ip, other))) ? "foreign" : "unknown";
+  return findAddresses(pod.socket, link, addresses).length > 0 ? "foreign" : "unknown";
 }
 
 /** Does something in a namespace that is still the one an attachment was made in; undefined where it is not. */

@@ -1,7 +1,7 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import type { Prefix } from "../../net/ip.ts";
+import { type Ip, ipBytes, type Prefix, sameIp } from "../../net/ip.ts";
 import { type Address, decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
-import { decodeLink, getLink, getLinks, indexOf, type Link } from "../../netlink/rtnetlink/link.ts";
+import { decodeLink, getLink, getLinkByIndex, getLinks, indexOf, type Link } from "../../netlink/rtnetlink/link.ts";
 
 /** The link of that name in the socket's namespace, or undefined. */
 export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
@@ -15,6 +15,13 @@ export function hasLink(socket: NetlinkSocket, { name, index }: Pick<Link, "name
   return reply !== undefined && indexOf(reply) === index;
 }
 
+/** The other end of a veth, where that is in the socket's namespace. */
+export function findPeer(socket: NetlinkSocket, link: Link | undefined): Link | undefined {
+  const reply = link?.peer && socket.find(getLinkByIndex(link.peer));
+  const peer = reply ? decodeLink(reply) : undefined;
+  return peer?.kind === "veth" && peer.peer === link!.index ? peer : undefined;
+}
+
 /** Every link of the socket's namespace. */
 export const listLinks = (socket: NetlinkSocket): Link[] =>
   socket.dump(getLinks()).flatMap((reply) => decodeLink(reply) ?? []);
@@ -26,3 +33,14 @@ export const listLinkAddresses = (socket: NetlinkSocket): Address[] =>
 /** The addresses of a link, or of all links of the socket's namespace. */
 export const listAddresses = (socket: NetlinkSocket, { index }: Pick<Link, "index"> = { index: 0 }): Prefix[] =>
   socket.dump(getAddresses(index)).flatMap((reply) => decodeAddress(reply)?.prefix ?? []);
+
+/** Those of a link's addresses that are among `wanted`; a pod can have any number of others. */
+export function findAddresses(socket: NetlinkSocket, { index }: Pick<Link, "index">, wanted: readonly Ip[]): Prefix[] {
+  const found: Prefix[] = [];
+  if (wanted.length === 0) return found;
+  socket.each(getAddresses(index), wanted.map(ipBytes), (reply) => {
+    const prefix = decodeAddress(reply)?.prefix;
+    if (prefix && wanted.some((ip) => sameIp(ip, prefix.ip))) found.push(prefix);
+  });
+  return found;
+}

@@ -24,7 +24,7 @@ export function getMaster(master: Master, site: Site): { link: Link; socket: Net
 /** The link of the first default route in the main table, IPv4 before IPv6. */
 function findDefaultLink(socket: NetlinkSocket): Link | undefined {
   for (const family of families) {
-    const replies = socket.dump(getRoutes(family), [mentionOf({ dst: defaultPrefix(family) })!]);
+    const replies = socket.dump(getRoutes(family), [mentionOf({ dst: defaultPrefix(family) })]);
     const route = replies
       .flatMap(decodeRoutes)
       .find(({ dst, table, index }) => dst.length === 0 && table === RT_TABLE_MAIN && index !== undefined);

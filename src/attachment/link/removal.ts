@@ -1,10 +1,9 @@
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { sameIp } from "../../net/ip.ts";
 import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
 import { hostVethName, linkAlias, ownerOfAlias } from "../owner.ts";
-import { findLink, listAddresses, listLinks } from "./links.ts";
+import { findAddresses, findLink, findPeer, listAddresses } from "./links.ts";
 
 /** Deletes a link by name; true when it was there. */
 export function removeLink(socket: NetlinkSocket, name: string): boolean {
@@ -39,12 +38,7 @@ export function removeVeth(traces: Traces): Found {
  */
 function isEvidentlyOf(link: Link, traces: Traces): boolean {
   const { owner, site, pod, addresses, mac } = traces;
-  const peer =
-    link.peer === undefined
-      ? undefined
-      : listLinks(site.host).find(
-          ({ index, kind, peer: other }) => index === link.peer && kind === "veth" && other === link.index,
-        );
+  const peer = findPeer(site.host, link);
   const maker = peer && ownerOfAlias(peer.alias);
   if (maker) {
     // container id and ifname are one attachment, whatever its network is called now
@@ -53,13 +47,10 @@ function isEvidentlyOf(link: Link, traces: Traces): boolean {
     return true;
   }
   if (mac !== undefined && link.mac === mac) return true;
-  const present = listAddresses(pod!.socket, link).map(({ ip }) => ip);
-  if (mac !== undefined || addresses.length > 0) {
-    return addresses.some((ip) => present.some((other) => sameIp(ip, other)));
-  }
+  if (mac !== undefined || addresses.length > 0) return findAddresses(pod!.socket, link, addresses).length > 0;
   // The reference names its links at random. Where nothing is known of the attachment, a veth by the name the runtime
   // gives, whose other end is on this host, is what it made; its addresses are those it has rules for.
-  traces.addresses = present;
+  traces.addresses = listAddresses(pod!.socket, link).map(({ ip }) => ip);
   return link.kind === "veth" && peer !== undefined;
 }
 

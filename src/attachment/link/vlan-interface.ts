@@ -1,11 +1,11 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import { randomMac } from "../../kernel/random.ts";
-import { createVeth, decodeLink, getLinkByIndex, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import { createVeth, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Site } from "../site.ts";
 import { acceptNoRouter, trySysctl } from "../sysctls.ts";
-import { findLink } from "./links.ts";
+import { findLink, findPeer } from "./links.ts";
 import { comparePort, comparePortVlans } from "./compare-port.ts";
 import { plugMessages } from "./port.ts";
 
@@ -24,7 +24,7 @@ export function ensureVlanInterface(site: Site, wanted: VlanInterface, bridge: L
   const { host, log } = site;
   const link = findLink(host, wanted.name) ?? makePair(site, wanted, bridge);
   trySysctl(acceptNoRouter(link.name), log);
-  const port = portOf(link, site);
+  const port = findPeer(host, link);
   if (port && (port.master ?? bridge.index) === bridge.index) ensurePort(port, { wanted, bridge }, site);
   if (!link.up) host.request([setLink(link, { up: true })]);
   return link;
@@ -45,13 +45,6 @@ function makePair({ host }: Site, { name, mac }: VlanInterface, bridge: Link): L
   return made;
 }
 
-/** The other end of the pair; undefined for a link that is no veth, or whose other end is elsewhere. */
-function portOf(link: Link, { host }: Site): Link | undefined {
-  const reply = link.kind === "veth" && link.peer !== undefined ? host.find(getLinkByIndex(link.peer)) : undefined;
-  const port = reply && decodeLink(reply);
-  return port?.kind === "veth" && port.peer === link.index ? port : undefined;
-}
-
 function ensurePort(port: Link, { wanted, bridge }: { wanted: VlanInterface; bridge: Link }, site: Site): void {
   const { host } = site;
   const { vlans } = wanted;
@@ -65,7 +58,7 @@ function ensurePort(port: Link, { wanted, bridge }: { wanted: VlanInterface; bri
 /** How the interface differs from what ADD made or found, in words; `seen` is what is there. */
 export function compareVlanInterface(seen: Link, wanted: VlanInterface, bridge: string, site: Site): string[] {
   const { name, mtu } = wanted;
-  const port = portOf(seen, site);
+  const port = findPeer(site.host, seen);
   return [
     ...(seen.up ? [] : [`VLAN interface ${name} is down`]),
     ...(mtu && seen.mtu !== mtu ? [`VLAN interface ${name} has MTU ${seen.mtu}, not ${mtu}`] : []),

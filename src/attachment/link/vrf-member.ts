@@ -17,8 +17,8 @@ export interface Belongings {
 }
 
 /** The routes that lead through the link alone and were chosen by somebody, and its own IPv6 addresses. */
-export const belongingsOf = (link: Link, socket: NetlinkSocket, routes = listRoutes(socket)): Belongings => ({
-  routes: routesOf(link, routes),
+export const belongingsOf = (link: Link, socket: NetlinkSocket): Belongings => ({
+  routes: routesOf(link, socket),
   addresses: socket
     .dump(getAddresses(link.index))
     .flatMap((reply) => decodeAddress(reply) ?? [])
@@ -53,13 +53,11 @@ export function rehome(
   addOnce(socket, [], messages);
 }
 
-/** Every route of the socket's namespace, of all tables. */
-export const listRoutes = (socket: NetlinkSocket): Reply[] =>
-  families.flatMap((family) => socket.dump(getRoutes(family)));
-
 /** Those without a gateway first. */
-function routesOf({ index }: Link, routes: readonly Reply[]): [route: Reply, table: number][] {
-  const own = routes.filter(isChosen).flatMap((reply) => {
+function routesOf(link: Link, socket: NetlinkSocket): [route: Reply, table: number][] {
+  const { index } = link;
+  const replies = families.flatMap((family) => socket.dump(getRoutes(family, link))).filter(isChosen);
+  const own = replies.flatMap((reply) => {
     const hops = decodeRoutes(reply);
     return hops.length > 0 && hops.every((hop) => hop.index === index) ? [{ reply, first: hops[0]! }] : [];
   });

@@ -1,13 +1,11 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import type { Reply } from "../../netlink/message.ts";
 import { createDevice } from "../../netlink/rtnetlink/device.ts";
 import { getLink, indexOf, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
-import { decodeRoute, RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
-import { decodeRule, getRules } from "../../netlink/rtnetlink/rule.ts";
-import { families } from "../../net/ip.ts";
+import { RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
 import type { VrfPart } from "../attachment.ts";
+import { tablesOfRoutes, tablesOfRules } from "../address/used-tables.ts";
 import { assertLinkKind, lackingKind } from "../features.ts";
 import type { Kind, Traces } from "../kind.ts";
 import type { Site } from "../site.ts";
@@ -15,7 +13,7 @@ import { IN_POD, stepOf } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
-import { belongingsOf, listRoutes, rehome } from "./vrf-member.ts";
+import { belongingsOf, rehome } from "./vrf-member.ts";
 
 /** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
 export const vrf: Kind<VrfPart> = {
@@ -66,9 +64,8 @@ function join(part: VrfPart, site: Site, undo: Undo): void {
     throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
   }
   const found = findVrf(part, socket);
-  const routes = listRoutes(socket);
-  const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, { undo, routes });
-  const had = belongingsOf(link, socket, routes);
+  const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
+  const had = belongingsOf(link, socket);
   undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod, had));
   rehome(link, { vrf: index, to: table }, site.pod, had);
 }
@@ -94,9 +91,9 @@ function findVrf({ name, table }: VrfPart, socket: NetlinkSocket): Link | undefi
 function makeVrf(
   { name, table: wanted }: VrfPart,
   { pod: { socket } }: Site,
-  { undo, routes }: { undo: Undo; routes: readonly Reply[] },
+  undo: Undo,
 ): [index: number, table: number] {
-  const table = wanted ?? freeTable(socket, routes);
+  const table = wanted ?? freeTable(socket);
   undo.push(`delete VRF ${name}`, () => removeIfEmpty(name, socket));
   try {
     const make = createDevice({ name, device: { type: "vrf", table }, up: true });
@@ -109,12 +106,8 @@ function makeVrf(
 }
 
 /** The first table of the namespace that no VRF, no rule and no route uses. */
-function freeTable(socket: NetlinkSocket, routes: readonly Reply[]): number {
-  const used = new Set([
-    ...listLinks(socket).map(tableOf),
-    ...families.flatMap((family) => socket.dump(getRules(family))).flatMap((reply) => decodeRule(reply)?.table ?? []),
-    ...routes.flatMap((reply) => decodeRoute(reply)?.table ?? []),
-  ]);
+function freeTable(socket: NetlinkSocket): number {
+  const used = new Set([...listLinks(socket).map(tableOf), ...tablesOfRules(socket), ...tablesOfRoutes(socket)]);
   for (let table = 1; table < RT_TABLE_DEFAULT; table++) if (!used.has(table)) return table;
   throw new CniError(Code.InvalidConfig, "table is not set, and none from 1 to 252 is free in the container");
 }

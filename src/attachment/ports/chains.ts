@@ -3,7 +3,7 @@ import { type Family, formatPrefix, hostPrefix, type Ip, parseIp } from "../../n
 import type { Owner, PortMapping } from "../attachment.ts";
 import { commentMatch, dropChain } from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
-import { assertGone, type Claim, claimedPorts, type Holder, portText } from "./holder.ts";
+import { assertGone, type Claim, claimedPorts, type Holder, portText, UNKNOWN_LINK } from "./holder.ts";
 import { hostAddress } from "./keys.ts";
 
 // The chains of port mappings in table nat, the reference's and podwire's alike: whose they are and which ports they
@@ -43,6 +43,9 @@ const noteOf = (nat: ChainRules, chain: string): { ifname: string; link: string 
 
 /** True for a chain without podwire's note: the reference made it. */
 export const isReferences = (nat: ChainRules, chain: string): boolean => nat.has(chain) && !noteOf(nat, chain);
+
+/** True for a chain of a pod that, by podwire's note, has no link of the host. */
+export const isLinkless = (nat: ChainRules, chain: string): boolean => noteOf(nat, chain)?.link === UNKNOWN_LINK;
 
 /**
  * Whether a chain is the owner's: the note names the interface; where there is none, it is any interface's of the

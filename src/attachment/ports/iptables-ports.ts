@@ -21,6 +21,7 @@ import {
   entriesOf,
   formerChains,
   isChainOf,
+  isLinkless,
   isReferences,
   portChains,
   removeChain,
@@ -92,14 +93,17 @@ export function takeFromIptables(claim: Claim, toolsOf: (family: Family, look: L
 export interface Removed {
   found: boolean;
   pods: Ip[];
+  /** those of the pods that have no link of the host */
+  linkless: Ip[];
   udp: UdpPort[];
 }
 
-export const nothingRemoved: Removed = { found: false, pods: [], udp: [] };
+export const nothingRemoved: Removed = { found: false, pods: [], linkless: [], udp: [] };
 
 const together = (removed: readonly Removed[]): Removed => ({
   found: removed.some(({ found }) => found),
   pods: removed.flatMap(({ pods }) => pods),
+  linkless: removed.flatMap(({ linkless }) => linkless),
   udp: removed.flatMap(({ udp }) => udp),
 });
 
@@ -137,6 +141,7 @@ function removeChains(tools: Tools, find: (nat: ChainRules) => string[]): Remove
     removed = {
       found: chains.length > 0,
       pods: chains.flatMap((chain) => targetsOf(nat, chain)),
+      linkless: chains.filter((chain) => isLinkless(nat, chain)).flatMap((chain) => targetsOf(nat, chain)),
       udp: chains.flatMap((chain) => nat.get(chain) ?? []).flatMap((rule) => udpFlowOf(rule, tools.family) ?? []),
     };
     return chains.flatMap((chain) => removeChain(nat, chain));

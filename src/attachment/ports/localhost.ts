@@ -3,14 +3,16 @@ import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { applyRulesets } from "../../kernel/nftables/ruleset.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findLinkBeside, findLinkTowards, isTowards } from "../../kernel/route-lookup.ts";
-import { ensureSysctl, findSysctl, writeSysctlIfKnown } from "../../kernel/sysctl.ts";
-import { formatIp, type Ip, ipBytes, ipFromBytes } from "../../net/ip.ts";
+import { findSysctl, mayWriteSysctl } from "../../kernel/sysctl.ts";
+import { encodeUtf8 } from "../../net/bytes.ts";
+import { formatIp, type Ip, ipBytes, ipFromBytes, sameIp } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { PortsPart } from "../attachment.ts";
 import { explained, whereUsable } from "../firewall/explained.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import { findLink } from "../link/links.ts";
 import type { Site } from "../site.ts";
+import { trySysctl } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
 import { iptablesTargets } from "./iptables-ports.ts";
 import { decodeTarget, targetMention, targets } from "./keys.ts";
@@ -39,12 +41,13 @@ const isOpen = (link: string): boolean => findSysctl(localhostSysctl(link)) === 
  * until it is masqueraded, which the kernel allows only so. Without the guard, which both backends have in nftables, a
  * pod could reach what listens on the node's own 127.0.0.1.
  */
-export function withLocalhost(part: PortsPart, { host, log, hostLink }: Site, undo: Undo, map: () => void): void {
+export function withLocalhost(part: PortsPart, site: Site, undo: Undo, map: () => void): void {
+  const { host, log } = site;
   const ways = waysTo(part, host);
-  const closed = ways.filter(({ link }) => !isOpen(link));
+  const closed = ways.filter(({ link }) => !isOpen(link)).map(({ ip }) => ip);
+  const led: Led = { pods: closed, linkless: site.hostLink === undefined ? closed : [] };
   // before the mappings are made: undone when they are gone
-  const pods = closed.map(({ ip }) => ip);
-  if (closed.length > 0) undo.push("keep 127.0.0.1 to the node", () => keepLocalhostOut(pods, host, hostLink));
+  if (closed.length > 0) undo.push("keep 127.0.0.1 to the node", () => keepLocalhostOut(led, site, site.hostLink));
   map();
   const isGuarded =
     ways.length === 0 ||
@@ -54,28 +57,51 @@ export function withLocalhost(part: PortsPart, { host, log, hostLink }: Site, un
       return true;
     });
   if (!isGuarded) return log.warn("127.0.0.1 of this node leads to no host port: nftables, to guard it, is not usable");
-  for (const { ip, link } of closed) {
-    explained(`let 127.0.0.1 reach ${formatIp(ip)}`, () => ensureSysctl(localhostSysctl(link), "1"));
+  for (const { ip, link } of ways.filter((way) => !isOpen(way.link))) {
+    explained(`let 127.0.0.1 reach ${formatIp(ip)}`, () => trySysctl({ path: localhostSysctl(link), value: "1" }, log));
   }
 }
 
+/** The pods mappings led to, and which of them have no link of the host: the routes say how those are reached. */
+export interface Led {
+  pods: readonly Ip[];
+  linkless: readonly Ip[];
+}
+
 /**
- * With the last mapping that leads through a link goes what let 127.0.0.1 in there; `pods` are those the mappings that
- * went led to, `bare` is a pod's own link, which has none any more.
+ * With the last mapping that leads through a link goes what let 127.0.0.1 in there; `bare` is a pod's own link, which
+ * has none any more.
  */
-export function keepLocalhostOut(pods: readonly Ip[], host: NetlinkSocket, bare?: string): void {
-  const links = pods.flatMap((pod) => (pod.family === 4 ? (findLinkBeside(host, pod) ?? []) : []));
+export function keepLocalhostOut(
+  { pods, linkless }: Led,
+  site: Pick<Site, "host" | "hostLink" | "log">,
+  bare?: string,
+): void {
+  const links = pods
+    .filter(({ family }) => family === 4)
+    .flatMap((pod) => {
+      // behind a gateway is, of the others, none: the link of one that is gone is not where the routes lead now
+      const find = linkless.some((ip) => sameIp(ip, pod)) ? findLinkTowards : findLinkBeside;
+      return find(site.host, pod) ?? [];
+    });
   for (const link of new Set(links)) {
-    if (findSysctl(localhostSysctl(link)) !== "1") continue;
-    const isThrough = isTowards(host, link);
-    const isUsed = whereUsable(
-      "look for other port mappings",
-      (nft) =>
-        (link !== bare && hasTarget(nft, targetsBehind(link, host), isThrough)) ||
-        referenceTargets(nft, 4).some(isThrough),
-    );
-    if (!isUsed && !iptablesTargets(4).some(isThrough)) writeSysctlIfKnown(localhostSysctl(link), "0");
+    if (!isOpen(link) || isUsed(link, site, bare)) continue;
+    trySysctl({ path: localhostSysctl(link), value: "0" }, site.log);
+    // an ADD beside this call found it open, and mapped a port meanwhile
+    if (isUsed(link, site, bare)) trySysctl({ path: localhostSysctl(link), value: "1" }, site.log);
   }
+}
+
+/** True when a mapping, whosever it is, leads through the link; none of podwire's where it is `bare`. */
+function isUsed(link: string, { host, hostLink }: Pick<Site, "host" | "hostLink">, bare?: string): boolean {
+  const isThrough = isTowards(host, link);
+  // who is behind a link of its own has it to itself, and its elements name it
+  const mentions = (): Uint8Array[] => (link === hostLink ? [encodeUtf8(link)] : targetsBehind(link, host));
+  const isMapped = whereUsable(
+    "look for other port mappings",
+    (nft) => (link !== bare && hasTarget(nft, mentions(), isThrough)) || referenceTargets(nft, 4).some(isThrough),
+  );
+  return isMapped === true || iptablesTargets(4).some(isThrough);
 }
 
 const hasTarget = (nft: Nftables, mentions: readonly Uint8Array[], isWanted: (ip: Ip) => boolean): boolean =>
@@ -101,9 +127,9 @@ const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_l
 export function compareLocalhost(host: NetlinkSocket, part: PortsPart): string[] {
   const ways = waysTo(part, host);
   const closed = ways
-    .filter(({ link }) => !isOpen(link))
+    .filter(({ link }) => !isOpen(link) && mayWriteSysctl(localhostSysctl(link)))
     .map(({ ip, link }) => `sysctl ${localhostSysctl(link)} is not 1: 127.0.0.1 does not reach ${formatIp(ip)}`);
-  const isGuardDue = part.backend === "iptables" && closed.length < ways.length;
+  const isGuardDue = part.backend === "iptables" && ways.some(({ link }) => isOpen(link));
   const guard = isGuardDue
     ? explained("read nftables", () => Nftables.use((nft) => compareRulesets(nft, [guardRuleset])))
     : [];

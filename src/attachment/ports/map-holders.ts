@@ -28,6 +28,8 @@ const LABEL_BYTES = COMMENT_BYTES - 16;
 export const portLabel = (owner: Owner): string => ownerLabel(owner, LABEL_BYTES);
 export const portComment = (owner: Owner, hostLink: string | undefined): string =>
   `${portLabel(owner)} ${hostLink ?? UNKNOWN_LINK}`;
+/** True for an element of a pod that has no link of the host. */
+export const isOfLinkless = ({ comment }: FoundElement): boolean => comment.endsWith(` ${UNKNOWN_LINK}`);
 /** The first word of `portComment` for every attachment of the network. */
 export const portNetworkLabel = (network: string): string => networkLabel(network, LABEL_BYTES);
 /** What the comments of the owner's elements have in them, whatever its network was called when they were made. */

@@ -70,7 +70,8 @@ export const ports: Kind<PortsPart> = {
   removeReference({ owner, addresses, site }, part) {
     if (!part) return;
     const led = removeReferencePorts(owner, addresses, part.mappings.length > 0);
-    if (led.length > 0) keepLocalhostOut(uniqueIps([...addresses, ...led]), site.host, site.hostLink);
+    if (led.length > 0)
+      keepLocalhostOut({ pods: uniqueIps([...addresses, ...led]), linkless: [] }, site, site.hostLink);
   },
 
   collect(selection, part) {
@@ -97,7 +98,7 @@ function lead(part: PortsPart, site: Site, undo: Undo, isMended: boolean): void 
   const claim: Claim = { owner: site.owner, ports: part, host: site.host };
   withLocalhost(part, site, undo, () => {
     const map = part.backend === "iptables" ? applyChains : applyPortMaps;
-    keepLocalhostOut(map(claim, site.hostLink, undo, isMended), site.host);
+    keepLocalhostOut({ pods: map(claim, site.hostLink, undo, isMended), linkless: [] }, site);
   });
   forgetOld(site.host, part);
 }

@@ -11,14 +11,14 @@ import type { Site } from "../site.ts";
 import type { Removed } from "./iptables-ports.ts";
 import { decidingSets, decodePortKey, decodeTarget, targetSetOf } from "./keys.ts";
 import { keepLocalhostOut } from "./localhost.ts";
-import { isLostPort, isPortOf, portNetworkLabel } from "./map-holders.ts";
+import { isLostPort, isOfLinkless, isPortOf, portNetworkLabel } from "./map-holders.ts";
 import { findOwned, placesOf, portOwners } from "./owners.ts";
 import { forgetStaleFlows, type UdpPort } from "./stale-flows.ts";
 
 /** Whose elements go: which are theirs, and where such are, in the maps that decide and in the set of owners. */
 export interface Going {
   isMine(found: FoundElement): boolean;
-  find(nft: Nftables): Element[];
+  find(nft: Nftables): Mine[];
 }
 
 /** An attachment's, by the ports noted for it and those its configuration names. */
@@ -26,11 +26,11 @@ export const goingOf = (owner: Owner, part: PortsPart | undefined): Going => ({
   isMine: isPortOf(owner),
   find(nft) {
     const { ports, elements } = findOwned(nft, owner);
-    const mapped = placesOf([...ports, ...(part?.mappings ?? [])]).filter((place) => {
+    const mapped = placesOf([...ports, ...(part?.mappings ?? [])]).flatMap((place): Mine[] => {
       const found = nft.findElement({ table: INET_TABLE, ...place });
-      return found !== undefined && isPortOf(owner)(found);
+      return found && isPortOf(owner)(found) ? [{ ...place, found }] : [];
     });
-    return [...elements.map(({ key }) => ({ set: portOwners.name, key })), ...mapped];
+    return [...elements.map((found) => ({ set: portOwners.name, key: found.key, found })), ...mapped];
   },
 });
 
@@ -43,7 +43,7 @@ export const goingWithout = (selection: Selection): Going => ({
       nft
         .elements(INET_TABLE, set, mentions)
         .filter(isLostPort(selection))
-        .map(({ key }) => ({ set, key })),
+        .map((found) => ({ set, key: found.key, found })),
     );
   },
 });
@@ -59,10 +59,12 @@ export function removePorts(going: Going, others: Removed, addresses: readonly I
     const udp = [...mapped.udp, ...others.udp];
     const pods = uniqueIps([...addresses, ...mapped.pods, ...others.pods]);
     if (udp.length > 0) forgetStaleFlows(pods, udp, { host: site.host, netfilter: nft.socket });
-    return { found: mapped.found, pods };
+    return { found: mapped.found, pods, linkless: [...mapped.linkless, ...others.linkless] };
   });
   const found = (removed?.found ?? false) || others.found;
-  if (found) keepLocalhostOut(removed?.pods ?? uniqueIps([...addresses, ...others.pods]), site.host, site.hostLink);
+  const { linkless } = others;
+  const led = removed ?? { pods: uniqueIps([...addresses, ...others.pods]), linkless };
+  if (found) keepLocalhostOut(led, site, site.hostLink);
   return found;
 }
 
@@ -71,12 +73,13 @@ function removeMapped(nft: Nftables, { isMine, find }: Going): Removed {
   const mapped = mine.filter(({ set }) => set !== portOwners.name).map((ref) => ({ ...ref, pod: podOf(nft, ref) }));
   const refs = [...mine, ...mapped.map(({ set, key }) => ({ set: targetSetOf(set), key }))];
   nft.deleteElements(
-    refs.map((ref) => ({ table: INET_TABLE, ...ref })),
+    refs.map(({ set, key }) => ({ table: INET_TABLE, set, key })),
     isMine,
   );
   return {
     found: mapped.length > 0,
     pods: mapped.flatMap(({ pod }) => pod ?? []),
+    linkless: mapped.flatMap(({ pod, found }) => (pod && isOfLinkless(found) ? [pod] : [])),
     udp: mapped.filter(({ key }) => decodePortKey(key).protocol === IPPROTO_UDP).map(udpFlow),
   };
 }
@@ -85,6 +88,9 @@ interface Element {
   set: string;
   key: Uint8Array;
 }
+
+/** As it was found. */
+type Mine = Element & { found: FoundElement };
 
 /** Where an element of a deciding map leads. */
 function podOf(nft: Nftables, { set, key }: Element): Ip | undefined {

@@ -17,13 +17,13 @@ import {
 import type { BandwidthPart, Shaping } from "../attachment.ts";
 import { assertLinkKind, assertShaper } from "../features.ts";
 import type { Kind, Progress } from "../kind.ts";
-import { findLink } from "../link/links.ts";
+import { findLink, findPeer } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
 import { hostVethName, ownerOfLabel } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
-import { alreadyShaped, findIfbs, listLostIfbs, listOwnIfbs, makeIfb, peerOnHost, redirectOf } from "./ifb.ts";
+import { alreadyShaped, findIfbs, listLostIfbs, listOwnIfbs, makeIfb, redirectOf } from "./ifb.ts";
 import { compareShaper, tbfOf } from "./shaper.ts";
 
 // Files here: shaper (the numbers of a token bucket), ifb (the link for what a pod sends), and this kind.
@@ -164,7 +164,7 @@ function compareEgress(
 function findHostEnd(site: Site): Link | undefined {
   const { owner, host } = site;
   const own = findLink(host, hostVethName(owner));
-  return own?.kind === "veth" ? own : peerOnHost(host, findLink(site.pod.socket, owner.ifname));
+  return own?.kind === "veth" ? own : findPeer(host, findLink(site.pod.socket, owner.ifname));
 }
 
 function getHostEnd(site: Site): Link {
@@ -187,7 +187,7 @@ function findEndToFree(site: Site, ifbs: readonly Link[]): Link | undefined {
   const named = site.hostLink === undefined ? undefined : findLink(host, site.hostLink);
   const pod = named ? undefined : site.findPod();
   if (!pod || ifbs.length === 0) return named;
-  const peer = peerOnHost(host, findLink(pod.socket, owner.ifname));
+  const peer = findPeer(host, findLink(pod.socket, owner.ifname));
   return peer && leadsTo(host, peer, ifbs) ? peer : undefined;
 }
 

@@ -4,10 +4,10 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { randomMac } from "../../kernel/random.ts";
 import { createIfb } from "../../netlink/rtnetlink/ifb.ts";
-import { decodeLink, getLink, getLinkByIndex, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
+import { decodeLink, getLink, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
 import { decodeRedirect, getIngressFilters } from "../../netlink/rtnetlink/qdisc.ts";
 import type { Owner } from "../attachment.ts";
-import { findLink, listLinks } from "../link/links.ts";
+import { findLink, findPeer, listLinks } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
 import { networkLabel, ownerLabel } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
@@ -36,18 +36,11 @@ export const redirectOf = (host: NetlinkSocket, link: Link): number | undefined 
     .map(decodeRedirect)
     .find((index) => index !== undefined);
 
-/** The other end of a veth of the pod, where that is on the host. */
-export function peerOnHost(host: NetlinkSocket, inside: Link | undefined): Link | undefined {
-  const reply = inside?.peer && host.find(getLinkByIndex(inside.peer));
-  const peer = reply ? decodeLink(reply) : undefined;
-  return peer?.kind === "veth" && peer.peer === inside!.index ? peer : undefined;
-}
-
 /** The interfaces of the pod whose traffic is led through this ifb. */
 const usersOf = (host: NetlinkSocket, pod: PodNamespace, ifb: Link): string[] =>
   listLinks(pod.socket)
     .filter((inside) => {
-      const peer = peerOnHost(host, inside);
+      const peer = findPeer(host, inside);
       return peer && redirectOf(host, peer) === ifb.index;
     })
     .map(({ name }) => name);

@@ -1,5 +1,5 @@
 import { CniError, Code } from "../../cni/error.ts";
-import { readRegular } from "../../kernel/file.ts";
+import { readText } from "../../kernel/file.ts";
 import { isErrno } from "../../kernel/linux.ts";
 
 /** The node's list of sysctls a configuration may set, a regular expression a line; where it is missing, all. */
@@ -22,7 +22,7 @@ export function assertAllowed(keys: readonly string[]): void {
 
 function readLines(): string[] | undefined {
   try {
-    return readRegular(ALLOW_LIST)
+    return readText(ALLOW_LIST)
       .split("\n")
       .map((line) => line.trim())
       .filter((line) => line !== "");

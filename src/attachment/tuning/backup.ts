@@ -1,7 +1,7 @@
 import { CniError, Code } from "../../cni/error.ts";
 import { tryJson } from "../../cni/json.ts";
 import { isObject } from "../../cni/schema.ts";
-import { ensureDirectory, namesIn, readRegular, removeFile, writeFile } from "../../kernel/file.ts";
+import { ensureDirectory, namesIn, readText, removeFile, writeFile } from "../../kernel/file.ts";
 import { exists, isErrno, rename } from "../../kernel/linux.ts";
 import { parseMac } from "../../net/mac.ts";
 import type { LinkSettings } from "../../netlink/rtnetlink/settings.ts";
@@ -40,7 +40,7 @@ export function writeBackup(dataDir: string, owner: Owner, { link, sysctl, netns
 /** What is there, whole or not, whosever it is. */
 function look(path: string): { backup: Backup | undefined } | undefined {
   try {
-    return { backup: decodeBackup(readRegular(path)) };
+    return { backup: decodeBackup(readText(path)) };
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;

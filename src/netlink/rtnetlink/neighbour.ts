@@ -68,6 +68,9 @@ export function getNeighbours(family: Family): Message {
   return { type: RTM_GETNEIGH, flags: 0, data: [everything], what: "list neighbours" };
 }
 
+/** Bytes that every reply to `getNeighbours` has in it which tells of that one. */
+export const neighbourMention = (ip: Ip): Uint8Array => attribute(NDA.DST, ipBytes(ip))[0]!;
+
 /** The neighbour of a reply to RTM_GETNEIGH; undefined for another message. */
 export function decodeNeighbour({ type, data }: Reply): Neighbour | undefined {
   if (type !== RTM_NEWNEIGH) return undefined;

@@ -27,6 +27,8 @@ const RTN_UNICAST = 1;
 const RTN_LOCAL = 2;
 const RTNH_F_ONLINK = 4;
 export const RTNLGRP_IPV6_ROUTE = 11;
+/** stands in struct rtmsg for a table that needs more than its byte */
+const RT_TABLE_COMPAT = 252;
 /** the three tables the kernel itself has; DEFAULT is the first */
 export const RT_TABLE_DEFAULT = 253;
 export const RT_TABLE_MAIN = 254;
@@ -153,15 +155,19 @@ export function getRoutes(family: Family, link?: { index: number }): Message {
   return { type: RTM_GETROUTE, flags: 0, data: [everything, ...through], what: "list routes" };
 }
 
-/**
- * Bytes that every reply to `getRoutes` has in it which tells of a route to that destination in that table; undefined
- * where there are none that few others have.
- */
-export function mentionOf({ dst, table = RT_TABLE_MAIN }: RouteSpec): Uint8Array | undefined {
-  if (dst.length > 0) return attribute(RTA.DST, ipBytes(dst.ip))[0];
+/** Bytes that every reply to `getRoutes` has in it which tells of a route to that destination in that table. */
+export function mentionOf({ dst, table = RT_TABLE_MAIN }: Pick<RouteSpec, "dst" | "table">): Uint8Array {
+  if (dst.length > 0) return attribute(RTA.DST, ipBytes(dst.ip))[0]!;
   // struct rtmsg: family, lengths, tos, table
-  return table < 256 ? Uint8Array.of(AF[dst.ip.family], 0, 0, 0, table) : undefined;
+  return Uint8Array.of(AF[dst.ip.family], 0, 0, 0, table < 256 ? table : RT_TABLE_COMPAT);
 }
+
+/** Of a reply to `getRoutes` whose struct rtmsg begins there: how long its destination is. */
+export const lengthAt = (datagram: Uint8Array, at: number): number => datagram[at + 1]!;
+
+/** As `lengthAt`, whether its table is one that somebody made up, none of the kernel's own three. */
+export const isElsewhereAt = (datagram: Uint8Array, at: number): boolean =>
+  datagram[at + 4]! < RT_TABLE_DEFAULT && datagram[at + 4] !== 0;
 
 /** Asks which way packets for an address go, as `ip route get` does; those of a VRF by its index. */
 export function getRouteTo(ip: Ip, vrf = 0): Message {

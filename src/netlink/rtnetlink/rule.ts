@@ -53,6 +53,9 @@ export function getRules(family: Family): Message {
   return { type: RTM_GETRULE, flags: 0, data: [header], what: "list rules" };
 }
 
+/** Bytes that every reply to `getRules` has in it which tells of a rule for what that address sends. */
+export const ruleMention = (from: Ip): Uint8Array => attribute(FRA.SRC, ipBytes(from))[0]!;
+
 /** The table a rule leads to, and the single address it is for, if it is for one; undefined for another message. */
 export function decodeRule({ type, data }: Reply): { table: number; from?: Ip } | undefined {
   if (type !== RTM_NEWRULE) return undefined;

@@ -6,7 +6,7 @@ import { knownBy } from "../../cni/known-keys.ts";
 import { readConfig } from "../../cni/reading.ts";
 import type { Result } from "../../cni/result.ts";
 import { delegateVerb, delegateWiring, getPluginFile } from "../../ipam/delegate.ts";
-import { readRegular } from "../../kernel/file.ts";
+import { readText } from "../../kernel/file.ts";
 import { isErrno, SystemError } from "../../kernel/linux.ts";
 import { encodeUtf8 } from "../../net/bytes.ts";
 import {
@@ -150,7 +150,7 @@ function availableSubnetEnv(config: FlannelConfig): SubnetEnv {
 
 function readSubnetEnv({ subnetFile }: FlannelConfig): SubnetEnv {
   try {
-    return parseSubnetEnv(readRegular(subnetFile), subnetFile);
+    return parseSubnetEnv(readText(subnetFile), subnetFile);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     // no node has it before flanneld has started
