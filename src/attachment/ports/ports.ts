@@ -70,8 +70,8 @@ export const ports: Kind<PortsPart> = {
   removeReference({ owner, addresses, site }, part) {
     if (!part) return;
     const led = removeReferencePorts(owner, addresses, part.mappings.length > 0);
-    if (led.length > 0)
-      keepLocalhostOut({ pods: uniqueIps([...addresses, ...led]), linkless: [] }, site, site.hostLink);
+    if (led.length === 0) return;
+    keepLocalhostOut({ pods: uniqueIps([...addresses, ...led]), linkless: [] }, site, site.hostLink);
   },
 
   collect(selection, part) {
