@@ -445,3 +445,31 @@ test("the daemon is started as the reference's, and by systemd's descriptor", as
   await scene.node.succeed("STATUS", { plugin: "dhcp", config: scene.config({ type: "dhcp" }) });
   expect(await activated.stop("SIGTERM")).toBe(0);
 });
+
+test("the daemon with a prefix before the host's paths, and answers that are to be broadcast", async () => {
+  const scene = await DhcpScene.make();
+  await scene.dnsmasq(ROUTER);
+  const prefix = `${scene.folder}/host`;
+  await scene.node.must("mkdir", prefix);
+  await scene.node.must("ln", "-s", "/run", `${prefix}/run`);
+  const daemon = await scene.daemon("--hostprefix", prefix, "--broadcast");
+  expect(daemon.lines[0]).toContain(`listens at ${prefix}/run/`);
+  const capture = await scene.capture("udp dst port 67 and udp[18:2] & 0x8000 != 0");
+  const attached = await attach(scene.node, scene.config());
+  await capture.line(/68 > 255\.255\.255\.255\.67/);
+  expect(await complaint(scene.node, attached)).toBe("");
+  await scene.node.succeed("DEL", attached.call);
+  expect(scene.kept()).toEqual([]);
+});
+
+test.each<[string, string, RegExp]>([
+  ["a relative path", "dhcp-daemon --pidfile pid", /--pidfile is "pid", must be an absolute path/],
+  ["a time that is none", "dhcp-daemon --timeout soon", /--timeout is "soon", must be a time from 1ms to 24h/],
+  ["two sockets", "dhcp-daemon --socketpath $0/dhcp.sock", /Too many \(2\) FDs passed through socket activation/],
+])("the daemon does not start with %s, and says so", async (_what, args, message) => {
+  const { node, folder } = await DhcpScene.make();
+  const script = `LISTEN_PID=$$ LISTEN_FDS=2 exec ${executable} ${args}`;
+  const { exitCode, stderr } = await node.run("sh", ["-c", script, folder], { timeoutMs: 10_000 });
+  expect(exitCode).not.toBe(0);
+  expect(stderr).toMatch(message);
+});
