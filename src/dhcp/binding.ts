@@ -114,8 +114,8 @@ export class Binding implements Task {
       });
     } catch (error) {
       if (error instanceof CniError) {
-        keeper.say(record, `the pod is gone, and the lease with it: ${error.message}`);
         keeper.drop(this);
+        keeper.say(record, `the pod is gone, and the lease with it: ${error.message}`);
       } else if (error instanceof SystemError) keeper.say(record, `cannot ask: ${error.message}`);
       else throw error;
       return undefined;

@@ -1,6 +1,8 @@
+import { spawn } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Call, Verb } from "../harness/invoke.ts";
+import type { Namespace } from "../harness/namespace.ts";
 import type { Node } from "../harness/node.ts";
 import type { Side } from "./sides.ts";
 
@@ -10,7 +12,7 @@ export interface Case {
   /** the plugins of the chain in order; DEL runs them backwards */
   plugins(side: Side): Record<string, unknown>[];
   /** what the node must have */
-  prepare?(node: Node): Promise<unknown>;
+  prepare?(node: Node, side: Side): Promise<unknown>;
   /** 1.0.0 when absent */
   version?: string;
   rounds?: number;
@@ -53,6 +55,24 @@ const master = async (node: Node): Promise<void> => {
   await node.ip("link set uplink up");
   await node.ip("link set far up");
 };
+const socketOf = ({ node }: Side): string => join(node.dataDir, "dhcp.sock");
+
+/** A DHCP server on the far side, and the side's own daemon; both end with this process, or before. */
+async function serve(node: Node, side: Side): Promise<void> {
+  const outside = await node.outside();
+  await outside.ip("address add 10.60.0.1/16 dev eth0");
+  const run = (namespace: Namespace, command: string[]): void => {
+    const child = spawn("nsenter", [`--net=${namespace.path}`, "--", ...command], { stdio: "ignore" });
+    process.on("exit", () => child.kill("SIGKILL"));
+  };
+  const range = "--dhcp-range=10.60.0.10,10.60.9.250,255.255.0.0,1h";
+  const place = ["--interface=eth0", `--dhcp-leasefile=${node.dataDir}/dnsmasq.leases`, "--user=root"];
+  run(outside, ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", range, ...place]);
+  const daemon = side.name === "podwire" ? ["dhcp-daemon", "--socketpath"] : ["daemon", "-socketpath"];
+  run(node, [join(side.folder, side.name === "podwire" ? "podwire" : "dhcp"), ...daemon, socketOf(side)]);
+  await node.must("timeout", "10", "sh", "-c", `until [ -S ${socketOf(side)} ]; do sleep 0.05; done`);
+}
+
 const fixed = {
   type: "static",
   addresses: [{ address: "10.60.0.5/16", gateway: "10.60.0.1" }],
@@ -97,6 +117,14 @@ export const cases: Case[] = [
     name: "host-device",
     prepare: master,
     plugins: (side) => [{ type: "host-device", device: "uplink", ipam: hostLocal(side, { ...v4, routes: [route4] }) }],
+    targets: { ADD: 0.7 },
+  },
+  {
+    name: "macvlan, dhcp",
+    prepare: serve,
+    plugins: (side) => [
+      { type: "macvlan", master: "uplink", ipam: { type: "dhcp", daemonSocketPath: socketOf(side) } },
+    ],
     targets: { ADD: 0.7 },
   },
   { name: "static", plugins: () => [{ type: "static", ipam: fixed }], targets: { ADD: 0.7 } },

@@ -53,7 +53,7 @@ async function measureCase(each: Case): Promise<Row[]> {
     console.error(`${each.name}: left out, there is no ${String(missing.type)} of the reference here`);
     return [];
   }
-  for (const side of sides) await each.prepare?.(side.node);
+  for (const side of sides) await each.prepare?.(side.node, side);
   const pods = new Map<Side, string>();
   for (const side of sides) pods.set(side, (await side.node.pod()).path);
   const times: Times = {};

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createServer, type Socket } from "node:net";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { attach, bridge, callFor, complaint, failure, namesIn, refusal } from "./configs.ts";
 import { DhcpScene, hasReference, Process } from "./dhcp.ts";
 import { type CniResult, executable } from "./harness.ts";
@@ -15,10 +15,23 @@ const times = (renew: number, rebind: number): string[] => [
 /** It asks again soon. */
 const SOON = ["--timeout", "300ms", "--resendmax", "1s"];
 
-async function served({ server = [] as string[], daemon = [] as string[] } = {}) {
-  const scene = await DhcpScene.make();
+async function served(scene?: DhcpScene, { server = [] as string[], daemon = [] as string[] } = {}) {
+  scene ??= await DhcpScene.make();
   const dnsmasq = await scene.dnsmasq(ROUTER, ...server);
   return { scene, node: scene.node, dnsmasq, daemon: await scene.daemon(...daemon) };
+}
+
+/** Cases that wait for most of their time wait together, each in a scene of its own. */
+function together(cases: Record<string, (scene: DhcpScene) => Promise<void>>): void {
+  const running = new Map<string, Promise<void>>();
+  beforeAll(async () => {
+    for (const [name, run] of Object.entries(cases)) {
+      const outcome = run(await DhcpScene.make());
+      outcome.catch(() => undefined); // its test says so
+      running.set(name, outcome);
+    }
+  });
+  test.each(Object.keys(cases))("%s", async (name) => expect(await running.get(name)).toBeUndefined());
 }
 
 const described = ({ ips, routes }: CniResult) => ({ ips, routes });
@@ -49,7 +62,7 @@ describe("dhcp inside the plugins that wire", () => {
     ["at its MAC", 0, []],
     ["to all where the daemon is told so", 0x8000, ["--broadcast"]],
   ])("macvlan is answered %s", async (_where, flags, daemon) => {
-    const { scene, node } = await served({ daemon });
+    const { scene, node } = await served(undefined, { daemon });
     const asked = await scene.capture(`udp dst port 67 and udp[18:2] = ${flags}`);
     const answered = await scene.capture(`udp src port 67 and${flags ? "" : " not"} ether broadcast`);
     const { mac } = await attach(node, scene.config());
@@ -74,7 +87,7 @@ describe("dhcp inside the plugins that wire", () => {
   });
 
   test("routes, priority, what is provided and asked for", async () => {
-    const { scene, node, dnsmasq } = await served({
+    const { scene, node, dnsmasq } = await served(undefined, {
       server: ["--dhcp-option=121,10.77.0.0/16,10.9.0.7,0.0.0.0/0,10.9.0.1"],
     });
     const ipam = {
@@ -105,7 +118,7 @@ describe("dhcp inside the plugins that wire", () => {
   });
 
   test("a failed ADD gives the lease back and leaves nothing", async () => {
-    const { scene, node, dnsmasq } = await served({ server: ["--dhcp-option=121,10.77.0.0/16,10.55.0.7"] });
+    const { scene, node, dnsmasq } = await served(undefined, { server: ["--dhcp-option=121,10.77.0.0/16,10.55.0.7"] });
     const call = await callFor(node, scene.config({}, { request: [{ option: "121" }] }));
     const before = await node.snapshot();
     expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringContaining("gateway") as unknown });
@@ -153,109 +166,123 @@ describe("dhcp by itself", () => {
 });
 
 describe("a lease is kept up", () => {
-  test("renewed at T1 with its server, by the pod's address and MAC; at T2 with whoever answers", async () => {
-    const { scene, node, daemon } = await served({ server: times(3, 6), daemon: ["--timeout", "1s"] });
-    const capture = await scene.capture("udp dst port 67");
-    const { mac, ip4, call } = await attach(node, scene.config());
-    const outsideMac = (await scene.outside.link("eth0"))!.address;
-    const unicast = new RegExp(`^${mac} > ${outsideMac}.*${ip4}\\.68 > 10\\.9\\.0\\.1\\.67`);
-    await capture.line(unicast);
-    await daemon.line(/renewed/);
-    // from now on the server does not hear what is said to it alone
-    const rule = "add rule netdev f i ip daddr 10.9.0.1 udp dport 67 drop";
-    await scene.outside.must(
-      "nft",
-      `add table netdev f; add chain netdev f i { type filter hook ingress device eth0 priority 0; }; ${rule}`,
-    );
-    const from = [capture.lines.length, daemon.lines.length];
-    await capture.line(unicast, { from: from[0]! });
-    await capture.line(new RegExp(`^${mac} > ff:ff:ff:ff:ff:ff.*${ip4}\\.68 > 255\\.255\\.255\\.255\\.67`));
-    expect(await daemon.line(/renewed/, { from: from[1]! })).toContain("by 10.9.0.1 for 120 s");
-    await node.succeed("DEL", call);
-  });
+  together({
+    "a daemon that takes no notice at all: ten seconds, then an error; DEL works": async (scene) => {
+      const { node, daemon } = await served(scene);
+      const attached = await attach(node, scene.config());
+      process.kill(daemon.pid, "SIGSTOP");
+      const [added, deleted] = await Promise.all([
+        refusal(node, await callFor(node, scene.config())),
+        node.podwire("DEL", attached.call),
+      ]);
+      expect(added).toMatchObject({ code: 11, msg: expect.stringContaining("did not answer within 10 s") as unknown });
+      expect(deleted.exitCode).toBe(0);
+      expect(scene.leased()).toEqual([]);
+      process.kill(daemon.pid, "SIGCONT");
+    },
+    "renewed at T1 with its server, by the pod's address and MAC; at T2 with whoever answers": async (scene) => {
+      const { node, daemon } = await served(scene, { server: times(3, 6), daemon: ["--timeout", "1s"] });
+      const capture = await scene.capture("udp dst port 67");
+      const { mac, ip4, call } = await attach(node, scene.config());
+      const outsideMac = (await scene.outside.link("eth0"))!.address;
+      const unicast = new RegExp(`^${mac} > ${outsideMac}.*${ip4}\\.68 > 10\\.9\\.0\\.1\\.67`);
+      await capture.line(unicast);
+      await daemon.line(/renewed/);
+      // from now on the server does not hear what is said to it alone
+      const rule = "add rule netdev f i ip daddr 10.9.0.1 udp dport 67 drop";
+      await scene.outside.must(
+        "nft",
+        `add table netdev f; add chain netdev f i { type filter hook ingress device eth0 priority 0; }; ${rule}`,
+      );
+      const from = [capture.lines.length, daemon.lines.length];
+      await capture.line(unicast, { from: from[0]! });
+      await capture.line(new RegExp(`^${mac} > ff:ff:ff:ff:ff:ff.*${ip4}\\.68 > 255\\.255\\.255\\.255\\.67`));
+      expect(await daemon.line(/renewed/, { from: from[1]! })).toContain("by 10.9.0.1 for 120 s");
+      await node.succeed("DEL", call);
+    },
 
-  test("a server that refuses it (NAK) is asked anew, for the same address; what it says besides is passed over", async () => {
-    const scene = await DhcpScene.make();
-    const server = await scene.hostile();
-    const daemon = await scene.daemon(...SOON);
-    const attached = await attach(scene.node, scene.config());
-    expect(attached.ip4).toBe("10.9.0.50");
-    await daemon.line(/refuses to renew it \(NAK: not yours\); asking anew/);
-    await server.line(/DISCOVER for 10\.9\.0\.50/);
-    await daemon.line(/renewed 10\.9\.0\.50/);
-    expect(await complaint(scene.node, attached)).toBe("");
-    expect(await attached.pod.ping("10.9.0.1")).toBe(true);
-  });
+    "a server that refuses it (NAK) is asked anew, for the same address; what it says besides is passed over": async (
+      scene,
+    ) => {
+      const server = await scene.hostile();
+      const daemon = await scene.daemon(...SOON);
+      const attached = await attach(scene.node, scene.config());
+      expect(attached.ip4).toBe("10.9.0.50");
+      await daemon.line(/refuses to renew it \(NAK: not yours\); asking anew/);
+      await server.line(/DISCOVER for 10\.9\.0\.50/);
+      await daemon.line(/renewed 10\.9\.0\.50/);
+      expect(await complaint(scene.node, attached)).toBe("");
+      expect(await attached.pod.ping("10.9.0.1")).toBe(true);
+    },
 
-  test("where only another address can be had it is lost: the pod has it no more, CHECK says so", async () => {
-    const { scene, node, dnsmasq, daemon } = await served({
-      server: times(3, 6),
-      daemon: [...SOON, "--resendtimeout", "3s"],
-    });
-    const attached = await attach(node, scene.config());
-    await dnsmasq.stop();
-    await scene.outside.ip("address add 10.8.0.1/24 dev eth0");
-    await scene.outside.ip("address del 10.9.0.1/24 dev eth0");
-    await scene.outside.ip("address add 10.9.0.1/32 dev eth0");
-    await scene.dnsmasq("--dhcp-authoritative", "--dhcp-range=10.8.0.100,10.8.0.150,255.255.255.0,120s");
-    await daemon.line(/refuses to renew it \(NAK/);
-    await daemon.line(/is lost: .*10\.8\.0\.1\d\d of server 10\.8\.0\.1 is offered in place.*taken from the pod/);
-    expect(await attached.pod.addresses("eth0")).toEqual([]);
-    expect(await complaint(node, attached)).toMatch(/the lease of 10\.9\.0\.\d+\/24 is lost/);
-    await node.succeed("DEL", attached.call);
-    expect(scene.kept()).toEqual([]);
-  });
+    "where only another address can be had it is lost: the pod has it no more, CHECK says so": async (scene) => {
+      const { node, dnsmasq, daemon } = await served(scene, {
+        server: times(3, 6),
+        daemon: [...SOON, "--resendtimeout", "3s"],
+      });
+      const attached = await attach(node, scene.config());
+      await dnsmasq.stop();
+      await scene.outside.ip("address add 10.8.0.1/24 dev eth0");
+      await scene.outside.ip("address del 10.9.0.1/24 dev eth0");
+      await scene.outside.ip("address add 10.9.0.1/32 dev eth0");
+      await scene.dnsmasq("--dhcp-authoritative", "--dhcp-range=10.8.0.100,10.8.0.150,255.255.255.0,120s");
+      await daemon.line(/refuses to renew it \(NAK/);
+      await daemon.line(/is lost: .*10\.8\.0\.1\d\d of server 10\.8\.0\.1 is offered in place.*taken from the pod/);
+      expect(await attached.pod.addresses("eth0")).toEqual([]);
+      expect(await complaint(node, attached)).toMatch(/the lease of 10\.9\.0\.\d+\/24 is lost/);
+      await node.succeed("DEL", attached.call);
+      expect(scene.kept()).toEqual([]);
+    },
 
-  test("one that is over is taken from the pod, and CHECK says so; by kea", async () => {
-    const scene = await DhcpScene.make();
-    const { node } = scene;
-    const kea = await scene.kea({ "valid-lifetime": 6, "renew-timer": 2, "rebind-timer": 4 });
-    const daemon = await scene.daemon("--timeout", "500ms");
-    const attached = await attach(node, scene.config());
-    await kea.line(/DHCP4_LEASE_ALLOC/);
-    await daemon.line(/renewed/);
-    await kea.stop();
-    await daemon.line(/is lost: it is over, and no server renewed it; the address was taken from the pod/);
-    expect(await attached.pod.addresses("eth0")).toEqual([]);
-    expect(await complaint(node, attached)).toMatch(/is lost: it is over/);
-    await node.succeed("DEL", attached.call);
-  });
+    "one that is over is taken from the pod, and CHECK says so; by kea": async (scene) => {
+      const { node } = scene;
+      const kea = await scene.kea({ "valid-lifetime": 6, "renew-timer": 2, "rebind-timer": 4 });
+      const daemon = await scene.daemon("--timeout", "500ms");
+      const attached = await attach(node, scene.config());
+      await kea.line(/DHCP4_LEASE_ALLOC/);
+      await daemon.line(/renewed/);
+      await kea.stop();
+      await daemon.line(/is lost: it is over, and no server renewed it; the address was taken from the pod/);
+      expect(await attached.pod.addresses("eth0")).toEqual([]);
+      expect(await complaint(node, attached)).toMatch(/is lost: it is over/);
+      await node.succeed("DEL", attached.call);
+    },
 
-  test("kea: ADD, CHECK, renewal, and DEL releases it", async () => {
-    const scene = await DhcpScene.make();
-    const kea = await scene.kea({ "valid-lifetime": 100, "renew-timer": 2, "rebind-timer": 50 });
-    const daemon = await scene.daemon();
-    const attached = await attach(scene.node, scene.config());
-    expect(await attached.pod.ping("10.9.0.1")).toBe(true);
-    await daemon.line(/renewed/);
-    expect(await complaint(scene.node, attached)).toBe("");
-    await scene.node.succeed("DEL", attached.call);
-    await kea.line(/DHCP4_RELEASE .*10\.9\.0\.\d+/);
-  });
+    "kea: ADD, CHECK, renewal, and DEL releases it": async (scene) => {
+      const kea = await scene.kea({ "valid-lifetime": 100, "renew-timer": 2, "rebind-timer": 50 });
+      const daemon = await scene.daemon();
+      const attached = await attach(scene.node, scene.config());
+      expect(await attached.pod.ping("10.9.0.1")).toBe(true);
+      await daemon.line(/renewed/);
+      expect(await complaint(scene.node, attached)).toBe("");
+      await scene.node.succeed("DEL", attached.call);
+      await kea.line(/DHCP4_RELEASE .*10\.9\.0\.\d+/);
+    },
 
-  test("a daemon that is killed and started again goes on with it, and a stale socket is no hindrance", async () => {
-    const { scene, node, dnsmasq, daemon } = await served({ server: times(3, 100) });
-    const attached = await attach(node, scene.config());
-    await daemon.stop();
-    const from = dnsmasq.lines.length;
-    const next = await scene.daemon();
-    await next.line(/goes on with 1 lease/);
-    await next.line(/renewed/);
-    await dnsmasq.line(new RegExp(`DHCPACK.*${attached.ip4}`), { from });
-    expect(await complaint(node, attached)).toBe("");
-    const other = new Process(node, executable, ["dhcp-daemon", "--socketpath", scene.socketPath]);
-    await other.line(/another podwire dhcp-daemon keeps the leases/);
-    await node.succeed("DEL", attached.call);
-    expect(scene.leased()).toEqual([]);
-  });
+    "a daemon that is killed and started again goes on with it, and a stale socket is no hindrance": async (scene) => {
+      const { node, dnsmasq, daemon } = await served(scene, { server: times(3, 100) });
+      const attached = await attach(node, scene.config());
+      await daemon.stop();
+      const from = dnsmasq.lines.length;
+      const next = await scene.daemon();
+      await next.line(/goes on with 1 lease/);
+      await next.line(/renewed/);
+      await dnsmasq.line(new RegExp(`DHCPACK.*${attached.ip4}`), { from });
+      expect(await complaint(node, attached)).toBe("");
+      const other = new Process(node, executable, ["dhcp-daemon", "--socketpath", scene.socketPath]);
+      await other.line(/another podwire dhcp-daemon keeps the leases/);
+      await node.succeed("DEL", attached.call);
+      expect(scene.leased()).toEqual([]);
+    },
 
-  test("a pod that is gone ends it", async () => {
-    const { scene, node, daemon } = await served({ server: times(3, 100) });
-    const attached = await attach(node, scene.config());
-    await attached.pod.remove();
-    await daemon.line(/the pod is gone, and the lease with it/);
-    expect(scene.kept()).toEqual([]);
-    await node.succeed("DEL", { ...attached.call, netns: "" });
+    "a pod that is gone ends it": async (scene) => {
+      const { node, daemon } = await served(scene, { server: times(3, 100) });
+      const attached = await attach(node, scene.config());
+      await attached.pod.remove();
+      await daemon.line(/the pod is gone, and the lease with it/);
+      expect(scene.kept()).toEqual([]);
+      await node.succeed("DEL", { ...attached.call, netns: "" });
+    },
   });
 });
 
@@ -349,25 +376,13 @@ describe("whatever the daemon does", () => {
     await scene.node.succeed("DEL", call);
     server.close();
   });
-
-  test("it takes no notice at all: ten seconds, then an error; DEL works", async () => {
-    const { scene, node, daemon } = await served();
-    const attached = await attach(node, scene.config());
-    process.kill(daemon.pid, "SIGSTOP");
-    const [added, deleted] = await Promise.all([
-      refusal(node, await callFor(node, scene.config())),
-      node.podwire("DEL", attached.call),
-    ]);
-    expect(added).toMatchObject({ code: 11, msg: expect.stringContaining("did not answer within 10 s") as unknown });
-    expect(deleted.exitCode).toBe(0);
-    expect(scene.leased()).toEqual([]);
-    process.kill(daemon.pid, "SIGCONT");
-  }, 60_000);
 });
 
 describe("beside the reference", () => {
   test.runIf(hasReference)("the same server gives the same result to either", async () => {
-    const { scene, node } = await served({ server: ["--dhcp-option=121,10.77.0.0/16,0.0.0.0,0.0.0.0/0,10.9.0.1"] });
+    const { scene, node } = await served(undefined, {
+      server: ["--dhcp-option=121,10.77.0.0/16,0.0.0.0,0.0.0.0/0,10.9.0.1"],
+    });
     const theirs = await scene.reference();
     const pod = await node.pod();
     await node.ip(`link add link uplink name eth0 netns ${pod.name} type macvlan mode bridge`);
@@ -441,4 +456,30 @@ test("the daemon is started as the reference's, and by systemd's descriptor", as
   await activated.line(/listens at/);
   await scene.node.succeed("STATUS", { plugin: "dhcp", config: scene.config({ type: "dhcp" }) });
   expect(await activated.stop("SIGTERM")).toBe(0);
+});
+
+test("the daemon with a prefix before the host's paths", async () => {
+  const scene = await DhcpScene.make();
+  await scene.dnsmasq(ROUTER);
+  const prefix = `${scene.folder}/host`;
+  await scene.node.must("mkdir", prefix);
+  await scene.node.must("ln", "-s", "/run", `${prefix}/run`);
+  const daemon = await scene.daemon("--hostprefix", prefix);
+  expect(daemon.lines[0]).toContain(`listens at ${prefix}/run/`);
+  const attached = await attach(scene.node, scene.config());
+  expect(await complaint(scene.node, attached)).toBe("");
+  await scene.node.succeed("DEL", attached.call);
+  expect(scene.kept()).toEqual([]);
+});
+
+test.each<[string, string, RegExp]>([
+  ["a relative path", "dhcp-daemon --pidfile pid", /--pidfile is "pid", must be an absolute path/],
+  ["a time that is none", "dhcp-daemon --timeout soon", /--timeout is "soon", must be a time from 1ms to 24h/],
+  ["two sockets", "dhcp-daemon --socketpath $0/dhcp.sock", /Too many \(2\) FDs passed through socket activation/],
+])("the daemon does not start with %s, and says so", async (_what, args, message) => {
+  const { node, folder } = await DhcpScene.make();
+  const script = `LISTEN_PID=$$ LISTEN_FDS=2 exec ${executable} ${args}`;
+  const { exitCode, stderr } = await node.run("sh", ["-c", script, folder], { timeoutMs: 10_000 });
+  expect(exitCode).not.toBe(0);
+  expect(stderr).toMatch(message);
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach } from "vitest";
+import { afterAll, afterEach, beforeEach } from "vitest";
 import { type Config } from "./configs.ts";
 import { executable, type Namespace, Node, reference } from "./harness.ts";
 
@@ -41,10 +41,17 @@ while True:
     for each in noise + [message(good)]: s.sendto(each, ("255.255.255.255", 68))
 `;
 
+// What a test starts ends with it; in the scene of a beforeAll, with the file.
 const live = new Set<Process>();
-afterEach(async () => {
-  await Promise.all([...live].map(async (each) => each.stop()));
+const scenes = new Set<DhcpScene>();
+let kept = new Set<Namespace>();
+beforeEach(() => {
+  kept = new Set([...scenes].flatMap(({ node, outside }) => [node, outside]));
 });
+const stopAll = async (those: Process[]): Promise<void> =>
+  void (await Promise.all(those.map(async (each) => each.stop())));
+afterEach(async () => stopAll([...live].filter(({ namespace }) => !kept.has(namespace))));
+afterAll(async () => stopAll([...live]));
 
 /** A program that runs on while a test looks at what it says, line by line. */
 export class Process {
@@ -54,7 +61,12 @@ export class Process {
   readonly ended: Promise<void>;
   #waiting: (() => void)[] = [];
 
-  constructor(namespace: Namespace, command: string, args: string[], env?: Record<string, string>) {
+  constructor(
+    readonly namespace: Namespace,
+    command: string,
+    args: string[],
+    env?: Record<string, string>,
+  ) {
     this.#child = spawn("nsenter", [`--net=${namespace.path}`, "--", command, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       ...(env && { env: { ...process.env, ...env } }),
@@ -135,7 +147,9 @@ export class DhcpScene {
     node ??= await Node.create();
     const outside = await node.outside();
     await outside.ip("address add 10.9.0.1/24 dev eth0");
-    return new DhcpScene(node, outside);
+    const scene = new DhcpScene(node, outside);
+    scenes.add(scene);
+    return scene;
   }
 
   /** dnsmasq on the network outside; every message is a line. */

@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
 import { root } from "../harness/paths.ts";
-import { attach, bridge, type Config, hostLocal, ptp } from "./configs.ts";
+import { attach, bridge, callFor, type Config, hostDevice, hostLocal, macvlan, ptp } from "./configs.ts";
+import { DhcpScene, socketOf } from "./dhcp.ts";
 import { type Call, Node, podwireFolder, temporaryFolder, type Verb } from "./harness.ts";
 import { tcp } from "./ports.ts";
 
@@ -11,11 +12,20 @@ import { tcp } from "./ports.ts";
 // it says so. STATUS says where ADD cannot work.
 
 const ports = { capabilities: { portMappings: true }, runtimeConfig: { portMappings: [tcp(8080, 80)] } };
+const fixed = { type: "static", addresses: [{ address: "10.9.0.20/24" }] };
+const unattended = (node: Node): object => ({ type: "dhcp", daemonSocketPath: socketOf(node), dataDir: node.dataDir });
 const plugins: [string, (node: Node) => Config][] = [
   ["bridge", (node) => bridge(node, { ipMasq: true, ...ports })],
   ["bridge without IPAM", (node) => bridge(node, { ipam: {} })],
   ["ptp", (node) => ptp(node, { ipMasq: true })],
   ["host-local", (node) => ({ cniVersion: "1.1.0", name: "net", type: "host-local", ipam: hostLocal(node) })],
+  ["static", () => ({ cniVersion: "1.1.0", name: "net", type: "static", ipam: fixed })],
+  ["dhcp", (node) => ({ cniVersion: "1.1.0", name: "net", type: "dhcp", ipam: unattended(node) })],
+  ["macvlan", (node) => macvlan(node, { master: "gone" })],
+  ["macvlan with dhcp", (node) => macvlan(node, { master: "gone", ipam: unattended(node) })],
+  ["host-device", (node) => hostDevice(node, { device: "gone" })],
+  ["tap", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tap", bridge: "gone", ipam: hostLocal(node) })],
+  ["sbr", () => ({ cniVersion: "1.1.0", name: "net", type: "sbr" })],
   ["portmap", () => ({ cniVersion: "1.1.0", name: "net", type: "portmap", ...ports })],
   ["firewall", () => ({ cniVersion: "1.1.0", name: "net", type: "firewall", ingressPolicy: "isolated" })],
   ["bandwidth", () => ({ cniVersion: "1.1.0", name: "net", type: "bandwidth", egressRate: 8e6, egressBurst: 8e6 })],
@@ -75,6 +85,60 @@ describe.each(plugins)("DEL of nothing, %s", (_what, config) => {
     const node = await Node.create();
     if (there.startsWith("a ")) mkdirSync(join(node.dataDir, "net"), { recursive: true });
     expect(await del(node, call(config(node)), readOnly(node))).toEqual({ exitCode: 0, stdout: "" });
+  });
+});
+
+describe("DEL when namespace, master, daemon and prevResult are gone", () => {
+  const leftOf = (node: Node): string[] =>
+    Object.keys(node.leases({ all: true })).filter((path) =>
+      /^(net\/[0-9a-f]|\.podwire\/net\/[^.]|cni\/.*leases\/[^.])/.test(path),
+    );
+
+  test.each<[string, (node: Node) => Config]>([
+    ["macvlan", (node) => macvlan(node)],
+    ["macvlan with static", (node) => macvlan(node, { ipam: { ...fixed, dataDir: node.dataDir } })],
+    ["host-device", (node) => hostDevice(node, { device: "uplink" })],
+    ["tap", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tap", owner: 0, ipam: hostLocal(node) })],
+  ])("%s", async (_plugin, config) => {
+    const node = await Node.create();
+    await node.outside();
+    const { call: attached, pod } = await attach(node, config(node));
+    expect(leftOf(node)).not.toEqual([]);
+    await pod.remove();
+    if (await node.link("uplink")) await node.ip("link delete uplink");
+    for (const netns of [pod.path, ""]) {
+      expect(await node.podwire("DEL", { ...attached, netns })).toMatchObject({ exitCode: 0, stdout: "" });
+    }
+    expect(leftOf(node)).toEqual([]);
+  });
+
+  test.each(["with a daemon", "without one"])("macvlan with dhcp, %s", async (which) => {
+    const scene = await DhcpScene.make();
+    const { node } = scene;
+    await scene.dnsmasq();
+    const daemon = await scene.daemon();
+    const { call: attached, pod } = await attach(node, macvlan(node, { ipam: unattended(node) }));
+    if (which === "without one") await daemon.stop();
+    await pod.remove();
+    await node.ip("link delete uplink");
+    for (const netns of [pod.path, ""]) {
+      expect(await node.podwire("DEL", { ...attached, netns })).toMatchObject({ exitCode: 0, stdout: "" });
+    }
+    expect([leftOf(node), scene.kept()]).toEqual([[], []]);
+  });
+
+  test("sbr", async () => {
+    const node = await Node.create();
+    await node.outside();
+    const { call: attached, pod, result } = await attach(node, macvlan(node));
+    const config = { cniVersion: "1.1.0", name: "net", type: "sbr" };
+    const given = { ...(await callFor(node, config, { netns: pod })), containerId: attached.containerId! };
+    await node.succeed("ADD", { ...given, config: { ...config, prevResult: result } });
+    await pod.remove();
+    for (const netns of [pod.path, ""]) {
+      expect(await node.podwire("DEL", { ...given, netns })).toMatchObject({ exitCode: 0, stdout: "" });
+    }
+    expect(existsSync(pod.path)).toBe(false);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach, callFor, type Config, dualStack, failure, hostLocal, macvlan } from "./configs.ts";
+import { versions } from "./differential/scenarios.ts";
 import { type CniResult, type Namespace, Node, reference } from "./harness.ts";
 
 const sbr = (prevResult: unknown, more: object = {}): Config => ({
@@ -16,7 +17,7 @@ const wanted = [
 ];
 
 /** A pod with two links: `eth0` with the default route, and `net1`, which sbr is for. */
-async function twoLinks(): Promise<{
+async function twoLinks(cniVersion = "1.1.0"): Promise<{
   node: Node;
   pod: Namespace;
   first: CniResult;
@@ -34,11 +35,11 @@ async function twoLinks(): Promise<{
   );
   const { result: second } = await attach(
     node,
-    macvlan(node, { name: "two", master: "second", ipam: dualStack(node, { routes: wanted }) }),
+    macvlan(node, { name: "two", cniVersion, master: "second", ipam: dualStack(node, { routes: wanted }) }),
     { containerId: "pod", ifname: "net1", netns: pod },
   );
   const call = async (more: object = {}) =>
-    callFor(node, sbr(second, more), { containerId: "pod", ifname: "net1", netns: pod });
+    callFor(node, sbr(second, { cniVersion, ...more }), { containerId: "pod", ifname: "net1", netns: pod });
   return { node, pod, first, second, call };
 }
 
@@ -199,15 +200,21 @@ describe("sbr", () => {
     });
   });
 
-  test("the IPv4 side is the reference's, route for route", async () => {
-    if (!reference.newest) return;
-    const seen = await Promise.all(
-      (["podwire", "reference"] as const).map(async (by) => {
-        const { node, pod, call } = await twoLinks();
-        const { exitCode } = await node[by]("ADD", await call());
-        return [exitCode, await rules(pod), await routes(pod, 4), await routes(pod, 4, 100)];
-      }),
-    );
-    expect(seen[0]).toEqual(seen[1]);
-  });
+  test.runIf(reference.newest).each(versions)(
+    "result, rules and the IPv4 side are the reference's, route for route: %s",
+    async (version) => {
+      const seen = await Promise.all(
+        (["podwire", "reference"] as const).map(async (by) => {
+          const { node, pod, call } = await twoLinks(version);
+          const added = await node[by]("ADD", await call());
+          // what differs from pod to pod
+          const printed = added.stdout.replaceAll(pod.path, "POD").replaceAll(/([0-9a-f]{2}:){5}[0-9a-f]{2}/g, "MAC");
+          const steps = [JSON.parse(printed), await rules(pod), await routes(pod, 4), await routes(pod, 4, 100)];
+          const removed = await node[by]("DEL", await call());
+          return [...steps, [added.exitCode, removed.exitCode, removed.stdout], await rules(pod)];
+        }),
+      );
+      expect(seen[0]).toEqual(seen[1]);
+    },
+  );
 });
