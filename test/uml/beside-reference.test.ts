@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   type Attached,
@@ -9,7 +10,7 @@ import {
   namesIn,
   v4,
 } from "../executable/configs.ts";
-import { type Scenario, versions } from "../executable/differential/scenarios.ts";
+import { resolvConf, type Scenario, versions } from "../executable/differential/scenarios.ts";
 import { answers, podwire, setUp, theirs, transcript } from "../executable/differential/transcript.ts";
 import { type Namespace, Node, reference } from "../executable/harness.ts";
 
@@ -24,29 +25,39 @@ const config = (version: string, more: object): Record<string, unknown> => ({
   dns,
   ...more,
 });
-/** Of both families once: the reference waits for IPv6 addresses. */
-const ipam = (node: Node, version: string): object =>
-  version === NEWEST ? dualStack(node, { routes }) : hostLocal(node, { ...v4, routes });
-const withUplink = async (node: Node): Promise<void> => void (await node.outside());
+/** Of both families once: the reference waits for IPv6 addresses. The DNS it says is not the network's. */
+const ipam = (node: Node, version: string): object => {
+  const more = { routes, resolvConf: resolvConf(node) };
+  return version === NEWEST ? dualStack(node, more) : hostLocal(node, { ...v4, ...more });
+};
+const prepare = async (node: Node): Promise<void> => {
+  await node.outside();
+  writeFileSync(resolvConf(node), "nameserver 10.1.0.2\n");
+};
+const between = async (_node: Node, [pod]: Namespace[]): Promise<unknown> => (await pod!.link("eth0"))!.linkinfo;
 
 const scenarios: Scenario[] = [
   {
     name: "ipvlan",
     plugin: "ipvlan",
-    prepare: withUplink,
+    prepare,
+    between,
     config: (node, version) => config(version, { master: "uplink", mtu: 1400, ipam: ipam(node, version) }),
     once: true,
   },
   {
     name: "vlan",
     plugin: "vlan",
-    prepare: withUplink,
+    prepare,
+    between,
     config: (node, version) => config(version, { master: "uplink", vlanId: 100, mtu: 1400, ipam: ipam(node, version) }),
     once: true,
   },
   {
     name: "dummy",
     plugin: "dummy",
+    prepare,
+    between,
     config: (node, version) => config(version, { ipam: ipam(node, version) }),
     once: true,
   },

@@ -180,13 +180,11 @@ describe("bridge: the VLAN interface", () => {
   });
 });
 
-/** What is done by hand to a live attachment of VLAN 100 with the trunk 20 to 30, and what CHECK must say then. */
-const damages: [string, (node: Node, attached: Attached) => Promise<unknown>, RegExp][] = [
-  [
-    "the bridge: VLAN filtering",
-    async (node) => node.ip("link set br0 type bridge vlan_filtering 0"),
-    /bridge br0 does not filter VLANs$/,
-  ],
+/** What is done by hand, and what CHECK must say then. */
+type Damage = [string, (node: Node, attached: Attached) => Promise<unknown>, RegExp];
+
+/** To a live attachment of VLAN 100 with the trunk 20 to 30. */
+const damagesOfPort: Damage[] = [
   [
     "its VLAN, deleted",
     async (node, { hostVeth }) => vlan(node, `del vid 100 dev ${hostVeth}`),
@@ -230,6 +228,20 @@ const damages: [string, (node: Node, attached: Attached) => Promise<unknown>, Re
     async (node, { hostVeth }) => vlan(node, `add vid 1 dev ${hostVeth} untagged`),
     /bridge port veth\w+ is in VLAN 1 as well$/,
   ],
+  ["the pod's MTU", async (_node, { pod }) => pod.ip("link set eth0 mtu 1300"), /eth0 .* has MTU 1300, not 1400$/],
+  [
+    "the host's MTU",
+    async (node, { hostVeth }) => node.ip(`link set ${hostVeth} mtu 1300`),
+    /on the host has MTU 1300, not 1400$/,
+  ],
+];
+/** To what it shares with others. */
+const damages: Damage[] = [
+  [
+    "the bridge: VLAN filtering",
+    async (node) => node.ip("link set br0 type bridge vlan_filtering 0"),
+    /bridge br0 does not filter VLANs$/,
+  ],
   [
     "the VLAN interface, deleted",
     async (node) => node.ip("link delete br0.100"),
@@ -261,21 +273,29 @@ const damages: [string, (node: Node, attached: Attached) => Promise<unknown>, Re
     async (node) => node.ip(`link set ${await vlanPort(node)} down`),
     /bridge port veth\w+ of VLAN interface br0\.100 is down$/,
   ],
-  ["the pod's MTU", async (_node, { pod }) => pod.ip("link set eth0 mtu 1300"), /eth0 .* has MTU 1300, not 1400$/],
-  [
-    "the host's MTU",
-    async (node, { hostVeth }) => node.ip(`link set ${hostVeth} mtu 1300`),
-    /on the host has MTU 1300, not 1400$/,
-  ],
 ];
 
 describe("bridge CHECK, VLANs", () => {
+  const trunk = [{ minID: 20, maxID: 30 }];
+  const config = (node: Node): ReturnType<typeof bridge> =>
+    bridge(node, { vlan: 100, vlanTrunk: trunk, isGateway: true, mtu: 1400 });
+
   test.each(damages)("notices a change of %s", async (_what, damage, message) => {
     const node = await Node.create();
-    const trunk = [{ minID: 20, maxID: 30 }];
-    const attached = await attach(node, bridge(node, { vlan: 100, vlanTrunk: trunk, isGateway: true, mtu: 1400 }));
+    const attached = await attach(node, config(node));
     await damage(node, attached);
     expect(await complaint(node, attached)).toMatch(message);
+  });
+
+  test("notices what is changed of one pod's port alone", async () => {
+    const node = await Node.create();
+    const neighbour = await attach(node, config(node));
+    for (const [what, damage, message] of damagesOfPort) {
+      const attached = await attach(node, config(node));
+      await damage(node, attached);
+      expect([what, await complaint(node, attached)]).toEqual([what, expect.stringMatching(message)]);
+    }
+    expect(await complaint(node, neighbour)).toBe("");
   });
 
   test("leaves a default VLAN that was to be kept, of whatever number, and no other", async () => {

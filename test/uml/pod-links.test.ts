@@ -52,25 +52,31 @@ describe("vlan", () => {
     expect([await complaint(node, attached), await complaint(node, other)]).toEqual(["", ""]);
     await node.succeed("DEL", attached.call);
     expect(await namesIn(attached.call)).toEqual(["lo"]);
-    const next = await attach(node, config(node, "vlan", { mtu: 1400 }));
-    expect((await linkOf(next)).mtu).toBe(1400);
+    const next = await attach(node, config(node, "vlan", { mtu: 1400, vlanId: undefined }));
+    expect(await linkOf(next)).toMatchObject({ mtu: 1400, linkinfo: { info_data: { id: 0 } } });
+    expect(await complaint(node, next)).toBe("");
   });
 
-  test.each<[string, object, RegExp, number]>([
-    ["no master", { master: undefined }, /master/, 7],
-    ["vlanId", { vlanId: 4095 }, /vlanId is 4095, must be a whole number from 0 to 4094/, 7],
-    ["no ipam", { ipam: undefined }, /ipam\.type: vlan needs an IPAM plugin/, 7],
-    ["mtu above the master's", { mtu: 1501 }, /mtu is 1501, must be at most 1500/, 7],
-    ["a master that is not there", { master: "eth7" }, /master: link "eth7" does not exist on the host/, 7],
-    ["a master without VLANs", { master: "lo", mtu: 1500 }, /master: link "lo" cannot carry a vlan/, 7],
-  ])("refuses %s, and changes nothing", async (_what, more, msg, code) => {
+  test("refuses what is wrong, naming the key, and changes nothing", async () => {
     const { node } = await network();
-    const call = await callFor(node, config(node, "vlan", more));
+    const call = await callFor(node, config(node, "vlan"));
     const before = await node.snapshot();
-    expect(await refusal(node, call)).toMatchObject({ code, msg: expect.stringMatching(msg) as unknown });
+    const prevResult = { cniVersion: "1.1.0", interfaces: [{ name: "uplink" }], ips: [] };
+    for (const [more, msg] of [
+      [{ master: undefined }, /master/],
+      [{ master: undefined, prevResult }, /master/],
+      [{ vlanId: 4095 }, /vlanId is 4095, must be a whole number from 0 to 4094/],
+      [{ ipam: undefined }, /ipam\.type: vlan needs an IPAM plugin/],
+      [{ mtu: 1501 }, /mtu is 1501, must be at most 1500/],
+      [{ master: "eth7" }, /master: link "eth7" does not exist on the host/],
+      [{ master: "lo", mtu: 1500 }, /master: link "lo" cannot carry a vlan/],
+    ] as [object, RegExp][]) {
+      const wrong = { ...call, config: config(node, "vlan", more) };
+      expect(await refusal(node, wrong)).toMatchObject({ code: 7, msg: expect.stringMatching(msg) as unknown });
+      expect(await namesIn(call)).toEqual(["lo"]);
+      await node.succeed("DEL", wrong);
+    }
     expect(await node.snapshot()).toEqual(before);
-    expect(await namesIn(call)).toEqual(["lo"]);
-    await node.succeed("DEL", call);
   });
 
   test("one link for each VLAN of a master: the next one is told, and the first lives; a master that is down", async () => {
@@ -87,51 +93,53 @@ describe("vlan", () => {
     await node.succeed("ADD", call);
   });
 
-  test.each<[string, (node: Node, attached: Attached) => Promise<unknown>, RegExp]>([
-    [
-      "VLAN",
-      async (_node, { pod, ip4 }) => {
-        await pod.ip("link delete eth0");
-        await pod.ip("link add other up type veth peer name eth9");
-        await pod.ip("link add link other name eth0 up type vlan id 7");
-        await pod.ip(`address add ${ip4}/24 dev eth0`);
-      },
-      /vlanId of link eth0 in the container is 7, not 100/,
-    ],
-    ["MTU", async (_node, { pod }) => pod.ip("link set eth0 mtu 1300"), /eth0 in the container has MTU 1300, not 1400/],
-    ["address", async (_node, { pod, ip4 }) => pod.ip(`address del ${ip4}/24 dev eth0`), /address .* is missing/],
-    ["link", async (_node, { pod }) => pod.ip("link delete eth0"), /eth0 does not exist in the container/],
-  ])("CHECK notices another %s", async (_what, damage, message) => {
+  test("CHECK notices another VLAN, master, MTU, address and link", async () => {
     const { node } = await network();
-    const attached = await attach(node, config(node, "vlan", { mtu: 1400 }));
-    await damage(node, attached);
-    expect(await complaint(node, attached)).toMatch(message);
+    const anotherVlan = async ({ pod, ip4 }: Attached): Promise<void> => {
+      await pod.ip("link delete eth0");
+      await pod.ip("link add other up type veth peer name eth9");
+      await pod.ip("link add link other name eth0 up type vlan id 7");
+      await pod.ip(`address add ${ip4}/24 dev eth0`);
+    };
+    const damages: [(attached: Attached) => Promise<unknown>, RegExp][] = [
+      [
+        anotherVlan,
+        /vlanId of link eth0 in the container is 7, not 100.*eth0 in the container is not one of master uplink/,
+      ],
+      [async ({ pod }) => pod.ip("link set eth0 mtu 1300"), /eth0 in the container has MTU 1300, not 1400/],
+      [async ({ pod, ip4 }) => pod.ip(`address del ${ip4}/24 dev eth0`), /address .* is missing/],
+      [async ({ pod }) => pod.ip("link delete eth0"), /eth0 does not exist in the container/],
+    ];
+    for (const [damage, message] of damages) {
+      const attached = await attach(node, config(node, "vlan", { mtu: 1400 }));
+      await damage(attached);
+      expect(await complaint(node, attached)).toMatch(message);
+      await attached.pod.remove();
+    }
   });
 });
 
 describe("ipvlan", () => {
-  test.each(["l2", "l3", "l3s"])("mode %s: pods of one master, which have its MAC, reach each other", async (mode) => {
+  test("in every mode pods of one master, which have its MAC, reach each other", async () => {
     const { node, outside } = await network();
-    const [one, two] = [
-      await attach(node, config(node, "ipvlan", { mode, ipam: dualStack(node) })),
-      await attach(node, config(node, "ipvlan", { mode, ipam: dualStack(node) })),
-    ];
     const uplink = (await node.link("uplink"))!;
-    expect(one.result.interfaces).toEqual([{ name: "eth0", mac: uplink.address, sandbox: one.pod.path }]);
-    expect(await linkOf(one)).toMatchObject({ linkinfo: { info_kind: "ipvlan", info_data: { mode } } });
-    for (const address of [two.ip4, two.ip6]) expect([address, await one.pod.ping(address)]).toEqual([address, true]);
-    // in l2 alone a pod asks, and answers, for addresses on the network itself
-    expect(await outside.ping(one.ip4, { timeoutS: 2 })).toBe(mode === "l2");
-    expect([await complaint(node, one), await complaint(node, two)]).toEqual(["", ""]);
-    await node.succeed("DEL", { ...one.call, config: { ...one.call.config, master: undefined } });
-    expect(await namesIn(one.call)).toEqual(["lo"]);
-    // they share a MAC: DEL of a pod that is gone, with another one's namespace, takes nothing of that one
-    await node.succeed("DEL", {
-      ...one.call,
-      netns: two.pod,
-      config: { ...one.call.config, prevResult: one.result },
-    });
-    expect(await complaint(node, two)).toBe("");
+    for (const mode of ["l2", "l3", "l3s"]) {
+      const wanted = config(node, "ipvlan", { mode, ipam: dualStack(node) });
+      const [one, two] = [await attach(node, wanted), await attach(node, wanted)];
+      expect(one.result.interfaces).toEqual([{ name: "eth0", mac: uplink.address, sandbox: one.pod.path }]);
+      expect(await linkOf(one)).toMatchObject({ linkinfo: { info_kind: "ipvlan", info_data: { mode } } });
+      for (const address of [two.ip4, two.ip6]) expect([address, await one.pod.ping(address)]).toEqual([address, true]);
+      // in l2 alone a pod asks, and answers, for addresses on the network itself
+      expect([mode, await outside.ping(one.ip4, { timeoutS: 2 })]).toEqual([mode, mode === "l2"]);
+      expect([await complaint(node, one), await complaint(node, two)]).toEqual(["", ""]);
+      await node.succeed("DEL", { ...one.call, config: { ...one.call.config, master: undefined } });
+      expect(await namesIn(one.call)).toEqual(["lo"]);
+      // they share a MAC: DEL of a pod that is gone, with another one's namespace, takes nothing of that one
+      const gone = { ...one.call, netns: two.pod, config: { ...one.call.config, prevResult: one.result } };
+      await node.succeed("DEL", gone);
+      expect(await complaint(node, two)).toBe("");
+      await node.succeed("DEL", two.call);
+    }
   });
 
   test("the master is that of the default route, and CHECK and DEL need neither", async () => {
@@ -171,6 +179,31 @@ describe("ipvlan", () => {
     const two = { ...prevResult, interfaces: [{ name: "uplink" }, { name: "lo" }] };
     expect((await refusal(node, await callFor(node, { ...wanted, prevResult: two }))).msg).toMatch(/2 interfaces/);
     expect((await refusal(node, await callFor(node, wanted))).msg).toMatch(/ipam\.type/);
+    // a master that is down is none's hindrance; where both give addresses, IPAM does
+    await node.ip("link set uplink down");
+    const both = await attach(node, { ...wanted, ipam: hostLocal(node), prevResult });
+    expect([both.ip4, both.result.routes ?? []]).toEqual(["10.9.0.2", []]);
+    await node.ip("link set uplink up");
+    expect(await outside.ping(both.ip4)).toBe(true);
+    expect(await both.pod.sysctl("net/ipv4/conf/eth0/arp_notify")).toBe("1");
+  });
+
+  test("linkInContainer: as a vlan, of a link the pod has", async () => {
+    const node = await Node.create();
+    const [pod, outer] = [await node.pod(), await node.pod()];
+    await pod.ip(`link add inner up type veth peer name eth0 netns ${outer.name}`);
+    await outer.ip("link set eth0 up");
+    await outer.ip("address add 10.9.0.253/24 dev eth0");
+    await outer.ip("link add link eth0 name eth0.100 up type vlan id 100");
+    await outer.ip("address add 10.8.0.253/24 dev eth0.100");
+    for (const type of ["ipvlan", "vlan"]) {
+      const inside = config(node, type, { master: "inner", linkInContainer: true });
+      const attached = await attach(node, inside, { netns: pod });
+      expect(await outer.ping(attached.ip4)).toBe(true);
+      expect(await complaint(node, attached)).toBe("");
+      await node.succeed("DEL", attached.call);
+      expect(await namesIn(attached.call)).toEqual(["lo", "inner"]);
+    }
   });
 
   test("refuses what cannot be, naming it, and leaves nothing; CHECK notices another mode", async () => {
@@ -203,7 +236,12 @@ describe("dummy", () => {
     const node = await Node.create();
     const attached = await attach(
       node,
-      config(node, "dummy", { ipam: dualStack(node), mtu: 9000, dns: { domain: "x" } }),
+      config(node, "dummy", {
+        ipam: dualStack(node, { routes: [{ dst: "10.77.0.0/16", gw: "10.9.0.1" }] }),
+        mtu: 9000,
+        mac: "02:00:00:00:00:99",
+        dns: { domain: "x" },
+      }),
     );
     expect(await linkOf(attached)).toMatchObject({
       mtu: 1500,
@@ -212,8 +250,11 @@ describe("dummy", () => {
     });
     await attached.pod.ip("link set lo up");
     for (const address of [attached.ip4, attached.ip6]) expect(await attached.pod.ping(address)).toBe(true);
+    expect(attached.mac).not.toBe("02:00:00:00:00:99");
     expect(attached.result.dns ?? {}).toEqual({});
     expect(await complaint(node, attached)).toBe("");
+    await attached.pod.ip("route del 10.77.0.0/16");
+    expect(await complaint(node, attached)).toMatch(/route 10\.77\.0\.0\/16 .* is missing/);
     await attached.pod.ip("link set eth0 down");
     expect(await complaint(node, attached)).toMatch(/eth0 in the container is down/);
     await node.succeed("DEL", attached.call);
@@ -245,27 +286,31 @@ describe.each(["vlan", "ipvlan", "dummy"])("DEL of %s with little left", (type) 
       if (what.includes("MTU")) await node.ip("link set uplink mtu 1500");
     }
   });
-
-  test("STATUS asks IPAM, and needs no master", async () => {
-    const { node } = await network();
-    const status = async (more: object) => node.podwire("STATUS", { plugin: type, config: config(node, type, more) });
-    expect((await status({ ...(type !== "dummy" && { master: "gone" }) })).stdout).toBe("");
-    expect(
-      failure(await status({ ipam: hostLocal(node, { subnet: "10.9.0.0/24", dataDir: "/dev/null/x" }) })),
-    ).toMatchObject({ code: 50 });
-  });
 });
 
-describe("GC", () => {
-  test.each(["vlan", "ipvlan", "dummy"])("removes %s of attachments that are not valid, and no other", async (type) => {
+describe("vlan, ipvlan and dummy", () => {
+  test("STATUS asks IPAM, and needs no master", async () => {
+    const node = await Node.create();
+    for (const type of ["vlan", "ipvlan", "dummy"]) {
+      const status = async (more: object) => node.podwire("STATUS", { plugin: type, config: config(node, type, more) });
+      expect((await status({ ...(type !== "dummy" && { master: "gone" }) })).stdout).toBe("");
+      const nowhere = hostLocal(node, { subnet: "10.9.0.0/24", dataDir: "/dev/null/x" });
+      expect(failure(await status({ ipam: nowhere })).code).toBe(50);
+      // an ipvlan may have prevResult's addresses
+      if (type !== "ipvlan") expect(failure(await status({ ipam: {} })).msg).toMatch(/ipam\.type/);
+    }
+  });
+
+  test("GC removes those of attachments that are not valid, and no other", async () => {
     const { node } = await network();
-    const [gone, kept] = [
-      await attach(node, config(node, type)),
-      await attach(node, config(node, type, type === "vlan" ? { vlanId: 101 } : {})),
-    ];
-    const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
-    await node.succeed("GC", { plugin: type, config: config(node, type, { "cni.dev/valid-attachments": valid }) });
-    expect([await namesIn(gone.call), await namesIn(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
-    expect(Object.keys(node.leases())).toHaveLength(1);
+    for (const type of ["vlan", "ipvlan", "dummy"]) {
+      const of = (more: object = {}) => config(node, type, { name: type, ...more });
+      const [gone, kept] = [await attach(node, of()), await attach(node, of(type === "vlan" ? { vlanId: 101 } : {}))];
+      const valid = [{ containerID: kept.call.containerId, ifname: "eth0" }];
+      await node.succeed("GC", { plugin: type, config: of({ "cni.dev/valid-attachments": valid }) });
+      expect([await namesIn(gone.call), await namesIn(kept.call)]).toEqual([["lo"], ["lo", "eth0"]]);
+      expect(Object.keys(node.leases())).toEqual([`${type}/${kept.ip4}`]);
+      await node.succeed("DEL", kept.call);
+    }
   });
 });

@@ -113,8 +113,17 @@ describe("vrf", () => {
     expect(await checkOf(node, attached, { table: 8 })).toMatch(/VRF blue has table 7, not 8/);
     await pod.ip("link set eth0 nomaster");
     expect(await checkOf(node, attached)).toMatch(/eth0 is not a member of VRF blue/);
+    expect((await refused({ table: 8 }))?.msg).toMatch(/table is 8, but VRF "blue" is there already, with table 7/);
     await pod.ip("link delete blue");
     expect(await checkOf(node, attached)).toMatch(/VRF blue does not exist/);
+    // a link that is down has no routes to move
+    await pod.ip("link set eth0 down");
+    await node.succeed("ADD", { ...vrfCall(attached), args: "K8S_POD_NAME=web-1" });
+    expect(await checkOf(node, attached)).toBe("");
+    const { config } = vrfCall(attached, { "cni.dev/valid-attachments": [], prevResult: undefined });
+    for (const verb of ["GC", "STATUS"] as const) await node.succeed(verb, { plugin: "vrf", config: config! });
+    expect(await checkOf(node, attached)).toBe("");
+    await node.succeed("DEL", vrfCall(attached, { vrfname: undefined }));
     await node.succeed("DEL", attached.call);
     for (const more of [{}, { netns: "" }, { netns: "/run/netns/none" }]) {
       await node.succeed("DEL", { ...vrfCall(attached), ...more });

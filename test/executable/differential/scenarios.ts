@@ -18,7 +18,7 @@ export interface Scenario {
   newestOnly?: boolean;
   /** what the node, or its two pods, must have */
   prepare?(node: Node, pods: Namespace[]): Promise<void>;
-  /** something to see while both pods are there */
+  /** something to see while both pods are there, or the one */
   between?(node: Node, pods: Namespace[]): Promise<unknown>;
   /** false: adding twice is no error for this plugin, or its outcome is ruled otherwise */
   duplicate?: boolean;
@@ -383,7 +383,8 @@ export const scenarios: Scenario[] = [
   },
 ];
 
-const resolvConf = (node: Node): string => join(node.dataDir, "..", `resolv-${node.name}`);
+/** A file of the node for host-local's key of that name. */
+export const resolvConf = (node: Node): string => join(node.dataDir, "..", `resolv-${node.name}`);
 
 /** flannel's plugin is no part of the reference's set: it is compared where test/runner/reference could build it. */
 function flannelScenarios(): Scenario[] {

@@ -81,6 +81,7 @@ export async function transcript(
   // before the second ADD: a bridge the reference made takes another MAC then, and its own CHECK fails
   await check();
   if (scenario.once === true || !isWhole) {
+    if (scenario.once === true && scenario.between !== undefined) steps.push(await scenario.between(node, pods));
     await step("DEL", 0);
     await look();
     return steps;
