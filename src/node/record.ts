@@ -7,7 +7,7 @@ import { sha512 } from "../kernel/hash.ts";
 import { exists, isErrno, SystemError } from "../kernel/linux.ts";
 import { utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
-import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.ts";
+import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
 
 /** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
 export interface Knowledge {
@@ -60,6 +60,21 @@ export function findRecord(folder: RecordFolder, owner: RecordOwner): Attachment
     ? record
     : undefined;
 }
+
+/**
+ * The network that has a record of the owner where that of the folder has none: container id and interface name are one
+ * attachment, whatever its network is called now.
+ */
+export const findFormerNetwork = (
+  folder: RecordFolder,
+  owner: RecordOwner,
+  record = findRecord(folder, owner),
+): string | undefined =>
+  record
+    ? undefined
+    : namesIn(recordsPath(folder.dataDir)).find(
+        (network) => network !== folder.network && findRecord({ ...folder, network }, owner),
+      );
 
 /** True when there is a record, readable or not. */
 export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));

@@ -4,12 +4,12 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { randomMac } from "../../kernel/random.ts";
 import { createIfb } from "../../netlink/rtnetlink/ifb.ts";
-import { decodeLink, getLink, getLinkByIndex, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
+import { decodeLink, getLink, type Link, setAlias } from "../../netlink/rtnetlink/link.ts";
 import { decodeRedirect, getIngressFilters } from "../../netlink/rtnetlink/qdisc.ts";
 import type { Owner } from "../attachment.ts";
-import { findLink, listLinks } from "../link/links.ts";
+import { findLink, listLinks, peerOnHost } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
+import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
@@ -36,13 +36,6 @@ export const redirectOf = (host: NetlinkSocket, link: Link): number | undefined 
     .map(decodeRedirect)
     .find((index) => index !== undefined);
 
-/** The other end of a veth of the pod, where that is on the host. */
-export function peerOnHost(host: NetlinkSocket, inside: Link | undefined): Link | undefined {
-  const reply = inside?.peer && host.find(getLinkByIndex(inside.peer));
-  const peer = reply ? decodeLink(reply) : undefined;
-  return peer?.kind === "veth" && peer.peer === inside!.index ? peer : undefined;
-}
-
 /** The interfaces of the pod whose traffic is led through this ifb. */
 const usersOf = (host: NetlinkSocket, pod: PodNamespace, ifb: Link): string[] =>
   listLinks(pod.socket)
@@ -62,6 +55,14 @@ export function findIfbs(site: Site): Link[] {
   return [referenceName(owner), ownName(owner)]
     .flatMap((name) => findLink(host, name) ?? [])
     .filter((ifb) => ifb.kind === "ifb" && (ifb.alias === alias || (ifb.alias === "" && !isUsedByOther(site, ifb))));
+}
+
+/** As `findIfbs` where the pod is gone, and nothing tells what the network was called when they were made. */
+export function findLeftIfbs(site: Site): Link[] {
+  const words = withoutNetwork(ownerLabel(site.owner, LABEL_BYTES));
+  return listOwnIfbs(site.host)
+    .filter(({ label }) => withoutNetwork(label) === words)
+    .map(({ link }) => link);
 }
 
 function isUsedByOther(site: Site, ifb: Link): boolean {
@@ -117,6 +118,6 @@ export function listLostIfbs(
 
 /** Every ifb podwire made, with its owner's words. */
 export const listOwnIfbs = (host: NetlinkSocket): { label: string; link: Link }[] =>
-  listLinks(host)
-    .filter(({ kind, alias }) => kind === "ifb" && alias.startsWith(PREFIX))
+  listLinks(host, "ifb")
+    .filter(({ alias }) => alias.startsWith(PREFIX))
     .map((link) => ({ label: link.alias.slice(PREFIX.length), link }));

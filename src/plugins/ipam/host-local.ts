@@ -6,6 +6,7 @@ import { statusOfLeases } from "../../ipam/status.ts";
 import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import { formatIp } from "../../net/ip.ts";
 import { hostLiveness } from "../../node/liveness.ts";
+import { findFormerNetwork } from "../../node/record.ts";
 
 /** The IPAM plugin by itself, for main plugins that run one: addresses of the configured ranges, kept as files. */
 export const hostLocal: Plugin = {
@@ -24,7 +25,10 @@ export const hostLocal: Plugin = {
 
   del(call) {
     refuseOwnNamespace(call);
-    removeLease(parseLeaseFolder(call), call);
+    const folder = parseLeaseFolder(call);
+    const former = findFormerNetwork(folder, call);
+    removeLease(folder, call);
+    if (former !== undefined) removeLease({ ...folder, network: former }, call);
   },
 
   gc(call) {
