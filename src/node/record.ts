@@ -63,18 +63,23 @@ export function findRecord(folder: RecordFolder, owner: RecordOwner): Attachment
 
 /**
  * The network that has a record of the owner where that of the folder has none: container id and interface name are one
- * attachment, whatever its network is called now.
+ * attachment, whatever its network is called now. Undefined also where that cannot be looked at.
  */
-export const findFormerNetwork = (
+export function findFormerNetwork(
   folder: RecordFolder,
   owner: RecordOwner,
   record = findRecord(folder, owner),
-): string | undefined =>
-  record
-    ? undefined
-    : namesIn(recordsPath(folder.dataDir)).find(
-        (network) => network !== folder.network && findRecord({ ...folder, network }, owner),
-      );
+): string | undefined {
+  if (record) return undefined;
+  try {
+    return namesIn(recordsPath(folder.dataDir)).find(
+      (network) => network !== folder.network && findRecord({ ...folder, network }, owner),
+    );
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}
 
 /** True when there is a record, readable or not. */
 export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));
