@@ -81,6 +81,8 @@ export interface Traces {
   /** of the host: opened when it is asked for */
   site: Site;
   pod?: PodNamespace;
+  /** the runtime says so: there is no namespace of the container any more */
+  isGone?: boolean;
   /** addresses its record, lease or prevResult names */
   addresses: Ip[];
   /** by its record */

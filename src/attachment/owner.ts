@@ -37,6 +37,12 @@ export const ownerLabel = ({ network, containerId, ifname }: Owner, maxBytes: nu
   ].join(" ");
 
 /**
+ * A label without its network, with the blank after that: container id and interface name are one attachment, whatever
+ * its network is called now.
+ */
+export const withoutNetwork = (label: string): string => label.replace(/^[^ ]*/, "");
+
+/**
  * The host end of the owner's veth pair: the same at every call, so a retry, DEL without a namespace, and GC find it.
  */
 export const hostVethName = ({ network, containerId, ifname }: Owner): string =>

@@ -97,6 +97,10 @@ function judge(path: string): ReturnType<typeof namespaceKind> {
 export const refuseOwnNamespace = ({ netns, netnsOverride }: Pick<Invocation, "netns" | "netnsOverride">): void =>
   refuseOwn(namespaceKind(netns), netns, netnsOverride);
 
+/** True where there is a network namespace at CNI_NETNS. */
+export const hasNamespace = ({ netns }: Pick<Invocation, "netns">): boolean =>
+  ["own", "other"].includes(namespaceKind(netns));
+
 function refuseOwn(kind: string, path: string, allowOwn: boolean): void {
   if (kind === "own" && !allowOwn) {
     throw new CniError(

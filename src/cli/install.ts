@@ -9,6 +9,7 @@ import { type Given, UsageError } from "./arguments.ts";
 import { command } from "./command.ts";
 import { copySelf } from "./copy-self.ts";
 import {
+  assertKeepable,
   binDirOption,
   cleanFolder,
   describeFile,
@@ -70,7 +71,9 @@ function parseNames(list: string): string[] {
 function describe({ folder, names }: Request, would: string): string[] {
   const target = inFolder(folder, EXECUTABLE);
   const paths = names.map((name) => inFolder(folder, name));
-  const kept = paths.filter((path) => describeFile(path) !== undefined && !isOwnLink(path));
+  const isKept = (path: string): boolean => describeFile(path) !== undefined && !isOwnLink(path);
+  const kept = paths.filter(isKept);
+  for (const name of names) if (isKept(inFolder(folder, name))) assertKeepable(folder, name);
   const verb = (infinitive: string, past: string): string => (would === "" ? past : `${would} ${infinitive}`);
   return [
     ...kept.map((path) => `${verb("keep", "kept")} ${path}, ${describeFile(path)}, in ${keptIn(folder)}`),

@@ -1,8 +1,6 @@
 import { describeOwner } from "../attachment/owner.ts";
 import { findStat } from "../kernel/file.ts";
 import { compareIps, formatIp, type Ip, sameIp } from "../net/ip.ts";
-import { recordedNetworks } from "../node/inventory.ts";
-import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { LeaseState } from "../ipam/judgement.ts";
 import {
   type Capacity,
@@ -20,7 +18,6 @@ import { type Survey, takeSurvey } from "../survey/survey.ts";
 import type { FoundLease, Surveyed } from "../survey/surveyed.ts";
 import { command, type Said } from "./command.ts";
 import { leaseOptions, placesOf } from "./lease-options.ts";
-import { nearest } from "../net/nearest.ts";
 import { thousands } from "../net/text.ts";
 import { release } from "./release.ts";
 import { count, formatTable } from "./terminal.ts";
@@ -58,7 +55,6 @@ function report(question: Question): Said {
     );
   }
   const survey = takeSurvey(question);
-  assertKnown(network, survey);
   const rows = rowsOf(survey).filter(({ state }) => states.length === 0 || states.includes(state));
   const capacities = capacitiesOf(survey.networks, survey.leases);
   const warnings = warningsOf(survey);
@@ -80,16 +76,6 @@ function report(question: Question): Said {
 const describeNone = (where: readonly string[], states: readonly string[]): string =>
   `no ${[states.join(" or "), "leases"].filter(Boolean).join(" ")} ` +
   (where.length > 0 ? `in ${where.join(", ")}` : "on this node");
-
-/** A network that nobody knows of was mistyped. */
-function assertKnown(only: string | undefined, { dataDirs, networks, attachments }: Survey): void {
-  if (only === undefined || networks.length > 0 || attachments.length > 0) return;
-  const known = [...new Set(dataDirs.flatMap((dir) => [...leasedNetworks(dir), ...recordedNetworks(dir)]))];
-  if (known.includes(only)) return;
-  const meant = nearest(only, known);
-  const there = known.length > 0 ? `there are: ${known.join(", ")}` : "there is none";
-  throw new Error(`no network is named ${only} in ${dataDirs.join(", ")}; ${meant ? `did you mean ${meant}?` : there}`);
-}
 
 /** An address and who has it; `-` where nobody says it. */
 interface Row {

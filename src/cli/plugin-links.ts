@@ -1,5 +1,18 @@
 import { ensureDirectory, findLstat, namesIn, readFile, readLink, removeFile, withFile } from "../kernel/file.ts";
-import { fchmod, fsync, link, O, rename, rmdir, S_IFLNK, S_IFREG, stat, symlink, writeAll } from "../kernel/linux.ts";
+import {
+  fchmod,
+  fsync,
+  link,
+  O,
+  rename,
+  rmdir,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+  stat,
+  symlink,
+  writeAll,
+} from "../kernel/linux.ts";
 import { processId } from "../kernel/process.ts";
 import { isErrno } from "../kernel/system-error.ts";
 import { DEFAULT_BIN_DIR } from "../survey/places.ts";
@@ -26,6 +39,13 @@ export function describeFile(path: string): string | undefined {
   if (found.type === S_IFLNK) return `a link to ${readLink(path)}`;
   if (found.type === S_IFREG) return `a file of ${found.size} bytes`;
   throw new Error(`${path} is neither a file nor a link, so it is not replaced`);
+}
+
+/** Throws where what stands at a name cannot be kept: the folder for it is none, or a folder is in its place there. */
+export function assertKeepable(folder: string, name: string): void {
+  const kept = findLstat(keptIn(folder));
+  if (kept && kept.type !== S_IFDIR) throw new Error(`${keptIn(folder)} is no folder, so nothing can be kept there`);
+  if (kept) describeFile(inFolder(keptIn(folder), name));
 }
 
 /** True for a link that install made. */

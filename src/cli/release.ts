@@ -3,9 +3,9 @@ import { readLease } from "../ipam/folder.ts";
 import { judgeLease, type Lease } from "../ipam/judgement.ts";
 import { leasedNetworks } from "../ipam/lease-networks.ts";
 import type { LeaseFolder } from "../ipam/lease-folder.ts";
-import { formatIp, type Ip, parseIp } from "../net/ip.ts";
-import { findRecord } from "../node/record.ts";
-import { hostLiveness } from "../node/liveness.ts";
+import { formatIp, type Ip, parseIp, sameIp } from "../net/ip.ts";
+import { findRecord, listRecords } from "../node/record.ts";
+import { hostLiveness, lifeOf, type Liveness } from "../node/liveness.ts";
 import { shortId } from "../survey/choose.ts";
 import { freeLease } from "../survey/removal.ts";
 import { findDataDirs } from "../survey/data-dirs.ts";
@@ -55,9 +55,18 @@ function findFolder(ip: Ip, dataDirs: readonly string[], network: string | undef
   );
 }
 
+/** A file that is no lease says nothing, but a record may name its address, or the node lead to it. */
+function judgeTorn(lease: Lease, folder: LeaseFolder, liveness: Liveness): Lease {
+  const record = listRecords(folder).find(({ ips, knowledge }) => knowledge && ips.some((ip) => sameIp(ip, lease.ip)));
+  if (record) return { ...lease, holder: record.owner, state: lifeOf(record, liveness) };
+  return liveness.addressInUse(lease.ip) ? { ...lease, state: "live" } : lease;
+}
+
 function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
-  const lease = judgeLease(folder, ip, hostLiveness());
-  if (!lease) throw new Error(`${formatIp(ip)} is not leased any more`);
+  const liveness = hostLiveness();
+  const found = judgeLease(folder, ip, liveness);
+  if (!found) throw new Error(`${formatIp(ip)} is not leased any more`);
+  const lease = found.state === "torn" ? judgeTorn(found, folder, liveness) : found;
   const who = nameOf(lease, folder);
   if (lease.state === "live") throw new Error(`${formatIp(ip)} is in use by ${who}: it is not released`);
   if (lease.state === "unreadable") throw new Error(`the lease of ${formatIp(ip)} cannot be read: run this as root`);
@@ -68,15 +77,15 @@ function free(ip: Ip, folder: LeaseFolder, force: boolean): Said {
     );
   }
   const { holder } = lease;
-  freeLease({ ...lease, folder });
+  freeLease({ ...found, folder });
   return {
     text: `released ${formatIp(ip)} of ${who}, network ${folder.network}\n`,
     facts: { released: formatIp(ip), network: folder.network, container: holder?.containerId, ifname: holder?.ifname },
   };
 }
 
-function nameOf({ holder }: Lease, folder: LeaseFolder): string {
-  if (holder === undefined) return "nobody (the file is no lease)";
+function nameOf({ holder, state }: Lease, folder: LeaseFolder): string {
+  if (holder === undefined) return state === "live" ? "a pod of this node" : "nobody (the file is no lease)";
   const { containerId, ifname } = holder;
   if (ifname === undefined) return `container ${containerId}`;
   const pod = findRecord(folder, { containerId, ifname })?.knowledge?.pod;

@@ -8,7 +8,15 @@ import { podNameOf } from "../cni/pod-name.ts";
 import { type Addressing, noAddressing, type Result, type ResultIp } from "../cni/result.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { hostLiveness, runMarker } from "../node/liveness.ts";
-import { ensureRecord, findRecord, hasRecord, type Knowledge, pruneRecords, removeRecord } from "../node/record.ts";
+import {
+  ensureRecord,
+  findFormerNetwork,
+  findRecord,
+  hasRecord,
+  type Knowledge,
+  pruneRecords,
+  removeRecord,
+} from "../node/record.ts";
 import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
 import { collectLeases } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
@@ -49,12 +57,14 @@ export interface Ipam {
   inSubnet(ip: ResultIp): ResultIp;
 }
 
-/** `foreign` is true where the attachment is surely not podwire's. */
+/** `foreign` is true where podwire has no record of the attachment: the reference may have made it. */
 export interface Known {
   addresses: Ip[];
   /** what its record tells; undefined where there is none, or one that says nothing of the pod */
   knowledge?: Knowledge | undefined;
   foreign: boolean;
+  /** what its network was called when it was made, where it has a record by that name alone */
+  former?: string | undefined;
 }
 
 /**
@@ -109,7 +119,8 @@ function hostLocalIpam(call: Invocation): Ipam {
       const knowledge = record?.knowledge;
       const addresses = findLease(folder, owner, record);
       isSearched = true;
-      return { addresses, knowledge, foreign: addresses.length > 0 && !knowledge?.parts };
+      const former = addresses.length === 0 ? findFormerNetwork(folder, owner, record) : undefined;
+      return { addresses, knowledge, foreign: !knowledge?.parts, former };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
     gc: (keepsRecords) =>
@@ -144,7 +155,8 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
     },
     traces() {
       const record = findRecord(folder, owner);
-      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: false };
+      const former = findFormerNetwork(folder, owner, record);
+      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former };
     },
     del: () => void removeRecord(folder, owner),
     gc(keepsRecords) {

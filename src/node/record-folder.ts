@@ -11,4 +11,5 @@ export interface RecordOwner {
 }
 
 /** No network is named with a dot in front, so the reference never looks there. */
-export const asidePath = ({ dataDir, network }: RecordFolder): string => `${dataDir}/.podwire/${network}`;
+export const recordsPath = (dataDir: string): string => `${dataDir}/.podwire`;
+export const asidePath = ({ dataDir, network }: RecordFolder): string => `${recordsPath(dataDir)}/${network}`;

@@ -7,7 +7,7 @@ import { sha512 } from "../kernel/hash.ts";
 import { exists, isErrno, O, stat, SystemError, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8, utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
-import { asidePath, type RecordFolder, type RecordOwner } from "./record-folder.ts";
+import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
 
 /** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
 export interface Knowledge {
@@ -59,6 +59,26 @@ export function findRecord(folder: RecordFolder, owner: RecordOwner): Attachment
   return record && record.owner.containerId === owner.containerId && record.owner.ifname === owner.ifname
     ? record
     : undefined;
+}
+
+/**
+ * The network that has a record of the owner where that of the folder has none: container id and interface name are one
+ * attachment, whatever its network is called now. Undefined also where that cannot be looked at.
+ */
+export function findFormerNetwork(
+  folder: RecordFolder,
+  owner: RecordOwner,
+  record = findRecord(folder, owner),
+): string | undefined {
+  if (record) return undefined;
+  try {
+    return namesIn(recordsPath(folder.dataDir)).find(
+      (network) => network !== folder.network && findRecord({ ...folder, network }, owner),
+    );
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
 }
 
 /** True when there is a record, readable or not. */

@@ -9,6 +9,7 @@ import { NETLINK_ROUTE, NetlinkSocket } from "../kernel/netlink.ts";
 import { listCached } from "../node/cached-results.ts";
 import type { CachedAttachment } from "../protocol/cached-result.ts";
 import { type Attached, recordedNetworks, takeInventory } from "../node/inventory.ts";
+import { nearest } from "../net/nearest.ts";
 import { hostLiveness, type Liveness } from "../node/liveness.ts";
 import { knownDataDirs } from "./data-dirs.ts";
 import type { FoundLease, Surveyed } from "./surveyed.ts";
@@ -38,7 +39,8 @@ export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, n
   const isWanted = (name: string): boolean => network === undefined || name === network;
   const denied: string[] = [];
   const read = (confDir === undefined ? CONF_DIRS : [confDir]).map(readNetworkFiles);
-  const files = read.flatMap((each) => each.files).filter(({ name }) => isWanted(name));
+  const allFiles = read.flatMap((each) => each.files);
+  const files = allFiles.filter(({ name }) => isWanted(name));
   const configured = leasingNetworks(files);
   const { cached, problems } = allowed(denied, () => listCached(resultsFolder)) ?? { cached: [], problems: [] };
   const dataDirs = dataDir === undefined ? knownDataDirs(files, cached) : [dataDir];
@@ -65,6 +67,9 @@ export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, n
     .filter(({ owner }) => isWanted(owner.network))
     .map((attached) => judged(attached, host, liveness));
   host.close();
+  if (network !== undefined && files.length + attachments.length + denied.length === 0) {
+    assertKnown(network, [...allFiles.map(({ name }) => name), ...dataDirs.flatMap(foldersIn)], dataDirs);
+  }
   return {
     attachments,
     leases,
@@ -75,6 +80,18 @@ export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, n
     denied,
     liveness,
   };
+}
+
+const foldersIn = (dataDir: string): string[] => [...leasedNetworks(dataDir), ...recordedNetworks(dataDir)];
+
+/** A network that nobody knows of was mistyped. */
+function assertKnown(network: string, names: readonly string[], dataDirs: readonly string[]): void {
+  const known = [...new Set(names)];
+  if (known.includes(network)) return;
+  const meant = nearest(network, known);
+  const there = known.length > 0 ? `there are: ${known.join(", ")}` : "there is none";
+  const where = dataDirs.length > 0 ? ` in ${dataDirs.join(", ")}` : "";
+  throw new Error(`no network is named ${network}${where}; ${meant ? `did you mean ${meant}?` : there}`);
 }
 
 /** What an ordinary user may not read is noted, and the rest goes on. */

@@ -1,7 +1,8 @@
 import { findPart, type Part, type PartName } from "../attachment/attachment.ts";
 import type { Traces } from "../attachment/kind.ts";
 import { kindOf } from "../attachment/kinds.ts";
-import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
+import { formerNetwork } from "../attachment/link/former-network.ts";
+import { hasNamespace, refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import type { Known } from "../ipam/ipam.ts";
@@ -23,11 +24,18 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const asked = spec.asked(config);
     const { knowledge } = known;
     const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
-    const traces: Traces = { owner: site.owner, site, ...(pod && { pod }), madeIn, ...tracesOf(spec, call, known) };
+    const traces: Traces = {
+      owner: site.owner,
+      site,
+      isGone: !hasNamespace(call),
+      ...(pod && { pod }),
+      madeIn,
+      ...tracesOf(spec, call, known),
+    };
     failures.try(() => ipam.giveBack?.());
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
-    const { former } = traces;
+    const former = traces.former ?? known.former ?? (spec.isChained ? formerNetwork(site) : undefined);
     // a name that was cut is no network's
     if (former !== undefined && !former.includes("~")) failures.try(() => del(spec, { ...call, network: former }));
   } finally {

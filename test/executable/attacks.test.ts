@@ -302,4 +302,27 @@ describe("podwire leases", () => {
     expect(Object.keys(node.leases())).toEqual([`net/${live.ip4}`]);
     await node.succeed("DEL", live.call);
   });
+
+  test("release refuses a file that is no lease where a live pod has the address", async () => {
+    const node = await Node.create();
+    const release = async (ip: string) =>
+      node.run(executable, ["leases", "release", ip, "--force", "--data-dir", node.dataDir]);
+    const [noted, gone] = [await attach(node, bridge(node)), await attach(node, bridge(node))];
+    const ipam = hostLocal(node, { subnet: "10.8.0.0/24" });
+    const routed = await attach(node, ptp(node, { name: "routed", ipam }));
+    await gone.pod.ip("link delete eth0");
+    await gone.pod.remove();
+    rmSync(join(node.dataDir, ".podwire/routed"), { recursive: true });
+    for (const { ip4, call } of [noted, gone, routed]) {
+      writeFileSync(join(node.dataDir, call.config["name"] as string, ip4), "");
+    }
+    for (const { ip4 } of [noted, routed]) {
+      expect(await release(ip4)).toMatchObject({
+        exitCode: 2,
+        stderr: expect.stringContaining(`${ip4} is in use by`) as unknown,
+      });
+    }
+    expect(await release(gone.ip4)).toMatchObject({ exitCode: 0 });
+    expect(Object.keys(node.leases())).toEqual([`net/${noted.ip4}`, `routed/${routed.ip4}`]);
+  });
 });

@@ -107,6 +107,7 @@ describe("IPAM of another executable", () => {
       { code: 999, msg: expect.stringContaining("recorder"), details: expect.stringContaining("segfault") },
     ],
     ["answers without an address", "echo '{}'", { msg: expect.stringMatching(/IP|address/) }],
+    ["answers null, which is an empty result", "echo null", { msg: expect.stringMatching(/IP|address/) }],
     ["answers what is no result", "echo nonsense", { code: 6 }],
   ])("one that %s: DEL follows, and nothing is left", async (_what, script, error) => {
     const node = await Node.create();

@@ -26,6 +26,14 @@ describe("every command", () => {
   });
 });
 
+describe("a network that nobody knows of was mistyped", () => {
+  test.each(commands)("%s says so", async (command) => {
+    const { exitCode, stdout, stderr } = await scene.runBeside(PATH, command, "--network", "kindnte");
+    expect([exitCode, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/no network is named kindnte .*(did you mean|there are|there is)/);
+  });
+});
+
 describe("on a terminal", () => {
   /** What doctor writes to one; script(1) makes it. */
   const shown = async (variables: string): Promise<string> => {

@@ -29,6 +29,13 @@ describe("host-local by itself", () => {
     expect(node.leases()).toEqual({ "net/10.9.0.2": "kept\r\neth0" });
   });
 
+  test("a container id that looks like an address is one like any other: DEL leaves the cursor alone", async () => {
+    const node = await Node.create();
+    await node.succeed("ADD", call(node, "10.9.0.2"));
+    await node.succeed("DEL", call(node, "10.9.0.2"));
+    expect(node.leases({ all: true })["net/last_reserved_ip.0"]).toBe("10.9.0.2");
+  });
+
   test("STATUS is content, with a full range too, makes nothing, and is 50 where no lease can be written", async () => {
     const node = await Node.create();
     const small = { subnet: "10.9.0.0/30" };

@@ -110,6 +110,20 @@ describe("podwire install", () => {
     expect(readFileSync(join(folder, "bridge"), "utf8")).toBe("the reference's");
   });
 
+  test.each<[string, (kept: string) => void, RegExp]>([
+    ["a file", (kept) => writeFileSync(kept, "x"), /is no folder, so nothing can be kept there$/],
+    ["a link", (kept) => symlinkSync("/etc/passwd", kept), /is no folder, so nothing can be kept there$/],
+    ["a folder in its place", (kept) => mkdirSync(join(kept, "bridge"), { recursive: true }), /is neither a file nor/],
+  ])("changes nothing when what is there cannot be kept: %s", async (_what, spoil, message) => {
+    writeFileSync(join(folder, "bridge"), "the reference's");
+    spoil(join(folder, ".podwire-kept"));
+    const before = readdirSync(folder, { recursive: true });
+    const { exitCode, stdout, stderr } = await install();
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(message);
+    expect(readdirSync(folder, { recursive: true })).toEqual(before);
+  });
+
   test("leaves everything as it was where it cannot write", async () => {
     writeFileSync(join(folder, "file"), "x");
     chmodSync(join(folder, "file"), 0o644);

@@ -163,6 +163,7 @@ describe("DEL takes everything away", () => {
     expect(await node.snapshot()).toEqual(clean);
   });
 
+  const given = { type: "static", addresses: [{ address: "10.9.0.2/24", gateway: "10.9.0.1" }] };
   const theirs: [string, (node: Node) => Config][] = [
     ["bridge, iptables, its default", (node) => bridge(node, { isGateway: true, ipMasq: true, ipam: dualStack(node) })],
     [
@@ -170,6 +171,13 @@ describe("DEL takes everything away", () => {
       (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true }),
     ],
     ["ptp", (node) => ptp(node, { ipMasq: true, ipam: hostLocal(node, v4) })],
+    [
+      "bridge with static addresses, nftables",
+      (node) => bridge(node, { ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true, ipam: given }),
+    ],
+    ["bridge with static addresses, iptables", (node) => bridge(node, { ipMasq: true, ipam: given })],
+    ["bridge without IPAM, nftables", (node) => bridge(node, { macspoofchk: true, ipam: undefined })],
+    ["ptp with static addresses", (node) => ptp(node, { ipMasq: true, ipam: given })],
   ];
   // Debian's v1.1.1 has no nftables backend
   const possible = theirs.filter(([what]) => reference.newest || !what.includes("nftables"));

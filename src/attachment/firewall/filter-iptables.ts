@@ -13,7 +13,7 @@ import {
 import type { Rule } from "../../netlink/nftables/decode.ts";
 import type { FilterPart, Owner } from "../attachment.ts";
 import type { HostView } from "../host-view.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
+import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import type { ChainRules } from "./chain-rules.ts";
 import { ACCEPT_MARK } from "./filter.ts";
@@ -130,7 +130,7 @@ export function applyIptablesFilter(owner: Owner, part: FilterPart, undo: Undo):
   assertIptables(used, undefined, "filter");
   for (const family of used) {
     const tools = getTools(family, "filter");
-    undo.push("remove iptables rules", () => removeFrom(tools, owner, part.addresses));
+    undo.push("remove iptables rules", () => removeFrom(tools, owner, part.addresses, false));
     changeTable(tools, (filter) => {
       const lines = missing(filter, owner, family, part);
       return [...outlived(filter, owner, part.addresses), ...lines];
@@ -195,20 +195,29 @@ export const hasReferenceFilter = (owner: Owner, part: FilterPart, view?: HostVi
     return missing(seenTable(tools, view), owner, family, part).every((line) => line.includes(" --ctstate DNAT "));
   });
 
-/** Takes away the rules of the owner, and those of these addresses that nobody else is named for. */
-export function removeIptablesFilter(owner: Owner, addresses: readonly Ip[]): void {
-  for (const tools of toolsWithRules()) removeFrom(tools, owner, addresses);
+/**
+ * Takes away the rules of the owner, and those of these addresses that nobody else is named for; where the pod is gone
+ * and has none, those with another name of its network.
+ */
+export function removeIptablesFilter(owner: Owner, addresses: readonly Ip[], isGone = false): void {
+  for (const tools of toolsWithRules()) removeFrom(tools, owner, addresses, isGone);
+}
+
+function removeFrom(tools: Tools, owner: Owner, addresses: readonly Ip[], isGone: boolean): void {
+  const own = ownerComment(owner);
+  const wordsOf = (comment: string): string => withoutNetwork(comment.slice(OWNER.length));
+  changeTable(tools, (filter) => {
+    const isMine = (comment: string): boolean => comment === own;
+    const isLeft = isGone && !labelledRules(filter).some(({ comment }) => isMine(comment));
+    const isGoing = isLeft ? (comment: string): boolean => wordsOf(comment) === wordsOf(own) : isMine;
+    return removal(filter, isGoing, ofFamily(addresses, tools.family));
+  });
 }
 
 /** Where there is more than the rules for all pods: else nothing has to be read by a program. */
 const toolsWithRules = (): Tools[] => families.flatMap((family) => filledTools(family, hasPodRules, true, "filter"));
 const hasPodRules: Look = (nft, table) =>
   nft.rules(table, FORWARD_CHAIN).some((rule) => !isRule(rule, ADMIN_RULES) && !isRule(rule, MARKED));
-
-function removeFrom(tools: Tools, owner: Owner, addresses: readonly Ip[]): void {
-  const isMine = (comment: string): boolean => comment === ownerComment(owner);
-  changeTable(tools, (filter) => removal(filter, isMine, ofFamily(addresses, tools.family)));
-}
 
 function removal(filter: ChainRules, isMine: (comment: string) => boolean, known: readonly Ip[]): string[] {
   const rules = filter.get(FORWARD_CHAIN) ?? [];

@@ -5,7 +5,7 @@ import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { FilterPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
+import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
@@ -39,7 +39,7 @@ import {
   statusOfFirewalld,
 } from "./firewalld.ts";
 import { assertIptables } from "./iptables.ts";
-import { COMMENT_BYTES } from "./label.ts";
+import { COMMENT_BYTES, startsWithWords } from "./label.ts";
 import { isGone, noteWhere } from "./whereabouts.ts";
 import { Code } from "../../cni/error.ts";
 
@@ -71,12 +71,12 @@ export const filter: Kind<FilterPart> = {
     return differences.length > 0 && hasReferenceFilter(site.owner, part, site.view) ? [] : differences;
   },
 
-  remove({ owner, addresses }, part) {
-    const found = removeElements(
-      { words: ownerLabel(owner, COMMENT_BYTES), isMine: isOwnedBy(owner), addresses },
-      part,
-    );
-    if (part?.backend === "iptables") removeIptablesFilter(owner, addresses);
+  remove({ owner, addresses, isGone = false }, part) {
+    const label = ownerLabel(owner, COMMENT_BYTES);
+    const found =
+      removeElements({ words: label, isMine: isOwnedBy(owner), addresses }, part) ||
+      (isGone && removeElements(leftBy(label), part));
+    if (part?.backend === "iptables") removeIptablesFilter(owner, addresses, isGone);
     return found ? "own" : "unknown";
   },
 
@@ -139,6 +139,13 @@ interface Going {
   isMine(found: FoundElement): boolean;
   addresses: readonly Ip[];
 }
+
+/** Of a pod that is gone nothing tells what its network was called when its elements were made. */
+const leftBy = (label: string): Going => ({
+  words: withoutNetwork(label),
+  isMine: ({ comment }) => startsWithWords(withoutNetwork(comment), withoutNetwork(label)),
+  addresses: [],
+});
 
 /** True when there were any. */
 function removeElements({ words, isMine, addresses }: Going, part: FilterPart | undefined): boolean {

@@ -149,13 +149,13 @@ export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix
 
 /**
  * Takes away the jumps of these addresses, or of those the chain notes for the interface, and the chain when nothing
- * leads to it any more.
+ * leads to it any more. The reference notes none: of a container that `isGone` its whole chain goes.
  */
-export function removeIptablesMasquerade(owner: Owner, addresses: readonly Ip[]): void {
-  for (const family of families) removeFamily(owner, family, addresses);
+export function removeIptablesMasquerade(owner: Owner, addresses: readonly Ip[], isGone = false): void {
+  for (const family of families) removeFamily(owner, family, addresses, isGone);
 }
 
-function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): void {
+function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[], isGone = false): void {
   const rules = rulesOf(owner);
   for (const tools of filledTools(family, hasChain(rules.chain))) {
     changeTable(tools, (nat) => {
@@ -165,7 +165,12 @@ function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[]): v
       const noted = chain
         .filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`)))
         .flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
-      return withoutAddresses(nat, rules.chain, (ip) => [...addresses, ...noted].some((own) => sameIp(own, ip)));
+      const isWhole = isGone && !chain.some(isNote);
+      return withoutAddresses(
+        nat,
+        rules.chain,
+        (ip) => isWhole || [...addresses, ...noted].some((own) => sameIp(own, ip)),
+      );
     });
   }
 }

@@ -54,7 +54,7 @@ export const masquerade: Kind<MasqueradePart> = {
     return "unknown";
   },
 
-  removeReference: ({ owner, addresses }) => removeReferenceMasquerade(owner, addresses),
+  removeReference: ({ owner, addresses, isGone }) => removeReferenceMasquerade(owner, addresses, isGone),
 
   collect(selection, part) {
     whereUsable("remove nftables elements", (nft) => {

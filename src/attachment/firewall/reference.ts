@@ -21,13 +21,13 @@ const shortHash = (text: string): string => sha512(text).slice(0, 16);
 export const referenceMasqueradeHash = ({ network, containerId, ifname }: Owner): string =>
   `${shortHash(network)}-${shortHash(`${ifname}:${containerId}`)}`;
 
-/** Removes the masquerading the reference made for an attachment, by both its backends. */
-export function removeReferenceMasquerade(owner: Owner, addresses: readonly Ip[]): void {
+/** Removes the masquerading the reference made for an attachment, whose pod may be gone, by both its backends. */
+export function removeReferenceMasquerade(owner: Owner, addresses: readonly Ip[], isGone = false): void {
   const hash = referenceMasqueradeHash(owner);
   whereUsable("remove the rules of other plugins", (nft) =>
     nft.deleteRules(MASQUERADE, ({ chain, comment }) => chain === "masq_checks" && comment.startsWith(hash)),
   );
-  removeIptablesMasquerade(owner, addresses);
+  removeIptablesMasquerade(owner, addresses, isGone);
 }
 
 /** Removes the MAC spoof check the reference made for an attachment. */

@@ -22,9 +22,12 @@ export function findPeer(socket: NetlinkSocket, link: Link | undefined): Link | 
   return peer?.kind === "veth" && peer.peer === link!.index ? peer : undefined;
 }
 
-/** Every link of the socket's namespace. */
-export const listLinks = (socket: NetlinkSocket): Link[] =>
-  socket.dump(getLinks()).flatMap((reply) => decodeLink(reply) ?? []);
+/** Every link of the socket's namespace, or every one of a kind. */
+export const listLinks = (socket: NetlinkSocket, kind?: string): Link[] =>
+  socket
+    .dump(getLinks(kind))
+    .flatMap((reply) => decodeLink(reply) ?? [])
+    .filter((link) => kind === undefined || link.kind === kind);
 
 /** Every address of the socket's namespace, with its flags and the link it is on. */
 export const listLinkAddresses = (socket: NetlinkSocket): Address[] =>

@@ -23,7 +23,7 @@ import { hostVethName, ownerOfLabel } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
-import { alreadyShaped, findIfbs, listLostIfbs, listOwnIfbs, makeIfb, redirectOf } from "./ifb.ts";
+import { alreadyShaped, findIfbs, findLeftIfbs, listLostIfbs, listOwnIfbs, makeIfb, redirectOf } from "./ifb.ts";
 import { compareShaper, tbfOf } from "./shaper.ts";
 
 // Files here: shaper (the numbers of a token bucket), ifb (the link for what a pod sends), and this kind.
@@ -58,8 +58,9 @@ export const bandwidth: Kind<BandwidthPart> = {
     ];
   },
 
-  remove({ site }) {
-    const ifbs = findIfbs(site);
+  remove({ site, isGone }) {
+    const own = findIfbs(site);
+    const ifbs = own.length > 0 || !isGone ? own : findLeftIfbs(site);
     const end = findEndToFree(site, ifbs);
     if (end) freeEnd(site.host, end, ifbs);
     for (const { name } of ifbs) removeLink(site.host, name);

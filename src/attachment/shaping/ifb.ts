@@ -9,7 +9,7 @@ import { decodeRedirect, getIngressFilters } from "../../netlink/rtnetlink/qdisc
 import type { Owner } from "../attachment.ts";
 import { findLink, findPeer, listLinks } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
-import { networkLabel, ownerLabel } from "../owner.ts";
+import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
@@ -55,6 +55,14 @@ export function findIfbs(site: Site): Link[] {
   return [referenceName(owner), ownName(owner)]
     .flatMap((name) => findLink(host, name) ?? [])
     .filter((ifb) => ifb.kind === "ifb" && (ifb.alias === alias || (ifb.alias === "" && !isUsedByOther(site, ifb))));
+}
+
+/** As `findIfbs` where the pod is gone, and nothing tells what the network was called when they were made. */
+export function findLeftIfbs(site: Site): Link[] {
+  const words = withoutNetwork(ownerLabel(site.owner, LABEL_BYTES));
+  return listOwnIfbs(site.host)
+    .filter(({ label }) => withoutNetwork(label) === words)
+    .map(({ link }) => link);
 }
 
 function isUsedByOther(site: Site, ifb: Link): boolean {
@@ -110,6 +118,6 @@ export function listLostIfbs(
 
 /** Every ifb podwire made, with its owner's words. */
 export const listOwnIfbs = (host: NetlinkSocket): { label: string; link: Link }[] =>
-  listLinks(host)
-    .filter(({ kind, alias }) => kind === "ifb" && alias.startsWith(PREFIX))
+  listLinks(host, "ifb")
+    .filter(({ alias }) => alias.startsWith(PREFIX))
     .map((link) => ({ label: link.alias.slice(PREFIX.length), link }));

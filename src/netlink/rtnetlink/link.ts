@@ -97,11 +97,18 @@ export const getLinkByIndex = (index: number): Message => ({
   what: `find link ${index}`,
 });
 
-/** Asks for all links of the namespace (use with NetlinkSocket.dump). */
-export const getLinks = (): Message => ({
+/**
+ * Asks for all links of the namespace (use with NetlinkSocket.dump), or for those of a kind: the kernel passes over the
+ * others where it has that kind.
+ */
+export const getLinks = (kind?: string): Message => ({
   type: RTM_GETLINK,
   flags: 0,
-  data: [header(), ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)],
+  data: [
+    header(),
+    ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+    ...(kind === undefined ? [] : nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, kind))),
+  ],
   what: "list links",
 });
 

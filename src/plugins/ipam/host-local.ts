@@ -7,6 +7,7 @@ import { knownToIpam } from "../../ipam/keys.ts";
 import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import { formatIp } from "../../net/ip.ts";
 import { hostLiveness } from "../../node/liveness.ts";
+import { findFormerNetwork } from "../../node/record.ts";
 
 const known = knownToIpam("host-local");
 
@@ -27,7 +28,10 @@ export const hostLocal: Plugin = {
 
   del(call) {
     refuseOwnNamespace(call);
-    removeLease(parseLeaseFolder(call), call);
+    const folder = parseLeaseFolder(call);
+    const former = findFormerNetwork(folder, call);
+    removeLease(folder, call);
+    if (former !== undefined) removeLease({ ...folder, network: former }, call);
   },
 
   gc(call) {
