@@ -41,7 +41,7 @@ export const loopback: Plugin = {
     const pod = PodNamespace.find(call.netns, call.netnsOverride);
     if (!pod) return;
     const lo = findLink(pod.socket, "lo");
-    if (lo) pod.socket.request([setLink(lo, { up: false })]);
+    if (lo?.up) pod.socket.request([setLink(lo, { up: false })]);
     pod.close();
   },
 
