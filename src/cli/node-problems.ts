@@ -4,7 +4,8 @@ import { quietLog } from "../cni/log.ts";
 import { isObject } from "../cni/schema.ts";
 import { isAtLeast, type Version, versions } from "../cni/versions.ts";
 import { isHostLocal } from "../ipam/config.ts";
-import { findStat, findText } from "../kernel/file.ts";
+import { hasCapability } from "../kernel/capability.ts";
+import { findStat } from "../kernel/file.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { findVariable } from "../kernel/process.ts";
 import { findProgram, runProgram } from "../kernel/program.ts";
@@ -103,13 +104,8 @@ function runtimeProblems({ cniVersion }: NetworkList): Problem[] {
   return [{ path: ["cniVersion"], text }];
 }
 
-/** capability.h */
-const CAP_NET_ADMIN = 12n;
 /** Whether this process may ask the kernel about its firewall. */
-export function isPrivileged(): boolean {
-  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(findText("/proc/self/status") ?? "")?.[1] ?? "0";
-  return ((BigInt(`0x${mask}`) >> CAP_NET_ADMIN) & 1n) === 1n;
-}
+export const isPrivileged = (): boolean => hasCapability("NET_ADMIN") === true;
 
 /** What STATUS says: the kernel, the folders and the programs a configuration asks for. */
 function kernelProblems(list: NetworkList, plugin: ListedPlugin, folders: readonly string[]): Problem[] {

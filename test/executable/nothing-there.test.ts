@@ -177,6 +177,30 @@ describe("DEL of something", () => {
 });
 
 describe("STATUS is 50, and ADD fails and leaves nothing,", () => {
+  const wired: [string, (node: Node) => Config][] = [
+    ["bridge", bridge],
+    ["ptp", ptp],
+    ["macvlan", macvlan],
+    ["tap", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tap", ipam: hostLocal(node) })],
+  ];
+  describe.each(["net_admin", "sys_admin"])("without CAP_%s", (capability) => {
+    test.each(wired)("%s", async (_what, config) => {
+      const node = await Node.create();
+      await node.outside();
+      const lacking = ["setpriv", "--bounding-set", `-${capability}`, "--inh-caps", `-${capability}`];
+      const asked = { ...call(config(node)), netns: await node.pod() };
+      await node.succeed("STATUS", asked);
+      const before = await node.snapshot();
+      const status = await by(lacking, node, "STATUS", asked);
+      expect(JSON.parse(status.stdout || "{}")).toMatchObject({
+        code: 50,
+        msg: expect.stringContaining(`CAP_${capability.toUpperCase()}`),
+      });
+      expect((await by(lacking, node, "ADD", asked)).exitCode).toBe(1);
+      expect(await node.snapshot()).toEqual(before);
+    });
+  });
+
   const kinds: [string, (node: Node) => Config][] = [
     ["ipMasq", (node) => bridge(node, { ipMasq: true })],
     ["macspoofchk", (node) => bridge(node, { macspoofchk: true })],
