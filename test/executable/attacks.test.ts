@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writ
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
-import { attach, bridge, callFor, complaint, dualStack, hostLocal, macvlan, refusal, v4 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, dualStack, hostLocal, macvlan, ptp, refusal, v4 } from "./configs.ts";
 import { executable, Node } from "./harness.ts";
 import { reach, tcp, translations } from "./ports.ts";
 
