@@ -19,7 +19,7 @@ export default defineConfig({
       kind("unit", 20_000, { maxWorkers: 2 }),
       kind("kernel", 20_000, { maxWorkers: 2, setupFiles: ["test/harness/engine-setup.ts"] }),
       kind("engine", 120_000, { maxWorkers: 2 }),
-      kind("executable", 60_000, { maxWorkers: 2 }),
+      kind("executable", 60_000, { maxWorkers: 3 }),
       kind("runtime", 120_000, { maxWorkers: 1 }),
       kind("fault", 120_000, { maxWorkers: 1 }),
       kind("fuzz", 120_000, { maxWorkers: 1 }),
