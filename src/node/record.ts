@@ -2,9 +2,9 @@ import type { PartName } from "../attachment/attachment.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
-import { ensureDirectory, findText, namesIn, readText, removeFile, withFile } from "../kernel/file.ts";
+import { ensureDirectory, findText, namesIn, readText, removeFile, withOwnFile } from "../kernel/file.ts";
 import { sha512 } from "../kernel/hash.ts";
-import { exists, isErrno, O, stat, SystemError, writeAll } from "../kernel/linux.ts";
+import { exists, isErrno, stat, SystemError, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8, utf8Length } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
@@ -104,7 +104,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
-  withFile(recordPath(folder, owner), O.WRONLY | O.CREAT, 0o600, (fd) =>
+  withOwnFile(recordPath(folder, owner), 0o600, (fd) =>
     writeAll(fd, encodeUtf8(`${JSON.stringify(json).padEnd(stat(fd).size - 1)}\n`)),
   );
 }
