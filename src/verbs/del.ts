@@ -35,7 +35,8 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     failures.try(() => ipam.giveBack?.());
     removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
     failures.try(() => ipam.del());
-    const former = traces.former ?? known.former ?? (spec.isChained ? formerNetwork(site) : undefined);
+    const former =
+      traces.former ?? known.former ?? (spec.isChained ? failures.try(() => formerNetwork(site)) : undefined);
     // a name that was cut is no network's
     if (former !== undefined && !former.includes("~")) failures.try(() => del(spec, { ...call, network: former }));
   } finally {
