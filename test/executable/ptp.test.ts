@@ -150,9 +150,9 @@ describe("ptp", () => {
     ["no ipam", { ipam: undefined }, 7, /ipam\.type.*ptp/],
     [
       "wrong keys, all at once",
-      { mtu: -1, gatewayMode: "l2", ipMasq: "yes" },
+      { mtu: 67, gatewayMode: "l2", ipMasq: "yes" },
       7,
-      /(?=.*mtu is -1)(?=.*gatewayMode is "l2".*"subnet" or "link-local")(?=.*ipMasq is "yes")/,
+      /(?=.*mtu is 67)(?=.*gatewayMode is "l2".*"subnet" or "link-local")(?=.*ipMasq is "yes")/,
     ],
     [
       "no gateway from IPAM",
