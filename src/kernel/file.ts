@@ -58,7 +58,7 @@ export function findText(path: string): string | undefined {
  * written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever.
  */
 export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => T, append = 0): T {
-  const fd = openOrMake(path, O.WRONLY | O.NOFOLLOW | append, mode);
+  const fd = open(path, O.WRONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK | append, mode);
   try {
     assertPlain(fd, path);
     return use(fd);

@@ -27,7 +27,9 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const traces: Traces = {
       owner: site.owner,
       site,
-      isGone: !hasNamespace(call),
+      get isGone() {
+        return !hasNamespace(call); // few ask
+      },
       ...(pod && { pod }),
       madeIn,
       ...tracesOf(spec, call, known),
