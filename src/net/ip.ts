@@ -9,6 +9,9 @@ export interface Ip {
   readonly value: bigint;
 }
 
+/** The families of these addresses, each once, in their order. */
+export const familiesOf = (ips: readonly Ip[]): Family[] => [...new Set(ips.map(({ family }) => family))];
+
 /** An address with its prefix length; host bits are kept (use `networkOf` to clear them). */
 export interface Prefix {
   readonly ip: Ip;

@@ -1,6 +1,15 @@
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findRoutesOf } from "../../kernel/route-lookup.ts";
-import { bits, type Family, formatPrefix, networkOf, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
+import {
+  bits,
+  familiesOf,
+  type Family,
+  formatPrefix,
+  networkOf,
+  type Prefix,
+  sameIp,
+  samePrefix,
+} from "../../net/ip.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { decodeNeighbour, getNeighbours, neighbourMention, NUD_PERMANENT } from "../../netlink/rtnetlink/neighbour.ts";
 import {
@@ -87,7 +96,7 @@ export function lackingRoutes(
   main: number = RT_TABLE_MAIN,
 ): Route[] {
   let lacking = [...wanted];
-  for (const family of familiesOf(wanted)) {
+  for (const family of routeFamilies(wanted)) {
     const mentions = wanted
       .filter(({ dst }) => dst.ip.family === family)
       .map((route) => mentionOf({ table: main, ...route }));
@@ -98,7 +107,8 @@ export function lackingRoutes(
   return lacking;
 }
 
-const familiesOf = (routes: readonly Route[]): Family[] => [...new Set(routes.map(({ dst }) => dst.ip.family))];
+/** The families of routes. */
+export const routeFamilies = (routes: readonly Route[]): Family[] => familiesOf(routes.map(({ dst }) => dst.ip));
 
 /** Tables of its own that a source route (sbr) has moved routes of the link into. */
 export function sourceTables(socket: NetlinkSocket, link: Link, family: Family): number[] {
@@ -114,7 +124,7 @@ export function sourceTables(socket: NetlinkSocket, link: Link, family: Family):
 /** As `lackingRoutes`, for a link of a pod: what is in a table for source routes is there, too. */
 export function lackingInPod(socket: NetlinkSocket, link: Link, wanted: Route[], main?: number): Route[] {
   let lacking = lackingRoutes(socket, link, wanted, main);
-  for (const family of familiesOf(lacking)) {
+  for (const family of routeFamilies(lacking)) {
     const lengths = new Set(lacking.filter(({ dst }) => dst.ip.family === family).map(({ dst }) => dst.length));
     const mayServe = (datagram: Uint8Array, at: number): boolean =>
       isElsewhereAt(datagram, at) && lengths.has(lengthAt(datagram, at));
@@ -153,7 +163,7 @@ export function lackingNeighbours(
   wanted: PodPart["neighbours"],
 ): PodPart["neighbours"] {
   if (wanted.length === 0) return [];
-  const ofFamilies = [...new Set(wanted.map(({ ip }) => ip.family))];
+  const ofFamilies = familiesOf(wanted.map(({ ip }) => ip));
   const mentions = wanted.map(({ ip }) => neighbourMention(ip));
   const present = ofFamilies
     .flatMap((family) => socket.dump(getNeighbours(family), mentions))

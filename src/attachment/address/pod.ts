@@ -19,6 +19,7 @@ import {
   lackingNeighbours,
   missingAddresses,
   missingInPod,
+  routeFamilies,
   sourceTables,
 } from "./missing.ts";
 
@@ -44,8 +45,7 @@ export const pod: Kind<PodPart> = {
     // the kernel makes those of addresses that come, and when the link comes up
     const connected = found.up ? connectedRoutes(part.addresses.filter((each) => !addresses.includes(each))) : [];
     const lacking = lackingInPod(pod.socket, found, [...connected, ...part.routes], main);
-    const ofFamilies = new Set(lacking.map(({ dst }) => dst.ip.family));
-    const moved = new Map([...ofFamilies].map((family) => [family, sourceTables(pod.socket, found, family)[0]]));
+    const moved = new Map(routeFamilies(lacking).map((family) => [family, sourceTables(pod.socket, found, family)[0]]));
     return [
       ...mendSysctls(part.sysctls, log, (use) => pod.enter(use)),
       ...addresses.map(({ prefix, ...options }) => inPod(addAddress(found, prefix, options))),

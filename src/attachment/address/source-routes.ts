@@ -5,6 +5,7 @@ import { isErrno } from "../../kernel/system-error.ts";
 import {
   contains,
   defaultPrefix,
+  familiesOf,
   families,
   formatIp,
   type Ip,
@@ -176,8 +177,7 @@ function assignTables(
 /** The rules for what these addresses send. */
 function rulesFrom(socket: NetlinkSocket, addresses: readonly Ip[]): SourceRule[] {
   const rules: SourceRule[] = [];
-  const ofFamilies = new Set(addresses.map(({ family }) => family));
-  for (const family of ofFamilies) {
+  for (const family of familiesOf(addresses)) {
     socket.each(getRules(family), addresses.map(ruleMention), (reply) => {
       const { from, table } = decodeRule(reply) ?? {};
       if (from && table !== undefined && addresses.some((ip) => sameIp(ip, from))) rules.push({ from, table });

@@ -7,7 +7,7 @@ import type { Table } from "../../netlink/nftables/object.ts";
 import type { ElementSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { Owner } from "../attachment.ts";
 import type { Rule, Selection } from "../kind.ts";
-import { describeOwner, networkLabel, ownerLabel, ownerOfLabel } from "../owner.ts";
+import { describeOwner, networkLabel, ownerLabel, ownerOfLabel, withoutNetwork } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import { explained, whereUsable } from "./explained.ts";
 import { COMMENT_BYTES, startsWithWords } from "./label.ts";
@@ -20,6 +20,12 @@ export const isOwnedBy = (owner: Owner, bytes = COMMENT_BYTES): ((found: FoundEl
   const label = ownerLabel(owner, bytes);
   return ({ comment }) => startsWithWords(comment, label);
 };
+
+/** Elements of the attachment a label names, whatever its network was called when they were made. */
+export function isOfAttachment(label: string): (found: FoundElement) => boolean {
+  const words = withoutNetwork(label);
+  return ({ comment }) => startsWithWords(withoutNetwork(comment), words);
+}
 
 /** Elements of attachments of the network that are not valid. */
 export function isLost({ network, valid }: Selection, bytes = COMMENT_BYTES): (found: FoundElement) => boolean {

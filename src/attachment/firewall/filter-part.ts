@@ -1,6 +1,6 @@
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { encodeUtf8 } from "../../net/bytes.ts";
-import { type Family, formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
+import { familiesOf, formatIp, type Ip, ipFromBytes } from "../../net/ip.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import type { Ruleset } from "../../netlink/nftables/ruleset.ts";
 import type { FilterPart } from "../attachment.ts";
@@ -10,7 +10,15 @@ import type { Site } from "../site.ts";
 import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
 import { assertBackend, statusOfBackend } from "./backend.ts";
-import { compareElements, isLost, isOwnedBy, listElements, takeAbandoned, writeElements } from "./elements.ts";
+import {
+  compareElements,
+  isLost,
+  isOfAttachment,
+  isOwnedBy,
+  listElements,
+  takeAbandoned,
+  writeElements,
+} from "./elements.ts";
 import { whereUsable } from "./explained.ts";
 import {
   acceptedElements,
@@ -39,7 +47,7 @@ import {
   statusOfFirewalld,
 } from "./firewalld.ts";
 import { assertIptables } from "./iptables.ts";
-import { COMMENT_BYTES, startsWithWords } from "./label.ts";
+import { COMMENT_BYTES } from "./label.ts";
 import { isGone, noteWhere } from "./whereabouts.ts";
 import { Code } from "../../cni/error.ts";
 
@@ -65,18 +73,19 @@ export const filter: Kind<FilterPart> = {
         ? compareIptablesFilter(site.owner, part, site.view)
         : [
             ...compareElements(rulesetsOf(part, site)),
-            ...familiesOf(part).flatMap((family) => compareMarkAccepted(family, part.adminChain, site.view)),
+            ...familiesOf(part.addresses).flatMap((family) => compareMarkAccepted(family, part.adminChain, site.view)),
             ...(usesFirewalld(part) ? part.addresses.flatMap((ip) => compareSource(part.zone, ip)) : []),
           ];
     return differences.length > 0 && hasReferenceFilter(site.owner, part, site.view) ? [] : differences;
   },
 
-  remove({ owner, addresses, isGone = false }, part) {
+  remove(traces, part) {
+    const { owner, addresses } = traces;
     const label = ownerLabel(owner, COMMENT_BYTES);
     const found =
       removeElements({ words: label, isMine: isOwnedBy(owner), addresses }, part) ||
-      (isGone && removeElements(leftBy(label), part));
-    if (part?.backend === "iptables") removeIptablesFilter(owner, addresses, isGone);
+      (traces.isGone === true && removeElements(leftBy(label), part));
+    if (part?.backend === "iptables") removeIptablesFilter(owner, addresses, traces.isGone);
     return found ? "own" : "unknown";
   },
 
@@ -110,11 +119,9 @@ function write(part: FilterPart, site: Site, undo: Undo, isMended: boolean): voi
   if (part.policy !== "open") undo.push("open bridges", () => void Nftables.use(openBridges));
   const rulesets = rulesetsOf(part, site, noteWhere(site)).map((ruleset) => ({ ...ruleset, isMended, replace }));
   writeElements(owner, rulesets, undo);
-  for (const family of familiesOf(part)) ensureMarkAccepted(family, part.adminChain);
+  for (const family of familiesOf(part.addresses)) ensureMarkAccepted(family, part.adminChain);
   if (usesFirewalld(part)) addSources(part, undo);
 }
-
-const familiesOf = ({ addresses }: FilterPart): Family[] => [...new Set(addresses.map(({ family }) => family))];
 
 /** An isolated pod's port is told by the host's end of its link; without one there is no bridge it is on. */
 function rulesetsOf(part: FilterPart, { owner, hostLink }: Site, note?: string): Ruleset[] {
@@ -143,7 +150,7 @@ interface Going {
 /** Of a pod that is gone nothing tells what its network was called when its elements were made. */
 const leftBy = (label: string): Going => ({
   words: withoutNetwork(label),
-  isMine: ({ comment }) => startsWithWords(withoutNetwork(comment), withoutNetwork(label)),
+  isMine: isOfAttachment(label),
   addresses: [],
 });
 

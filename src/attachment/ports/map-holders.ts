@@ -2,8 +2,8 @@ import type { Nftables } from "../../kernel/nftables/nftables.ts";
 import type { FoundElement } from "../../netlink/nftables/decode.ts";
 import { type Family, type Ip, ipFromBytes, uniqueIps } from "../../net/ip.ts";
 import type { Owner, PortMapping } from "../attachment.ts";
-import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
-import { isLost } from "../firewall/elements.ts";
+import { networkLabel, ownerLabel } from "../owner.ts";
+import { isLost, isOfAttachment } from "../firewall/elements.ts";
 import { COMMENT_BYTES } from "../firewall/label.ts";
 import { INET_TABLE } from "../firewall/masquerade.ts";
 import type { Selection } from "../kind.ts";
@@ -32,13 +32,8 @@ export const portComment = (owner: Owner, hostLink: string | undefined): string 
 export const isOfLinkless = ({ comment }: FoundElement): boolean => comment.endsWith(` ${UNKNOWN_LINK}`);
 /** The first word of `portComment` for every attachment of the network. */
 export const portNetworkLabel = (network: string): string => networkLabel(network, LABEL_BYTES);
-/** What the comments of the owner's elements have in them, whatever its network was called when they were made. */
-export const portWords = (owner: Owner): string => withoutNetwork(portLabel(owner));
 /** The owner's own elements, by their comments: container id and interface name are one attachment. */
-export function isPortOf(owner: Owner): (found: FoundElement) => boolean {
-  const words = portWords(owner);
-  return ({ comment }) => `${withoutNetwork(comment)} `.startsWith(`${words} `);
-}
+export const isPortOf = (owner: Owner): ((found: FoundElement) => boolean) => isOfAttachment(portLabel(owner));
 /** Elements of attachments that are not valid. */
 export const isLostPort = (selection: Selection): ((found: FoundElement) => boolean) => isLost(selection, LABEL_BYTES);
 

@@ -22,31 +22,32 @@ export interface Going {
 }
 
 /** An attachment's, by the ports noted for it and those its configuration names. */
-export const goingOf = (owner: Owner, part: PortsPart | undefined): Going => ({
-  isMine: isPortOf(owner),
-  find(nft) {
+export function goingOf(owner: Owner, part: PortsPart | undefined): Going {
+  const isMine = isPortOf(owner);
+  const find = (nft: Nftables): Mine[] => {
     const { ports, elements } = findOwned(nft, owner);
     const mapped = placesOf([...ports, ...(part?.mappings ?? [])]).flatMap((place): Mine[] => {
       const found = nft.findElement({ table: INET_TABLE, ...place });
-      return found && isPortOf(owner)(found) ? [{ ...place, found }] : [];
+      return found && isMine(found) ? [{ ...place, found }] : [];
     });
     return [...elements.map((found) => ({ set: portOwners.name, key: found.key, found })), ...mapped];
-  },
-});
+  };
+  return { isMine, find };
+}
 
 /** Those of attachments that are not valid: all elements of the network are looked at. */
-export const goingWithout = (selection: Selection): Going => ({
-  isMine: isLostPort(selection),
-  find(nft) {
-    const mentions = [encodeUtf8(portNetworkLabel(selection.network))];
-    return [portOwners.name, ...decidingSets].flatMap((set) =>
+export function goingWithout(selection: Selection): Going {
+  const isMine = isLostPort(selection);
+  const mentions = [encodeUtf8(portNetworkLabel(selection.network))];
+  const find = (nft: Nftables): Mine[] =>
+    [portOwners.name, ...decidingSets].flatMap((set) =>
       nft
         .elements(INET_TABLE, set, mentions)
-        .filter(isLostPort(selection))
+        .filter(isMine)
         .map((found) => ({ set, key: found.key, found })),
     );
-  },
-});
+  return { isMine, find };
+}
 
 /**
  * Removes the elements of podwire's maps, and what is left of mappings that went, `others` by iptables among them: what
@@ -62,8 +63,7 @@ export function removePorts(going: Going, others: Removed, addresses: readonly I
     return { found: mapped.found, pods, linkless: [...mapped.linkless, ...others.linkless] };
   });
   const found = (removed?.found ?? false) || others.found;
-  const { linkless } = others;
-  const led = removed ?? { pods: uniqueIps([...addresses, ...others.pods]), linkless };
+  const led = removed ?? { pods: uniqueIps([...addresses, ...others.pods]), linkless: others.linkless };
   if (found) keepLocalhostOut(led, site, site.hostLink);
   return found;
 }

@@ -58,9 +58,10 @@ export const bandwidth: Kind<BandwidthPart> = {
     ];
   },
 
-  remove({ site, isGone }) {
+  remove(traces) {
+    const { site } = traces;
     const own = findIfbs(site);
-    const ifbs = own.length > 0 || !isGone ? own : findLeftIfbs(site);
+    const ifbs = own.length > 0 || !traces.isGone ? own : findLeftIfbs(site);
     const end = findEndToFree(site, ifbs);
     if (end) freeEnd(site.host, end, ifbs);
     for (const { name } of ifbs) removeLink(site.host, name);
