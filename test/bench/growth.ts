@@ -9,6 +9,7 @@ import { median, type Row } from "./table.ts";
 
 const few = 10;
 const many = Number(process.env.BENCH_MANY ?? 5000);
+const target = 1.3;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 20);
 const plugins = ["bridge", "ptp"];
 const verbs = ["ADD", "CHECK", "DEL", "STATUS"] as const;
@@ -105,6 +106,7 @@ const much: Record<string, (side: Side, count: number) => Promise<void>> = {
 interface Wired {
   side: Side;
   netns: string;
+  count: number;
   times: Record<string, number[]>;
 }
 
@@ -128,22 +130,29 @@ function cycle({ side, netns, times }: Wired, plugin: string, round: number): vo
   }
 }
 
-/** What every program makes the kernel do: a veth pair like a pod's, with addresses, made and deleted by iproute2. */
-const bareLines = {
-  ADD: [
-    "link add host-end type veth peer name pod-end netns POD",
-    "address add 10.66.0.1/24 dev host-end",
-    "address add fd00:66::1/64 dev host-end nodad",
-    "link set host-end up",
-  ],
-  DEL: ["link delete host-end"],
-};
+/** What every program makes the kernel do for a pod, by iproute2: a veth pair with addresses and routes, up; deleted. */
+const bareLines = (pod: string): Record<string, { host: string[]; pod: string[] }> => ({
+  ADD: {
+    host: [
+      `link add host-end type veth peer name pod-end netns ${pod}`,
+      "address add 10.64.0.1/32 dev host-end",
+      "address add fd00:64::1/128 dev host-end nodad",
+      "link set host-end up",
+      "route add 10.64.250.1/32 dev host-end",
+      "route add fd00:64::fa01/128 dev host-end",
+    ],
+    pod: ["address add 10.64.250.1/32 dev pod-end", "address add fd00:64::fa01/128 dev pod-end", "link set pod-end up"],
+  },
+  DEL: { host: ["link delete host-end"], pod: [] },
+});
 
 function bare({ side, netns, times }: Wired, round: number): void {
   enter(side);
-  for (const [verb, lines] of Object.entries(bareLines)) {
-    const stdin = lines.join("\n").replace("POD", basename(netns));
-    const { processorMs } = run(`ip, ${verb}`, { cmd: ["/usr/sbin/ip", "-batch", "-"], stdin });
+  const pod = basename(netns);
+  for (const [verb, lines] of Object.entries(bareLines(pod))) {
+    const ip = (args: string[], input: string[]): number =>
+      run(`ip, ${verb}`, { cmd: ["/usr/sbin/ip", ...args, "-batch", "-"], stdin: input.join("\n") }).processorMs;
+    const processorMs = ip([], lines.host) + ip(["-n", pod], lines.pod);
     if (round >= 0) (times[`ip ${verb}`] ??= []).push(processorMs);
   }
 }
@@ -154,7 +163,7 @@ async function measureMuch(what: string): Promise<Row[]> {
     const [side, unused] = (await bothSides()) as [Side, Side];
     await unused.node.remove();
     await much[what]!(side, count);
-    wired.push({ side, netns: (await side.node.pod()).path, times: {} });
+    wired.push({ side, netns: (await side.node.pod()).path, count, times: {} });
   }
   for (let round = -2; round < rounds; round++) {
     for (const plugin of plugins) {
@@ -164,19 +173,33 @@ async function measureMuch(what: string): Promise<Row[]> {
   }
   for (const { side } of wired) await side.node.remove();
   const [little, lots] = wired as [Wired, Wired];
-  const row = (name: string, target?: number): Row => {
-    const [verb, program] = [name.split(" ")[1]!, name.split(" ")[0]!];
+  const timesOf = (name: string): number[] => [little, lots].map(({ times }) => median(times[name]!));
+  const row = (name: string): Row => {
+    const [few, many] = timesOf(name) as [number, number];
+    const [program, verb] = name.split(" ") as [string, string];
     return {
-      what: `${program}: ${verb} beside ${many.toLocaleString("en")} ${what}, processor time`,
-      podwire: median(lots.times[name]!),
-      runs: rounds,
-      ...(target !== undefined && { target }),
-      against: { what: `beside ${few}`, value: median(little.times[name]!) },
+      ...described(program, verb, what),
+      podwire: many,
+      against: { what: `beside ${little.count}`, value: few },
     };
   };
-  const wanted = verbs.flatMap((verb) => plugins.map((plugin) => row(`${plugin} ${verb}`, 1.3)));
-  return [...wanted, ...Object.keys(bareLines).map((verb) => row(`ip ${verb}`))];
+  const wanted = verbs.flatMap((verb) =>
+    plugins.flatMap((plugin): Row[] => {
+      const all = row(`${plugin} ${verb}`);
+      if (!(verb in bareLines(""))) return [{ ...all, target }];
+      // neither ADD nor DEL can do with less than what the kernel takes for the link
+      const [fewBare, manyBare] = timesOf(`ip ${verb}`) as [number, number];
+      const own = { ...all, what: `${all.what}, without what ip's grew`, podwire: all.podwire - (manyBare - fewBare) };
+      return [all, { ...own, target }];
+    }),
+  );
+  return [...wanted, ...Object.keys(bareLines("")).map((verb) => row(`ip ${verb}`))];
 }
+
+const described = (program: string, verb: string, what: string): Pick<Row, "what" | "runs"> => ({
+  what: `${program}: ${verb} beside ${many.toLocaleString("en")} ${what}, processor time`,
+  runs: rounds,
+});
 
 /** Each verb but GC on a node with few and with many pods, routes, flows, services and links. */
 export async function growth(only?: string): Promise<Row[]> {

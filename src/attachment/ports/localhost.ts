@@ -5,7 +5,7 @@ import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findLinkBeside, findLinkTowards, isTowards } from "../../kernel/route-lookup.ts";
 import { findSysctl, mayWriteSysctl } from "../../kernel/sysctl.ts";
 import { encodeUtf8 } from "../../net/bytes.ts";
-import { formatIp, type Ip, ipBytes, ipFromBytes, sameIp } from "../../net/ip.ts";
+import { contains, formatIp, type Ip, ipBytes, ipFromBytes, type Prefix, sameIp } from "../../net/ip.ts";
 import { decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
 import type { PortsPart } from "../attachment.ts";
 import { explained, whereUsable } from "../firewall/explained.ts";
@@ -16,7 +16,7 @@ import { trySysctl } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
 import { iptablesTargets } from "./iptables-ports.ts";
 import { decodeTarget, targetMention, targets } from "./keys.ts";
-import { guardRuleset } from "./maps.ts";
+import { guardRuleset, podsOfChain, PORT_CHAIN_PREFIX } from "./maps.ts";
 import { referenceTargets } from "./reference-ports.ts";
 
 // 127.0.0.1 of the node leads to host ports as well, which needs route_localnet on the pod's link, and a guard.
@@ -96,15 +96,17 @@ export function keepLocalhostOut(
 function isUsed(link: string, { host, hostLink }: Pick<Site, "host" | "hostLink">, bare?: string): boolean {
   const isThrough = isTowards(host, link);
   // who is behind a link of its own has it to itself, and its elements name it
-  const mentions = (): Uint8Array[] => (link === hostLink ? [encodeUtf8(link)] : targetsBehind(link, host));
+  const mentions = (nft: Nftables): Uint8Array[] =>
+    link === hostLink ? [encodeUtf8(link)] : targetsBehind(nft, link, host);
   const isMapped = whereUsable(
     "look for other port mappings",
-    (nft) => (link !== bare && hasTarget(nft, mentions(), isThrough)) || referenceTargets(nft, 4).some(isThrough),
+    (nft) => (link !== bare && hasTarget(nft, mentions(nft), isThrough)) || referenceTargets(nft, 4).some(isThrough),
   );
   return isMapped === true || iptablesTargets(4).some(isThrough);
 }
 
 const hasTarget = (nft: Nftables, mentions: readonly Uint8Array[], isWanted: (ip: Ip) => boolean): boolean =>
+  mentions.length > 0 &&
   [true, false].some((hasAddress) =>
     nft.hasElement(
       { table: INET_TABLE, set: targets(4, hasAddress), mentions },
@@ -112,14 +114,24 @@ const hasTarget = (nft: Nftables, mentions: readonly Uint8Array[], isWanted: (ip
     ),
   );
 
-/** What stands in the elements of pods that a link's routes lead to: the first bytes of their addresses. */
-function targetsBehind(link: string, host: NetlinkSocket): Uint8Array[] {
-  const found = findLink(host, link);
+/**
+ * What stands in the elements of pods that a link's routes lead to, the first bytes of their addresses; nothing where
+ * all mappings are for pods of other subnets: their chains say so, without a look at each.
+ */
+function targetsBehind(nft: Nftables, link: string, host: NetlinkSocket): Uint8Array[] {
+  const subnets = nft
+    .chains(INET_TABLE)
+    .filter(({ name }) => name.startsWith(PORT_CHAIN_PREFIX) && nft.isUsedChain(INET_TABLE, name))
+    .map(({ name }) => podsOfChain(name))
+    .filter(({ ip }) => ip.family === 4);
+  const found = subnets.length > 0 ? findLink(host, link) : undefined;
   const routes = found ? host.dump(getRoutes(4, found)).flatMap(decodeRoutes) : [];
   return routes
-    .filter(({ index }) => index === found?.index)
+    .filter(({ index, dst }) => index === found?.index && subnets.some((subnet) => overlap(subnet, dst)))
     .map(({ dst }) => targetMention(ipBytes(dst.ip).subarray(0, dst.length >> 3)));
 }
+
+const overlap = (a: Prefix, b: Prefix): boolean => contains(a, b.ip) || contains(b, a.ip);
 
 const localhostSysctl = (link: string): string => `net/ipv4/conf/${link}/route_localnet`;
 

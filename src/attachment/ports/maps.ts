@@ -29,7 +29,16 @@ import {
 import { concatenation, NF_INET, type SetSpec } from "../../netlink/nftables/object.ts";
 import type { ChainSpec, ElementSpec, RuleSpec, Ruleset } from "../../netlink/nftables/ruleset.ts";
 import { type Bytes, word } from "../../netlink/codec.ts";
-import { families, type Family, formatPrefix, ipBytes, networkOf, parsePrefix, type Prefix } from "../../net/ip.ts";
+import {
+  defaultPrefix,
+  families,
+  type Family,
+  formatPrefix,
+  ipBytes,
+  networkOf,
+  parsePrefix,
+  type Prefix,
+} from "../../net/ip.ts";
 import type { PortMapping, PortsPart } from "../attachment.ts";
 import { INET_COMMENT, INET_TABLE } from "../firewall/masquerade.ts";
 import {
@@ -203,6 +212,12 @@ export function policyChain(pod: Prefix, { snat, masqAll, markMasqBit }: Policy)
       return [...(snat ? marks() : []), ...[true, false].map((hasAddress) => translate(family, hasAddress))];
     },
   };
+}
+
+/** Whose mappings `policyChain` names so: those of a subnet's pods, or of a family's. */
+export function podsOfChain(name: string): Prefix {
+  const [source = ""] = name.slice(PORT_CHAIN_PREFIX.length).split("-");
+  return parsePrefix(source.replaceAll("_", ":")) ?? defaultPrefix(source.endsWith("6") ? 6 : 4);
 }
 
 /** `dnat ip to meta l4proto . th dport map @hostporttargets4` */

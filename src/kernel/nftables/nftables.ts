@@ -170,10 +170,15 @@ export class Nftables {
     }
   }
 
+  /** True when a rule or an element leads to the chain. */
+  isUsedChain(table: Table, chain: string): boolean {
+    const { use = 0 } = this.findChain(table, chain) ?? {};
+    return use > this.rules(table, chain).length;
+  }
+
   /** Deletes a chain with its rules, unless something leads to it. */
   deleteUnusedChain(table: Table, chain: string): void {
-    const { use = 0 } = this.findChain(table, chain) ?? {};
-    if (use > this.rules(table, chain).length) return;
+    if (this.isUsedChain(table, chain)) return;
     try {
       this.commit([deleteChain(table, chain)]);
     } catch (error) {
