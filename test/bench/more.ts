@@ -67,6 +67,7 @@ export async function fullStores(): Promise<Row[]> {
   const config = (side: Side, count: number) => ({
     cniVersion: "1.0.0",
     name: `leases${count}`,
+    type: "host-local",
     ipam: { type: "host-local", dataDir: side.node.dataDir, subnet: "10.62.0.0/16" },
   });
   for (const side of sides) for (const count of [10, 10_000]) fill(join(side.node.dataDir, `leases${count}`), count);
