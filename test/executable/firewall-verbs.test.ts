@@ -100,12 +100,13 @@ describe("firewall ADD", () => {
     expect(await complaint(node, call())).toBe("");
   });
 
-  test("of an address that a pod has in another network: by iptables each has rules of its own", async () => {
+  test("of an address that another pod has in another network: by iptables each has rules of its own", async () => {
     const node = await Node.create();
     const backend = "iptables";
+    const other = { ...call({ backend, name: "other" }), containerId: "elsewhere" };
     await node.succeed("ADD", call({ backend }));
-    await node.succeed("ADD", call({ backend, name: "other" }));
-    await node.succeed("DEL", call({ backend, name: "other" }));
+    await node.succeed("ADD", other);
+    await node.succeed("DEL", other);
     expect(await complaint(node, call({ backend }))).toBe("");
   });
 });
@@ -154,7 +155,7 @@ describe("an address another pod is let through with", () => {
   test("stays where nobody can tell whether its pod lives, until its DEL", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call());
-    const other = call({ name: "other" });
+    const other = { ...call({ name: "other" }), containerId: "elsewhere" };
     expect((await refusal(node, other)).msg).toContain("container pod-5 (interface eth0, network net)");
     await node.succeed("DEL", call());
     await node.succeed("ADD", other);
