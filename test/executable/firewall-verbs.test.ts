@@ -52,6 +52,29 @@ describe("firewall ADD", () => {
     await node.succeed("DEL", call(wrong));
   });
 
+  test("takes empty keys for absent ones, and an administrator's chain of 28 characters, not of 29", async () => {
+    const node = await Node.create();
+    for (const empty of ["", null]) {
+      const keys = { backend: empty, ingressPolicy: empty, iptablesAdminChainName: empty, firewalldZone: empty };
+      await node.succeed("ADD", call(keys));
+      expect(await rules(node)).toContain("-j CNI-ADMIN");
+      await node.succeed("DEL", call(keys));
+    }
+    const named = (length: number) => call({ backend: "iptables", iptablesAdminChainName: "A".repeat(length) });
+    await node.succeed("ADD", named(28));
+    const before = await rules(node);
+    expect(failure(await node.podwire("ADD", named(29))).msg).toMatch(/iptablesAdminChainName is "A{29}"/);
+    expect(await rules(node)).toBe(before);
+  });
+
+  test("by firewalld where there is none: ADD says so and leaves nothing of the pod's, DEL succeeds", async () => {
+    const node = await Node.create();
+    const given = { ...call({ backend: "firewalld" }), env: { DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nowhere" } };
+    expect(failure(await node.podwire("ADD", given)).msg).toMatch(/firewalld/);
+    expect(await rules(node)).not.toMatch(/10\.9\.0\.5|fd00:9::5/);
+    await node.succeed("DEL", given);
+  });
+
   test.each(["nftables", "iptables"])(
     "is for every interface of the container, and none of the host's: %s",
     async (backend) => {

@@ -225,11 +225,16 @@ describe("devices of a bus", () => {
     device("pci/devices/0000:00:1f.7", "virtio-pci", "virtio7/net/lan0");
     device("pci/devices/0000:00:1f.5", "vfio-pci", "nothing");
     device("auxiliary/devices/mlx5_core.sf.4", "mlx5_core.sf", "net/lan0");
+    mkdirSync(`${folder}/pci/devices/0000:00:1f.4/net/lan0`, { recursive: true });
+    mkdirSync(`${folder}/pci/devices/0000:00:1f.3`);
+    mkdirSync(`${folder}/kernel/lan/net/lan0`, { recursive: true });
+    execFileSync("mount", ["--bind", `${folder}/kernel`, "/sys/devices/virtual/misc"]);
     execFileSync("mount", ["--bind", folder, "/sys/bus"]);
   });
-  afterAll(() => execFileSync("umount", ["/sys/bus"]));
+  afterAll(() => execFileSync("umount", ["/sys/bus", "/sys/devices/virtual/misc"]));
 
   test.each<[string, object]>([
+    ["kernelpath", { kernelpath: "/sys/devices/virtual/misc/lan" }],
     ["pciBusID", { pciBusID: "0000:00:1f.6" }],
     ["pciBusID of a virtio device", { pciBusID: "0000:00:1f.7" }],
     [
@@ -252,6 +257,18 @@ describe("devices of a bus", () => {
     if (!reference.newest) return;
     const theirs = await node.reference("ADD", attached.call);
     expect(theirs).toMatchObject({ result: { interfaces: attached.result.interfaces } });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["without a driver", { pciBusID: "0000:00:1f.4" }, /pciBusID: "0000:00:1f\.4" has no driver/],
+    ["without a folder of links", { kernelpath: "/sys/devices/virtual/misc" }, /kernelpath: .* is no link of the host/],
+    ["that is on no bus", { runtimeConfig: { deviceID: "x.1" } }, /no such device in .*pci.* or .*auxiliary/],
+  ])("one %s is refused, naming the key; DEL succeeds", async (_what, more, message) => {
+    const { node } = await network();
+    const call = await callFor(node, hostDevice(node, more));
+    expect(await refusal(node, call)).toMatchObject({ code: 7, msg: expect.stringMatching(message) as unknown });
+    await node.succeed("DEL", call);
+    expect([await names(node), node.leases()]).toEqual([["lan0", "lo"], {}]);
   });
 
   test.each<[string, object]>([
