@@ -32,6 +32,10 @@ describe("firewall ADD", () => {
       'prevResult.interfaces[0].name: must be the bridge of "isolated"',
     );
     expect(await rules(node)).toBe(before);
+    // a link alone has no addresses to let through
+    const linkAlone = call({ ingressPolicy: "isolated", prevResult: { ...previous("1.1.0"), ips: [] } });
+    expect((await node.succeed("ADD", linkAlone)).result).toEqual({ ...previous("1.1.0"), ips: undefined });
+    await node.succeed("DEL", linkAlone);
   });
 
   test("names every wrong key, and changes nothing", async () => {
