@@ -238,6 +238,7 @@ describe("a wrong configuration of tap is refused, naming the key, and nothing i
     ["mac", { mac: "01:00:00:00:00:01" }, /mac is "01:00:00:00:00:01"/],
     ["runtimeConfig.mac", { runtimeConfig: { mac: "zz" } }, /runtimeConfig\.mac is "zz"/],
     ["multiQueue", { multiQueue: 1 }, /multiQueue is 1, must be true or false/],
+    ["args", { args: "x" }, /args is "x", must be an object/],
     ["owner", { owner: -1 }, /owner is -1, must be a whole number from 0/],
     ["group", { group: "root" }, /group is "root", must be a whole number from 0/],
     ["selinuxContext", { selinuxContext: 1 }, /selinuxContext is 1, must be an SELinux context/],
