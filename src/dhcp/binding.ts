@@ -1,4 +1,5 @@
-import { CniError, messageOf } from "../cni/error.ts";
+import { CniError } from "../cni/error.ts";
+import { monotonicMs } from "../kernel/clock.ts";
 import { close, isErrno, SystemError } from "../kernel/linux.ts";
 import { randomWord } from "../kernel/random.ts";
 import { ipv4Address, sendTo } from "../kernel/socket.ts";
@@ -28,6 +29,8 @@ export interface Keeper {
 
 /** Sockets are open so long after a question; who answers later is asked again. */
 const LISTEN_MS = 10_000;
+/** Until what could not be done to the pod is tried again. */
+const REST_MS = 1_000;
 const BROADCAST = parseIp("255.255.255.255")!;
 
 /**
@@ -41,6 +44,7 @@ export class Binding implements Task {
   private sender: number | undefined;
   private askAt: number;
   private silentAt = Infinity;
+  private restUntil = 0;
   private xid = 0;
   private askedAt = 0;
   private again: Acquisition | undefined;
@@ -71,7 +75,8 @@ export class Binding implements Task {
     if (again) {
       this.fd = again.fd;
       this.wakeAt = again.wakeAt;
-    } else this.wakeAt = this.record.lost ? Infinity : Math.min(this.askAt, this.silentAt, this.expiresAt);
+    } else if (this.record.lost) this.wakeAt = Infinity;
+    else this.wakeAt = Math.max(this.restUntil, Math.min(this.askAt, this.silentAt, this.expiresAt));
   }
 
   wake(now: number, isReadable: boolean): void {
@@ -80,7 +85,7 @@ export class Binding implements Task {
       if (isReadable) this.listen(now);
       if (now >= this.silentAt) this.silence();
       if (this.again || this.record.lost) return;
-      if (now >= this.expiresAt) this.lose("it is over, and no server renewed it");
+      if (now >= this.expiresAt) this.lose("it is over, and no server renewed it", now);
       else if (now >= this.askAt) this.ask(now);
     } finally {
       this.schedule();
@@ -113,24 +118,26 @@ export class Binding implements Task {
         throw new CniError(0, "its link is another one now");
       });
     } catch (error) {
-      if (error instanceof CniError) {
+      // one that could not be looked at or entered just now is not gone
+      if (error instanceof CniError && error.cause === undefined) {
         keeper.drop(this);
         keeper.say(record, `the pod is gone, and the lease with it: ${error.message}`);
-      } else if (error instanceof SystemError) keeper.say(record, `cannot ask: ${error.message}`);
-      else throw error;
+      } else if (error instanceof CniError || error instanceof SystemError) {
+        keeper.say(record, `its pod cannot be reached now: ${error.message}`);
+      } else throw error;
       return undefined;
     }
   }
 
   private ask(now: number): void {
     const { record, keeper } = this;
-    // a DEL that found no daemon gave it back
-    if (!keeper.store.has(record.client)) return keeper.drop(this);
     const isRebinding = now >= this.rebindsAt;
     const end = isRebinding ? this.expiresAt : this.rebindsAt;
     // half of what is left (RFC 2131, 4.4.5), within bounds: a server that comes back is to be found soon
     const { firstMs, longestMs } = keeper.pace;
     this.askAt = Math.min(now + Math.max(Math.min((end - now) / 2, longestMs), firstMs), end);
+    // a DEL that found no daemon gave it back
+    if (!keeper.store.has(record.client)) return keeper.drop(this);
     this.silence();
     const { client, asked, mac, lease } = record;
     this.withLink((link) => {
@@ -181,8 +188,8 @@ export class Binding implements Task {
     record.since = since;
     this.silence();
     this.askAt = this.renewsAt;
-    keeper.store.keep(record);
     keeper.say(record, `renewed ${formatPrefix(lease.address)} by ${formatIp(lease.server)} for ${lease.seconds} s`);
+    keeper.store.keep(record);
   }
 
   /** The server knows the lease no more: perhaps it can be had anew, while the pod still has it. */
@@ -201,7 +208,7 @@ export class Binding implements Task {
   private endAgain(acquired: Acquired): void {
     this.again = undefined;
     this.fd = undefined;
-    if (acquired instanceof CniError) this.lose(acquired.message);
+    if (acquired instanceof CniError) this.lose(acquired.message, monotonicMs());
     else {
       // the pod was wired by what the first answer said
       const { address, gateway, routes } = this.record.lease;
@@ -210,22 +217,24 @@ export class Binding implements Task {
   }
 
   /** The address may be another's from now on (RFC 2131, 4.4.5): the pod must not have it. */
-  private lose(why: string): void {
+  private lose(why: string, now: number): void {
     const { record, keeper } = this;
     this.silence();
-    record.lost = why;
     const { address } = record.lease;
-    const failure = this.withLink((link) => {
+    const isTaken = this.withLink((link) => {
       try {
         link.pod.socket.request([deleteAddress(link, address)]);
       } catch (error) {
-        if (!isErrno(error, "EADDRNOTAVAIL")) return messageOf(error);
+        if (!isErrno(error, "EADDRNOTAVAIL")) throw error;
       }
-      return "";
+      return true;
     });
-    if (!keeper.store.has(record.client)) return; // the pod is gone as well
+    if (!isTaken) {
+      this.restUntil = now + REST_MS;
+      return;
+    }
+    record.lost = why;
+    keeper.say(record, `the lease of ${formatPrefix(address)} is lost: ${why}; the address was taken from the pod`);
     keeper.store.keep(record);
-    const and = failure === "" ? "was taken from the pod" : `cannot be taken from the pod: ${failure}`;
-    keeper.say(record, `the lease of ${formatPrefix(address)} is lost: ${why}; the address ${and}`);
   }
 }

@@ -25,6 +25,7 @@ import { parseDhcp } from "./dhcp-config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
 import { findRange } from "./range.ts";
+import { assertNotAttached } from "./duplicate.ts";
 import { checkStatic } from "./static.ts";
 import { parseStatic } from "./static-config.ts";
 import { statusOfLeases } from "./status.ts";
@@ -138,11 +139,14 @@ function hostLocalIpam(call: Invocation): Ipam {
  * prevResult.
  */
 function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
+  /** CniError 4 where the attachment lives already */
+  refuseSecond(): void;
   keep(ips: readonly ResultIp[], site: Site, parts: PartName[], undo: Undo): void;
 } {
   const folder = parseLeaseFolder(call);
   const owner = ownerOf(call);
   return {
+    refuseSecond: () => assertNotAttached(folder, owner),
     keep(ips, site, parts, undo) {
       undo.push("forget the record", () => removeRecord(folder, owner));
       try {
@@ -168,12 +172,13 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
 }
 
 function noIpam(call: Invocation, previous: Result | undefined): Ipam {
-  const { keep, ...record } = recordOf(call);
+  const { keep, refuseSecond, ...record } = recordOf(call);
   const { ips, routes } = previous ?? noAddressing();
   return {
     ...record,
     gives: previous !== undefined,
     add(site, parts, undo) {
+      refuseSecond();
       keep(ips, site, parts, undo);
       return { ...noAddressing(), ips, routes };
     },
@@ -186,7 +191,7 @@ function noIpam(call: Invocation, previous: Result | undefined): Ipam {
 
 function staticIpam(call: Invocation): Ipam {
   const given = removes(call) ? noAddressing() : parseStatic(call);
-  const { keep, ...record } = recordOf(call);
+  const { keep, refuseSecond, ...record } = recordOf(call);
   return {
     ...record,
     gives: true,
@@ -198,6 +203,7 @@ function staticIpam(call: Invocation): Ipam {
           "ipam.addresses is empty, and neither runtimeConfig.ips, args.cni.ips nor IP of CNI_ARGS has an address",
         );
       }
+      refuseSecond();
       keep(ips, site, parts, undo);
       return given;
     },
@@ -214,10 +220,13 @@ function staticIpam(call: Invocation): Ipam {
 
 function dhcpIpam(call: Invocation): Ipam {
   const config = removes(call) ? undefined : parseDhcp(call);
-  const { keep, ...record } = recordOf(call);
+  const { keep, refuseSecond, ...record } = recordOf(call);
   return {
     gives: true,
-    prepare: (site, parts, undo) => keep([], site, parts, undo),
+    prepare(site, parts, undo) {
+      refuseSecond();
+      keep([], site, parts, undo);
+    },
     add: (site, parts, undo) =>
       call.log.step("ipam", () => {
         // also after an ADD that failed: the daemon may have done half of it
@@ -237,11 +246,12 @@ function dhcpIpam(call: Invocation): Ipam {
 
 function delegatedIpam(call: Invocation, type: string): Ipam {
   if (call.verb === "ADD") getPluginFile(call, type); // a missing executable is found out before anything is touched
-  const { keep, ...record } = recordOf(call);
+  const { keep, refuseSecond, ...record } = recordOf(call);
   return {
     gives: true,
     add: (site, parts, undo) =>
       call.log.step("ipam", () => {
+        refuseSecond();
         // DEL also after an ADD that failed: the delegate may have done half of it (SPEC.md, "Delegated plugins")
         undo.push(`DEL of IPAM plugin ${type}`, () => delegateVerb(call, type, "DEL"));
         const { ips, routes, dns } = delegateAdd(call, type);

@@ -224,8 +224,8 @@ export class NetlinkSocket {
    * message is given, whose flags are those of all.
    */
   receive(timeoutMs: number, isWanted: (datagram: Uint8Array) => boolean = () => true): Received[] | undefined {
-    if (timeoutMs > 0 && !waitReadable(this.fd, timeoutMs)) return undefined;
-    const length = receiveNow(this.fd, arrivals);
+    let length = receiveNow(this.fd, arrivals); // a dump has its first answer waiting, and each brings the next
+    if (length < 0 && timeoutMs > 0 && waitReadable(this.fd, timeoutMs)) length = receiveNow(this.fd, arrivals);
     if (length < 0) return undefined;
     const arrived = arrivals.subarray(0, length);
     return isWanted(arrived)

@@ -35,6 +35,12 @@ describe("ADD", () => {
       ["bwp tbf 100 10000", "veth ingress"],
       4,
     ],
+    [
+      "keys of other versions of the reference",
+      { ingressRate: 8_000_000, ingressBurst: 800_000, shapedSubnets: ["10.0.0.0/8"], unshapedSubnets: ["x"] },
+      ["veth tbf 1000000 100000"],
+      3,
+    ],
     ["nothing", {}, [], 3],
     ["zeros", { ingressRate: 0, ingressBurst: 0, egressRate: 0, egressBurst: 0 }, [], 3],
     [

@@ -32,6 +32,10 @@ describe("firewall ADD", () => {
       'prevResult.interfaces[0].name: must be the bridge of "isolated"',
     );
     expect(await rules(node)).toBe(before);
+    // a link alone has no addresses to let through
+    const linkAlone = call({ ingressPolicy: "isolated", prevResult: { ...previous("1.1.0"), ips: [] } });
+    expect((await node.succeed("ADD", linkAlone)).result).toEqual({ ...previous("1.1.0"), ips: undefined });
+    await node.succeed("DEL", linkAlone);
   });
 
   test("names every wrong key, and changes nothing", async () => {
@@ -50,6 +54,29 @@ describe("firewall ADD", () => {
     }
     expect(await rules(node)).toBe(before);
     await node.succeed("DEL", call(wrong));
+  });
+
+  test("takes empty keys for absent ones, and an administrator's chain of 28 characters, not of 29", async () => {
+    const node = await Node.create();
+    for (const empty of ["", null]) {
+      const keys = { backend: empty, ingressPolicy: empty, iptablesAdminChainName: empty, firewalldZone: empty };
+      await node.succeed("ADD", call(keys));
+      expect(await rules(node)).toContain("-j CNI-ADMIN");
+      await node.succeed("DEL", call(keys));
+    }
+    const named = (length: number) => call({ backend: "iptables", iptablesAdminChainName: "A".repeat(length) });
+    await node.succeed("ADD", named(28));
+    const before = await rules(node);
+    expect(failure(await node.podwire("ADD", named(29))).msg).toMatch(/iptablesAdminChainName is "A{29}"/);
+    expect(await rules(node)).toBe(before);
+  });
+
+  test("by firewalld where there is none: ADD says so and leaves nothing of the pod's, DEL succeeds", async () => {
+    const node = await Node.create();
+    const given = { ...call({ backend: "firewalld" }), env: { DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nowhere" } };
+    expect(failure(await node.podwire("ADD", given)).msg).toMatch(/firewalld/);
+    expect(await rules(node)).not.toMatch(/10\.9\.0\.5|fd00:9::5/);
+    await node.succeed("DEL", given);
   });
 
   test.each(["nftables", "iptables"])(
@@ -100,12 +127,13 @@ describe("firewall ADD", () => {
     expect(await complaint(node, call())).toBe("");
   });
 
-  test("of an address that a pod has in another network: by iptables each has rules of its own", async () => {
+  test("of an address that another pod has in another network: by iptables each has rules of its own", async () => {
     const node = await Node.create();
     const backend = "iptables";
+    const other = { ...call({ backend, name: "other" }), containerId: "elsewhere" };
     await node.succeed("ADD", call({ backend }));
-    await node.succeed("ADD", call({ backend, name: "other" }));
-    await node.succeed("DEL", call({ backend, name: "other" }));
+    await node.succeed("ADD", other);
+    await node.succeed("DEL", other);
     expect(await complaint(node, call({ backend }))).toBe("");
   });
 });
@@ -154,7 +182,7 @@ describe("an address another pod is let through with", () => {
   test("stays where nobody can tell whether its pod lives, until its DEL", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call());
-    const other = call({ name: "other" });
+    const other = { ...call({ name: "other" }), containerId: "elsewhere" };
     expect((await refusal(node, other)).msg).toContain("container pod-5 (interface eth0, network net)");
     await node.succeed("DEL", call());
     await node.succeed("ADD", other);

@@ -93,6 +93,20 @@ describe("macvlan", () => {
     expect(await complaint(node, { call, result } as Attached)).toBe("");
   });
 
+  test("dns: its own comes before IPAM's", async () => {
+    const { node } = await network();
+    const ipam = { type: "static", addresses: [{ address: "10.9.0.9/24" }], dns: { nameservers: ["10.9.0.2"] } };
+    const dns = { nameservers: ["10.9.0.3"], search: ["example.org"] };
+    for (const [own, expected] of [
+      [dns, dns],
+      [undefined, ipam.dns],
+    ]) {
+      const attached = await attach(node, macvlan(node, { dns: own, ipam: { ...ipam, dataDir: node.dataDir } }));
+      expect(attached.result.dns).toEqual(expected);
+      await node.succeed("DEL", attached.call);
+    }
+  });
+
   test("mtu and bcqueuelen", async () => {
     const { node } = await network();
     const attached = await attach(node, macvlan(node, { mtu: 1400, bcqueuelen: 2000 }));

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
 import { root } from "../harness/paths.ts";
 import { attach, bridge, callFor, type Config, hostDevice, hostLocal, macvlan, ptp } from "./configs.ts";
+import { wire } from "./chained.ts";
 import { DhcpScene, socketOf } from "./dhcp.ts";
 import { type Call, Node, podwireFolder, temporaryFolder, type Verb } from "./harness.ts";
 import { tcp } from "./ports.ts";
@@ -262,5 +263,42 @@ describe("STATUS is 50, and ADD fails and leaves nothing,", () => {
     const after = await node.snapshot();
     expect([after.leases, after.links.filter((text) => JSON.stringify(text).includes("veth"))]).toEqual([{}, []]);
     expect(await by(["env"], node, "DEL", asked)).toEqual({ exitCode: 0, stdout: "" });
+  });
+});
+
+describe("ADD for a namespace that is not there", () => {
+  const chained: [string, object][] = [
+    ["tuning", { mtu: 1400 }],
+    ["bandwidth", { egressRate: 8e6, egressBurst: 8e6, ingressRate: 8e6, ingressBurst: 8e6 }],
+    ["sbr", {}],
+  ];
+  test.each(chained)("is refused by %s, and changes nothing", async (type, keys) => {
+    const node = await Node.create();
+    const { pod, call: callOf } = await wire(node);
+    const before = await node.snapshot();
+    const netns = `/run/netns/none-${pod.name}`;
+    const own = { type, dataDir: join(node.dataDir, "tuning"), ...keys };
+    const { error } = await node.podwire("ADD", callOf(own, { netns }));
+    expect(error).toMatchObject({ code: 4, msg: expect.stringContaining("no network namespace is there") as unknown });
+    expect([await node.snapshot(), existsSync(netns)]).toEqual([before, false]);
+    await node.succeed("DEL", callOf(own, { netns }));
+    expect(existsSync(netns)).toBe(false);
+  });
+
+  test.each<[string, (node: Node) => Config]>([
+    ["bridge", bridge],
+    ["ptp", ptp],
+    ["macvlan", macvlan],
+    ["tap", (node) => ({ ...macvlan(node), type: "tap" })],
+    ["host-device", (node) => hostDevice(node, { device: "uplink" })],
+  ])("is refused by %s, and changes nothing", async (_what, make) => {
+    const node = await Node.create();
+    await node.outside();
+    const before = await node.snapshot();
+    for (const netns of ["/run/netns/no-such", "/etc/passwd"]) {
+      const { error } = await node.podwire("ADD", await callFor(node, make(node), { netns }));
+      expect(error).toMatchObject({ code: 4, msg: expect.stringContaining(netns) as unknown });
+    }
+    expect([await node.snapshot(), node.leases()]).toEqual([before, {}]);
   });
 });

@@ -79,7 +79,28 @@ describe("static by itself", () => {
     expect(theirs.result).toEqual(answer.result);
   });
 
+  const route = { dst: "10.3.0.5/16", table: 5, scope: 253, priority: 3, mtu: 1400, advmss: 1300 };
+  const alike: [string, object, string?][] = [
+    ["routes without an address", { routes: [route, route] }],
+    ["null for each key", { addresses: null, routes: null, dns: null }],
+    ["an empty DNS", { addresses: [{ address: "10.9.0.5/24" }], dns: {} }],
+    ["one family in the oldest version", { addresses: [{ address: "10.9.0.5/24" }], routes: [route] }, "0.1.0"],
+    ["both families in an old version", { ...two, routes: [{ dst: "0.0.0.0/0" }] }, "0.2.0"],
+    ["routes with all they can have, as of then", { addresses: [{ address: "fd00::5/64" }], routes: [route] }, "0.4.0"],
+  ];
+  test.runIf(reference.newest).each(alike)(
+    "gives what the reference gives: %s",
+    async (_what, ipam, version = "1.1.0") => {
+      const node = await Node.create();
+      const call = await callFor(node, alone({ type: "static", ...ipam }, { cniVersion: version }));
+      const { result } = await node.succeed("ADD", call);
+      expect((await node.reference("ADD", call)).result).toEqual(result);
+    },
+  );
+
   test.each<[string, Config, string, RegExp]>([
+    ["leading zeros", alone({ type: "static", addresses: [{ address: "10.01.2.3/24" }] }), "", /address is "10\.01\./],
+    ["a zone", alone({ type: "static", addresses: [{ address: "fe80::1%lo/64" }] }), "", /address is "fe80::1%lo/],
     [
       "an address without length",
       alone({ type: "static", addresses: [{ address: "10.9.0.5" }] }),
@@ -118,6 +139,15 @@ describe("static by itself", () => {
     const { answer } = await give(config, { args });
     const code = args === "" ? 7 : 4;
     expect(failure(answer)).toMatchObject({ code, msg: expect.stringMatching(message) as unknown });
+  });
+
+  test("no address is a result, but in versions that cannot say so", async () => {
+    expect((await give(alone({ type: "static" }))).answer.result).toEqual({ cniVersion: "1.1.0" });
+    const { answer } = await give(alone({ type: "static" }, { cniVersion: "0.2.0" }));
+    expect(failure(answer)).toMatchObject({
+      code: 1,
+      msg: expect.stringContaining("no valid IP addresses") as unknown,
+    });
   });
 
   test("CHECK compares prevResult; DEL, GC and STATUS have nothing to do; DEL reads nothing", async () => {

@@ -1,5 +1,5 @@
 import { chmodSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { executableOf } from "../engine/engine.ts";
@@ -238,6 +238,7 @@ describe("a wrong configuration of tap is refused, naming the key, and nothing i
     ["mac", { mac: "01:00:00:00:00:01" }, /mac is "01:00:00:00:00:01"/],
     ["runtimeConfig.mac", { runtimeConfig: { mac: "zz" } }, /runtimeConfig\.mac is "zz"/],
     ["multiQueue", { multiQueue: 1 }, /multiQueue is 1, must be true or false/],
+    ["args", { args: "x" }, /args is "x", must be an object/],
     ["owner", { owner: -1 }, /owner is -1, must be a whole number from 0/],
     ["group", { group: "root" }, /group is "root", must be a whole number from 0/],
     ["selinuxContext", { selinuxContext: 1 }, /selinuxContext is 1, must be an SELinux context/],
@@ -333,6 +334,16 @@ describe("DEL, GC, STATUS and CHECK of tap", () => {
     expect(await complaint(node, attached)).toBe("");
     await attached.pod.ip(line);
     expect(await complaint(node, attached)).toMatch(message);
+  });
+
+  test("CHECK names an MTU that is not the kernel's where none was asked for, and not one that tuning set", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, tap(node));
+    const tuning = { type: "tuning", mtu: 1400, dataDir: join(node.dataDir, "tuning") };
+    const config = { cniVersion: "1.1.0", name: "net", ...tuning, prevResult: attached.result };
+    const { result } = await node.succeed("ADD", { ...attached.call, plugin: "tuning", config });
+    expect(await complaint(node, { ...attached, result: result! })).toBe("");
+    expect(await complaint(node, attached)).toMatch(/eth0 in the container has MTU 1400, not 1500/);
   });
 
   test("CHECK names queues, owner and kind that are not as configured", async () => {

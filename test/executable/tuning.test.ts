@@ -336,6 +336,19 @@ describe("DEL and GC", () => {
     expect(await state(other.pod)).toEqual(before);
   });
 
+  test("of another dataDir put nothing back, and neither do unknown CNI_ARGS keep DEL from it", async () => {
+    const node = await Node.create();
+    const wired = await wire(node);
+    const before = await state(wired.pod);
+    await add(wired, tuning(node));
+    await node.succeed("DEL", wired.call(tuning(node, { dataDir: `${node.dataDir}/elsewhere` })));
+    expect([await state(wired.pod), backups(node)]).toEqual([tuned, ["pod_eth0.json"]]);
+    await node.succeed("DEL", wired.call(tuning(node, {}), { args: "foo=bar" }));
+    expect([await state(wired.pod), backups(node)]).toEqual([before, []]);
+    expect(failure(await node.podwire("ADD", wired.call(tuning(node), { args: "foo=bar" }))).msg).toMatch(/foo=bar/);
+    expect(await state(wired.pod)).toEqual(before);
+  });
+
   test("a torn backup and one of another attachment stop nothing", async () => {
     const node = await Node.create();
     const wired = await wire(node);

@@ -1,36 +1,11 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Process } from "../executable/dhcp.ts";
-import { temporaryFolder } from "../executable/harness.ts";
-import { dhcp, servedOn } from "./dhcp.ts";
-import { draftsOf } from "./killing.ts";
-import { add, del, liveAgain, nodeWorkers, setUp, type Stage, type State, stateOf } from "./scenarios.ts";
-import { changes, type Fault, onFiles, type SystemCall, systemCalls, tracing } from "./strace.ts";
+import { dhcp, goesOn, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
+import { add, del, nodeWorkers, setUp, type Stage, stateOf } from "./scenarios.ts";
+import { changes, type Fault, type SystemCall, systemCalls } from "./strace.ts";
 
 // The daemon is disturbed, from its start to the end of a verb that asks it; the plugin is not.
 
-const QUICK = ["--timeout", "300ms", "--resendmax", "1s", "--resendtimeout", "4s"];
-const traces = temporaryFolder("traces");
-let count = 0;
-
 type Verb = "ADD" | "DEL";
-
-/** The daemon is ended and another one started under strace; ready, or ended by the fault. */
-async function startTraced(stage: Stage, fault?: Fault): Promise<{ daemon: Process; lines(): string[] }> {
-  const { scene, daemon: before } = servedOn(stage.node);
-  await before.stop("SIGTERM");
-  const file = `${traces}/${(count += 1)}`;
-  // -D: the process is the daemon, not strace
-  const daemon = scene.startDaemon(["strace", "-D", "-o", file, ...tracing(fault)], QUICK);
-  await daemon.line(/listens at|goes on with/).catch(() => undefined);
-  return { daemon, lines: () => readFileSync(file, "utf8").trimEnd().split("\n") };
-}
-
-async function restart(stage: Stage): Promise<void> {
-  const served = servedOn(stage.node);
-  await served.daemon.stop();
-  served.daemon = await served.scene.daemon(...QUICK);
-}
 
 /** The calls of a daemon that is started, and asked by the verb. */
 async function recordDaemon(verb: Verb): Promise<SystemCall[]> {
@@ -51,31 +26,6 @@ async function disturb(stage: Stage, verb: Verb, fault: Fault): ReturnType<typeo
   if (exitCode !== 0) expect(error).toMatchObject({ msg: expect.stringMatching(/.{10}/) as unknown });
   return traced;
 }
-
-/** DEL leaves nothing of it, what another pod has is there, and the daemon serves who asks next. */
-async function goesOn(stage: Stage, before: State): Promise<void> {
-  await del(stage);
-  expect(await stateOf(stage)).toEqual(before);
-  await liveAgain(stage, before);
-  expect(draftsOf(stage)).toEqual([]);
-}
-
-/** What each call can say that is no answer to it. */
-const errnos: Readonly<Record<string, string>> = {
-  accept4: "EMFILE",
-  ppoll: "EINTR",
-  recvfrom: "ENOBUFS",
-  sendto: "ENOBUFS",
-  setns: "EPERM",
-  socket: "EMFILE",
-};
-/** What every process does with what is its own, and the end. */
-const harmless = new Set(["close", "exit_group", "getpid", "getrandom", "ioctl", "fcntl", "read"]);
-
-const pointsOf = (calls: SystemCall[]): { fail: SystemCall; errno: string }[] =>
-  calls
-    .filter(({ name }) => !harmless.has(name))
-    .map((call) => ({ fail: call, errno: errnos[call.name] ?? (onFiles(call) ? "EIO" : "ENOMEM") }));
 
 describe.each<Verb>(["ADD", "DEL"])("the daemon, from its start to the end of %s,", (verb) => {
   test("is killed at any system call that changes something: DEL, before or after its restart, leaves nothing", async () => {

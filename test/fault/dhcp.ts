@@ -1,8 +1,11 @@
+import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { macvlan } from "../executable/configs.ts";
 import { DhcpScene, type Process, socketOf } from "../executable/dhcp.ts";
-import type { Node } from "../executable/harness.ts";
-import { liveAgain, type Scenario, stateOf } from "./scenarios.ts";
+import { type Node, temporaryFolder } from "../executable/harness.ts";
+import { draftsOf } from "./killing.ts";
+import { del, liveAgain, type Scenario, type Stage, type State, stateOf } from "./scenarios.ts";
+import { type Fault, onFiles, type SystemCall, tracing } from "./strace.ts";
 
 export interface Served {
   scene: DhcpScene;
@@ -33,3 +36,59 @@ export const dhcp: Scenario = {
     expect(scene.leased()).toHaveLength(stage.valid.length);
   },
 };
+
+const QUICK = ["--timeout", "300ms", "--resendmax", "1s", "--resendtimeout", "4s"];
+const traces = temporaryFolder("traces");
+let count = 0;
+
+/**
+ * The daemon is ended and another one started under strace, after what is done `meanwhile`; ready, or ended by the
+ * fault.
+ */
+export async function startTraced(
+  stage: Stage,
+  fault?: Fault,
+  meanwhile?: () => void,
+): Promise<{ daemon: Process; lines(): string[] }> {
+  const { scene, daemon: before } = servedOn(stage.node);
+  await before.stop("SIGTERM");
+  meanwhile?.();
+  const file = `${traces}/${(count += 1)}`;
+  // -D: the process is the daemon, not strace
+  const daemon = scene.startDaemon(["strace", "-D", "-o", file, ...tracing(fault)], QUICK);
+  await daemon.line(/listens at|goes on with/).catch(() => undefined);
+  return { daemon, lines: () => readFileSync(file, "utf8").trimEnd().split("\n") };
+}
+
+/** A daemon that nothing happens to. */
+export async function restart(stage: Stage): Promise<void> {
+  const served = servedOn(stage.node);
+  await served.daemon.stop();
+  served.daemon = await served.scene.daemon(...QUICK);
+}
+
+/** DEL leaves nothing of it, what another pod has is there, and the daemon serves who asks next. */
+export async function goesOn(stage: Stage, before: State): Promise<void> {
+  await del(stage);
+  expect(await stateOf(stage)).toEqual(before);
+  await liveAgain(stage, before);
+  expect(draftsOf(stage)).toEqual([]);
+}
+
+/** What each call can say that is no answer to it. */
+const errnos: Readonly<Record<string, string>> = {
+  accept4: "EMFILE",
+  ppoll: "EINTR",
+  recvfrom: "ENOBUFS",
+  sendto: "ENOBUFS",
+  setns: "EPERM",
+  socket: "EMFILE",
+};
+/** What every process does with what is its own, and the end. */
+const harmless = new Set(["close", "exit_group", "getpid", "getrandom", "ioctl", "fcntl", "read"]);
+
+/** Each call that can fail, with an error of its kind. */
+export const pointsOf = (calls: SystemCall[]): { fail: SystemCall; errno: string }[] =>
+  calls
+    .filter(({ name }) => !harmless.has(name))
+    .map((call) => ({ fail: call, errno: errnos[call.name] ?? (onFiles(call) ? "EIO" : "ENOMEM") }));

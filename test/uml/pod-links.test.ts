@@ -1,3 +1,4 @@
+import { readFileSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   attach,
@@ -10,9 +11,10 @@ import {
   hostLocal,
   linkOf,
   namesIn,
+  programs,
   refusal,
 } from "../executable/configs.ts";
-import { Node, type Outside } from "../executable/harness.ts";
+import { Node, type Outside, reference } from "../executable/harness.ts";
 
 // ipvlan, vlan and dummy: what is the same for them as for macvlan is tested in test/executable/macvlan.test.ts.
 
@@ -289,6 +291,26 @@ describe.each(["vlan", "ipvlan", "dummy"])("DEL of %s with little left", (type) 
 });
 
 describe("vlan, ipvlan and dummy", () => {
+  test("an IPAM that gives no address is refused, as by the reference, asked to DEL, and nothing is left", async () => {
+    const { node } = await network();
+    const log = `${node.dataDir}/verbs`;
+    const answer = `case $CNI_COMMAND in ADD) echo '{"cniVersion":"1.0.0"}';; esac`;
+    const path = programs({ empty: `echo "$CNI_COMMAND" >> ${log}; ${answer}` });
+    for (const type of ["vlan", "ipvlan", "dummy"]) {
+      const call = await callFor(node, config(node, type, { ipam: { type: "empty" } }), { path });
+      const before = await node.snapshot();
+      expect((await refusal(node, call)).msg).toMatch(/IPAM plugin empty returned no IP addresses/);
+      expect([readFileSync(log, "utf8"), await namesIn(call)]).toEqual(["ADD\nDEL\n", ["lo"]]);
+      expect(await node.snapshot()).toEqual(before);
+      if (reference.newest) {
+        const pod = await node.pod();
+        expect((await node.reference("ADD", { ...call, netns: pod })).error?.msg).toMatch(/missing IP config/);
+        await pod.remove();
+      }
+      rmSync(log);
+    }
+  });
+
   test("STATUS asks IPAM, and needs no master", async () => {
     const node = await Node.create();
     for (const type of ["vlan", "ipvlan", "dummy"]) {

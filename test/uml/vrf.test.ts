@@ -1,6 +1,9 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { environment } from "../harness/invoke.ts";
 import { attach, type Attached, bridge, dualStack, hostLocal } from "../executable/configs.ts";
-import { type Answer, type Call, type Namespace, Node, reference } from "../executable/harness.ts";
+import { type Answer, type Call, type Namespace, Node, podwireFolder, reference } from "../executable/harness.ts";
 
 const routes = [
   { dst: "0.0.0.0/0" },
@@ -90,6 +93,29 @@ describe("vrf", () => {
     expect(await checkOf(node, third, { vrfname: "red" })).toBe("");
     await node.succeed("DEL", vrfCall(second));
     expect([await table("blue"), await table("red")]).toEqual([undefined, 4]);
+  });
+
+  test("20,000 routes and links of the pod's own: DEL reads few of them, and takes the interface out", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, network(node));
+    const { pod } = attached;
+    await node.succeed("ADD", vrfCall(attached));
+    const batch = join(node.dataDir, "batch");
+    const lines = (count: number, line: (n: number) => string): string =>
+      Array.from({ length: count }, (_, n) => line(n)).join("\n");
+    const routes20 = lines(20_000, (n) => `route add 20.0.${n >> 8}.${n & 255}/32 dev eth0 table 1`);
+    writeFileSync(batch, `${routes20}\n${lines(200, (n) => `link add more${n} type dummy`)}`);
+    await pod.must("ip", "-batch", batch);
+    const call = vrfCall(attached);
+    const options = { env: environment(podwireFolder(), "DEL", call), input: JSON.stringify(call.config) };
+    const { exitCode, stderr } = await node.run("/usr/bin/time", ["-f", "%M", join(podwireFolder(), "vrf")], options);
+    expect(exitCode).toBe(0);
+    expect(stderr).toMatch(/250 routes and more/);
+    expect(Number(stderr.trim().split("\n").at(-1))).toBeLessThan(8_000);
+    expect([await pod.link("blue"), (await pod.link("eth0"))!.master]).toEqual([undefined, undefined]);
+    // what ADD moved stands first
+    expect(await pod.ip("route show default")).toMatch(/^default via 10\.9\.0\.1 dev eth0/);
+    expect(await pod.ping("10.9.0.1")).toBe(true);
   });
 
   test("what is wrong is refused, and nothing is left of it", async () => {

@@ -22,12 +22,12 @@ export function findPeer(socket: NetlinkSocket, link: Link | undefined): Link | 
   return peer?.kind === "veth" && peer.peer === link!.index ? peer : undefined;
 }
 
-/** Every link of the socket's namespace, or every one of a kind. */
-export const listLinks = (socket: NetlinkSocket, kind?: string): Link[] =>
+/** Every link of the socket's namespace, or every one of a kind or a master. */
+export const listLinks = (socket: NetlinkSocket, of: { kind?: string; master?: number } = {}): Link[] =>
   socket
-    .dump(getLinks(kind))
+    .dump(getLinks(of))
     .flatMap((reply) => decodeLink(reply) ?? [])
-    .filter((link) => kind === undefined || link.kind === kind);
+    .filter(({ kind, master }) => kind === (of.kind ?? kind) && master === (of.master ?? master));
 
 /** Every address of the socket's namespace, with its flags and the link it is on. */
 export const listLinkAddresses = (socket: NetlinkSocket): Address[] =>

@@ -32,16 +32,20 @@ export const podLink: Kind<PodLinkPart> = {
   compare(part, site, foreign) {
     const { link, device } = part;
     const found = site.seenPodLink(link.name);
-    // the reference forgets it where owner and group are given
-    const mtu = foreign && device.type === "tun" ? undefined : part.mtu;
-    const differences = compareLink(found, { ...link, kind: device.type, mtu }, "in the container");
+    const differences = compareLink(
+      found,
+      { ...link, kind: device.type, mtu: mtuOf(part, foreign) },
+      "in the container",
+    );
     if (found?.kind !== device.type) return differences;
     return [...differences, ...compareDevice(found, device), ...compareMaster(found, part, site)];
   },
 
-  mend({ link, device, mtu }, site) {
+  mend(part, site) {
+    const { link, device } = part;
     const found = site.seenPodLink(link.name);
     if (found?.kind === device.type) {
+      const mtu = mtuOf(part);
       return mendLink(site.pod.socket, found, { ...link, kind: device.type, mtu }, IN_POD);
     }
     throw beyondMending(`link ${link.name} in the container is ${found ? "another one" : "gone"}`);
@@ -51,6 +55,16 @@ export const podLink: Kind<PodLinkPart> = {
   status: ({ device }) => assertLinkKind(device.type),
   collect: collectPodLinks,
 };
+
+/** Of Ethernet (ETH_DATA_LEN), which a TAP device has until it is given another. */
+const TAP_MTU = 1500;
+
+/**
+ * The MTU the link must have, where that can be told: what is made of a master has what that had once. The reference
+ * forgets a TAP device's where owner and group are given.
+ */
+const mtuOf = ({ device, mtu }: PodLinkPart, foreign = false): number | undefined =>
+  device.type !== "tun" ? mtu : foreign ? undefined : (mtu ?? TAP_MTU);
 
 /** A master that is down passes nothing on yet: what is made of it comes up with it. */
 const hasCarrier = ({ up, operState }: Link): boolean => up && (operState === "up" || operState === "unknown");

@@ -2,7 +2,14 @@ import { type Address, addAddress, decodeAddress, getAddresses, IFA_F } from "..
 import { type Link, setLink } from "../../netlink/rtnetlink/link.ts";
 import type { Reply } from "../../netlink/message.ts";
 import { families, isLinkLocal, samePrefix } from "../../net/ip.ts";
-import { decodeRoutes, getRoutes, isChosen, moveRoute, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
+import {
+  decodeRoutes,
+  getRoutes,
+  isChosenAt,
+  type KernelRoute,
+  moveRoute,
+  RT_TABLE_MAIN,
+} from "../../netlink/rtnetlink/route.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { addOnce } from "../address/add-once.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
@@ -11,19 +18,21 @@ import { podSide, waitForDelivery, waitForLink } from "./readiness.ts";
 
 /** What a link has that the kernel takes from it where it becomes, or is no longer, a member of a VRF. */
 export interface Belongings {
-  /** with their tables */
+  /** with their tables; those without a gateway first */
   routes: [route: Reply, table: number][];
   addresses: Address[];
 }
 
-/** The routes that lead through the link alone and were chosen by somebody, and its own IPv6 addresses. */
-export const belongingsOf = (link: Link, socket: NetlinkSocket): Belongings => ({
-  routes: routesOf(link, socket),
-  addresses: socket
-    .dump(getAddresses(link.index))
-    .flatMap((reply) => decodeAddress(reply) ?? [])
-    .filter(({ prefix: { ip } }) => ip.family === 6 && !isLinkLocal(ip)),
-});
+/** The routes that lead through the link alone and somebody chose, and its own IPv6 addresses; `most` of each. */
+export function belongingsOf(link: Link, socket: NetlinkSocket, most = Infinity): Belongings {
+  const addresses: Address[] = [];
+  const isRoom = (): boolean => addresses.length < most;
+  socket.sift(getAddresses(link.index, 6), isRoom, (reply) => {
+    const address = decodeAddress(reply);
+    if (address && !isLinkLocal(address.prefix.ip)) addresses.push(address);
+  });
+  return { routes: routesOf(link, socket, most), addresses };
+}
 
 /**
  * Makes a link a member of a VRF, or of none, with what is its own: the kernel sets it down and up again, whereby it
@@ -53,14 +62,15 @@ export function rehome(
   addOnce(socket, [], messages);
 }
 
-/** Those without a gateway first. */
-function routesOf(link: Link, socket: NetlinkSocket): [route: Reply, table: number][] {
-  const { index } = link;
-  const replies = families.flatMap((family) => socket.dump(getRoutes(family, link))).filter(isChosen);
-  const own = replies.flatMap((reply) => {
-    const hops = decodeRoutes(reply);
-    return hops.length > 0 && hops.every((hop) => hop.index === index) ? [{ reply, first: hops[0]! }] : [];
-  });
+function routesOf({ index }: Link, socket: NetlinkSocket, most: number): Belongings["routes"] {
+  const own: { reply: Reply; first: KernelRoute }[] = [];
+  const isWanted = (datagram: Uint8Array, at: number): boolean => own.length < most && isChosenAt(datagram, at);
+  for (const family of families) {
+    socket.sift(getRoutes(family, { index }), isWanted, (reply) => {
+      const hops = decodeRoutes(reply);
+      if (hops.length > 0 && hops.every((hop) => hop.index === index)) own.push({ reply, first: hops[0]! });
+    });
+  }
   return own
     .toSorted((a, b) => Number(a.first.gw !== undefined) - Number(b.first.gw !== undefined))
     .map(({ reply, first }) => [reply, first.table]);

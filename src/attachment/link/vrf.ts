@@ -2,7 +2,15 @@ import { CniError, Code } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { createDevice } from "../../netlink/rtnetlink/device.ts";
-import { getLink, indexOf, type Link, setAlias, setLink } from "../../netlink/rtnetlink/link.ts";
+import {
+  decodeLink,
+  getLink,
+  getLinkByIndex,
+  indexOf,
+  type Link,
+  setAlias,
+  setLink,
+} from "../../netlink/rtnetlink/link.ts";
 import { RT_TABLE_DEFAULT } from "../../netlink/rtnetlink/route.ts";
 import type { VrfPart } from "../attachment.ts";
 import { tablesOfRoutes, tablesOfRules } from "../address/used-tables.ts";
@@ -14,6 +22,9 @@ import type { Undo } from "../undo.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
 import { belongingsOf, rehome } from "./vrf-member.ts";
+
+/** DEL brings no more routes back from the VRF than these, and addresses: a pod can have any number of its own. */
+const MOST_BROUGHT_BACK = 250;
 
 /** A VRF of the pod, which several of its interfaces may share, with the attachment's own as a member. */
 export const vrf: Kind<VrfPart> = {
@@ -60,8 +71,9 @@ function join(part: VrfPart, site: Site, undo: Undo): void {
   const link = findLink(socket, ifname);
   if (!link) throw new CniError(Code.InvalidEnvironment, `CNI_IFNAME "${ifname}" does not exist in ${path}`);
   if (link.master !== undefined) {
-    const master = listLinks(socket).find(({ index }) => index === link.master);
-    throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${master?.name}`);
+    const reply = socket.find(getLinkByIndex(link.master));
+    const name = reply && decodeLink(reply)?.name;
+    throw new CniError(Code.InvalidConfig, `link ${ifname} in the container has a master already: ${name}`);
   }
   const found = findVrf(part, socket);
   const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
@@ -94,7 +106,10 @@ function makeVrf(
   undo: Undo,
 ): [index: number, table: number] {
   const table = wanted ?? freeTable(socket);
-  undo.push(`delete VRF ${name}`, () => removeIfEmpty(name, socket));
+  undo.push(`delete VRF ${name}`, () => {
+    const made = findLink(socket, name);
+    if (made) removeIfEmpty(made, socket);
+  });
   try {
     const make = createDevice({ name, device: { type: "vrf", table }, up: true });
     const [made] = socket.request([make, setAlias(name, "podwire: VRF"), getLink(name)]);
@@ -107,7 +122,11 @@ function makeVrf(
 
 /** The first table of the namespace that no VRF, no rule and no route uses. */
 function freeTable(socket: NetlinkSocket): number {
-  const used = new Set([...listLinks(socket).map(tableOf), ...tablesOfRules(socket), ...tablesOfRoutes(socket)]);
+  const used = new Set([
+    ...listLinks(socket, { kind: "vrf" }).map(tableOf),
+    ...tablesOfRules(socket),
+    ...tablesOfRoutes(socket),
+  ]);
   for (let table = 1; table < RT_TABLE_DEFAULT; table++) if (!used.has(table)) return table;
   throw new CniError(Code.InvalidConfig, "table is not set, and none from 1 to 252 is free in the container");
 }
@@ -119,12 +138,19 @@ function removeMember({ owner, site, mac }: Traces, part: VrfPart | undefined): 
   if (found?.kind !== "vrf") return "unknown";
   const link = findLink(pod!.socket, owner.ifname);
   const isMine = link?.master === found.index && (mac === undefined || mac === link.mac);
-  if (isMine) rehome(link, { from: tableOf(found) }, pod!);
-  removeIfEmpty(part!.name, pod!.socket);
+  if (isMine) bringBack(link, found, site);
+  removeIfEmpty(found, pod!.socket);
   return "unknown";
 }
 
-function removeIfEmpty(name: string, socket: NetlinkSocket): void {
-  const found = findLink(socket, name);
-  if (found && !listLinks(socket).some(({ master }) => master === found.index)) removeLink(socket, name);
+function bringBack(link: Link, vrf: Link, { pod, log }: Site): void {
+  const had = belongingsOf(link, pod.socket, MOST_BROUGHT_BACK);
+  if (had.routes.length === MOST_BROUGHT_BACK) {
+    log.warn(`link ${link.name} has ${MOST_BROUGHT_BACK} routes and more: those beyond are lost with VRF ${vrf.name}`);
+  }
+  rehome(link, { from: tableOf(vrf) }, pod, had);
+}
+
+function removeIfEmpty({ name, index }: Pick<Link, "name" | "index">, socket: NetlinkSocket): void {
+  if (listLinks(socket, { master: index }).length === 0) removeLink(socket, name);
 }

@@ -103,6 +103,7 @@ export const bandwidth: Kind<BandwidthPart> = {
 function shape(part: BandwidthPart, site: Site, { undo, made }: Progress): void {
   const { ingress, egress } = part;
   if (!ingress && !egress) return;
+  void site.pod; // refused where there is none, though its link can be told without it
   const end = getHostEnd(site);
   for (const shaping of [ingress, egress]) if (shaping) warnOfLittle(shaping, end, site);
   if (egress) {

@@ -118,6 +118,6 @@ export function listLostIfbs(
 
 /** Every ifb podwire made, with its owner's words. */
 export const listOwnIfbs = (host: NetlinkSocket): { label: string; link: Link }[] =>
-  listLinks(host, "ifb")
+  listLinks(host, { kind: "ifb" })
     .filter(({ alias }) => alias.startsWith(PREFIX))
     .map((link) => ({ label: link.alias.slice(PREFIX.length), link }));

@@ -98,16 +98,17 @@ export const getLinkByIndex = (index: number): Message => ({
 });
 
 /**
- * Asks for all links of the namespace (use with NetlinkSocket.dump), or for those of a kind: the kernel passes over the
- * others where it has that kind.
+ * Asks for all links of the namespace (use with NetlinkSocket.dump), or for those of a kind or a master: the kernel
+ * passes over the others where it has that kind, or master.
  */
-export const getLinks = (kind?: string): Message => ({
+export const getLinks = ({ kind, master }: { kind?: string; master?: number } = {}): Message => ({
   type: RTM_GETLINK,
   flags: 0,
   data: [
     header(),
     ...u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS),
     ...(kind === undefined ? [] : nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, kind))),
+    ...(master === undefined ? [] : u32(IFLA.MASTER, master)),
   ],
   what: "list links",
 });

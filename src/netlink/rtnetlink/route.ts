@@ -123,8 +123,9 @@ export const claimRoute = (link: { index: number; name: string }, route: RouteSp
   flags: NLM_F.CREATE | NLM_F.EXCL,
 });
 
-/** True for a reply that tells of a route which neither the kernel nor a router's advertisement made. */
-export const isChosen = ({ data }: Reply): boolean => data[5] !== RTPROT_KERNEL && data[5] !== RTPROT_RA;
+/** Of a reply to `getRoutes`, as `lengthAt`: neither the kernel nor a router's advertisement made the route. */
+export const isChosenAt = (bytes: Uint8Array, at: number): boolean =>
+  bytes[at + 5] !== RTPROT_KERNEL && bytes[at + 5] !== RTPROT_RA;
 
 /** Adds a route that was read, with everything that is its own, in another table. */
 export function moveRoute(reply: Reply, table: number): Message {

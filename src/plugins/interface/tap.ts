@@ -18,6 +18,7 @@ const tapConfig = shape(
     mtu: orElse(integer(0, 65521), 0), // 65535 without the Ethernet header
     multiQueue: flag(),
     mac: optionalOrEmpty(mac),
+    args: optional(shape({})), // what the reference reads of them is nothing
     owner: id,
     group: id,
     selinuxContext: optionalOrEmpty(text("an SELinux context", (label) => !/\p{Cc}/u.test(label))),

@@ -1,7 +1,21 @@
 import { readFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, programs, ptp, refusal, v4 } from "./configs.ts";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  type Config,
+  hostDevice,
+  hostLocal,
+  macvlan,
+  namesIn,
+  programs,
+  ptp,
+  refusal,
+  v4,
+} from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 const fixed = {
@@ -119,6 +133,32 @@ describe("IPAM of another executable", () => {
     expect(verbs(log)).toEqual(["ADD", "DEL"]);
     expect(await node.snapshot()).toEqual(before);
   });
+
+  const nothing = `echo '{"cniVersion":"1.0.0","dns":{}}'`;
+  test.each<[string, (node: Node, more: object) => Config]>([
+    ["bridge", bridge],
+    ["ptp", ptp],
+    ["macvlan", macvlan],
+    ["tap", (node, more) => ({ ...macvlan(node, more), type: "tap" })],
+    ["host-device", (node, more) => hostDevice(node, { device: "uplink", ...more })],
+  ])(
+    "%s: one that gives no address is refused, as by the reference; DEL follows, and nothing is left",
+    async (_what, make) => {
+      const node = await Node.create();
+      await node.outside();
+      const log = join(node.dataDir, "verbs");
+      const config = make(node, { ipam: { type: "recorder" } });
+      const before = await node.snapshot();
+      const call = await callFor(node, config, { path: recorder(log, nothing) });
+      expect((await refusal(node, call)).msg).toMatch(/IPAM plugin recorder returned no IP addresses/);
+      expect(verbs(log)).toEqual(["ADD", "DEL"]);
+      expect(await namesIn(call)).toEqual(["lo"]);
+      expect(await node.snapshot()).toEqual(before);
+      if (!reference.newest) return;
+      const theirs = await node.reference("ADD", { ...call, netns: await node.pod() });
+      expect(theirs.error?.msg).toMatch(/missing IP config/);
+    },
+  );
 
   test.each([
     ["bridge", bridge],
