@@ -60,16 +60,17 @@ describe.each(["nftables", "iptables"])("port mappings by %s", (backend) => {
       expect([await localnet(node), await localnet(node, "br1")]).toEqual(["0", "1"]);
     });
 
-    test.each<[string, (node: Node) => object]>([
-      ["of another subnet of the bridge", (node) => ({ ipam: hostLocal(node, { subnet: "10.11.0.0/24" }) })],
-      ["with conditions", () => ({ conditionsV4: [backend === "iptables" ? "-s 10.0.0.0/8" : "ip saddr 10.0.0.0/8"] })],
-      ["that masquerade all", () => ({ masqAll: true })],
-      ["with a mark of their own", () => ({ markMasqBit: 5 })],
-    ])("not while there are mappings %s", async (_, more) => {
+    test.each<[string, object]>([
+      ["of another subnet of the bridge", { isDefaultGateway: false, ipam: { subnet: "10.11.0.0/24" } }],
+      ["with conditions", { conditionsV4: backend === "iptables" ? ["-s", "10.0.0.0/8"] : ["ip saddr 10.0.0.0/8"] }],
+      ["that masquerade all", { masqAll: true }],
+      ["with a mark of their own", { markMasqBit: 5 }],
+    ])("not while there are mappings %s", async (_, more: { ipam?: object }) => {
       const node = await Node.create();
       await attach(node, other(node, 8083));
-      const one = await attach(node, mapped(node, 8081, more(node)));
       const two = await attach(node, config(node));
+      await node.ip("route add 10.11.0.0/24 dev br0");
+      const one = await attach(node, mapped(node, 8081, { ...more, ipam: hostLocal(node, more.ipam) }));
       await node.succeed("DEL", two.call);
       expect(await localnet(node)).toBe("1");
       await node.succeed("DEL", one.call);
