@@ -1,7 +1,7 @@
 import { version } from "../package.json";
+import { suggestion } from "./cli/arguments.ts";
 import { Exit, onTerminal } from "./cli/command.ts";
 import { commands } from "./cli/commands.ts";
-import { nearest } from "./net/nearest.ts";
 import { wrap } from "./cli/terminal.ts";
 import { formatCommands } from "./cli/usage.ts";
 import { dispatch } from "./protocol/dispatch.ts";
@@ -70,9 +70,9 @@ function answerPerson([name, ...args]: string[]): number {
   if (command) return command.run(args);
   if (name !== undefined && !["--help", "-h", "help"].includes(name)) {
     const names = commands.map((each) => each.name);
-    const meant = nearest(name, [...names, "help", "version"]);
-    const hint = meant ? `did you mean ${meant}?` : `there are: ${names.join(", ")}`;
-    complain(`${onTerminal(`podwire: unknown command ${JSON.stringify(name)}; ${hint}`)}\n`);
+    const hint = suggestion(name, [...names, "help", "version", "--help", "--version"]);
+    const there = `; there are: ${names.join(", ")}`;
+    complain(`${onTerminal(`podwire: unknown command ${JSON.stringify(name)}${hint || there}`)}\n`);
     return Exit.failed;
   }
   // A plugin run bare says so on standard error, as the reference does: its standard output belongs to runtimes.

@@ -87,6 +87,8 @@ export interface Traces {
   addresses: Ip[];
   /** by its record */
   madeIn?: MadeIn | undefined;
+  /** by its record: some of it is in iptables, whatever backend the configuration names now */
+  usesIptables?: boolean;
   /** MAC of the container's interface in prevResult */
   mac?: string;
   /** what the network was called when the attachment was made, where its link says so: noted by who removes it */

@@ -13,11 +13,18 @@ export function applySysctls(sysctls: readonly Sysctl[], log: Log): void {
   }
 }
 
-/** Writes a sysctl unless it reads so; CniError 7 where the kernel has no IPv6 for the link it is of. */
+/**
+ * Writes a sysctl unless it reads so; CniError 7 where the kernel has no IPv6 for the link it is of, 5 where it may not
+ * be written.
+ */
 export function requireSysctl(path: string, value: string): void {
   try {
     ensureSysctl(path, value);
   } catch (error) {
+    if (isErrno(error, "EROFS", "EPERM", "EACCES")) {
+      const name = path.replaceAll("/", ".");
+      throw new CniError(Code.Io, `sysctl ${name} must be ${value}, and podwire may not write it`, messageOf(error));
+    }
     const [, , , link] = path.split("/");
     if (!(isErrno(error, "ENOENT") && path.startsWith("net/ipv6/"))) throw error;
     throw new CniError(

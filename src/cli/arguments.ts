@@ -87,7 +87,9 @@ function* tokens(args: readonly string[], options: Options): Generator<Token> {
     else {
       const equals = arg.indexOf("=");
       const [name, inline] = equals < 0 ? [arg, undefined] : [arg.slice(0, equals), arg.slice(equals + 1)];
-      if (!Object.hasOwn(options, name)) throw new UsageError(unknown(arg, name, options));
+      if (!Object.hasOwn(options, name)) {
+        throw new UsageError(`unknown argument ${arg}${suggestion(name, Object.keys(options))}`);
+      }
       const isSwitch = options[name]!.value === undefined;
       if (isSwitch && inline !== undefined) throw new UsageError(`${name} takes no value`);
       // what begins with a dash is the next option; as a value it can be written after "="
@@ -98,9 +100,10 @@ function* tokens(args: readonly string[], options: Options): Generator<Token> {
   }
 }
 
-function unknown(arg: string, name: string, options: Options): string {
-  const meant = nearest(name, Object.keys(options));
-  return `unknown argument ${arg}${meant === undefined ? "" : `; did you mean ${meant}?`}`;
+/** For what stands where one of a few words may: which of them was probably meant, as the end of a complaint. */
+export function suggestion(word: string, words: readonly string[]): string {
+  const meant = nearest(word, words);
+  return meant === undefined ? "" : `; did you mean ${meant}?`;
 }
 
 /** Where the first operand stands, -1 for nowhere: for a command whose first operand may name another one. */
@@ -129,6 +132,7 @@ export function parseArguments(args: readonly string[], { operands, options }: T
 function assertAmong(name: string, value: string, among: readonly string[] | undefined): void {
   if (among === undefined || among.includes(value)) return;
   throw new UsageError(
-    `${name} is ${JSON.stringify(value)}, must be ${among.join(", ").replace(/, (?=[^,]*$)/, " or ")}`,
+    `${name} is ${JSON.stringify(value)}, must be ${among.join(", ").replace(/, (?=[^,]*$)/, " or ")}` +
+      suggestion(value, among),
   );
 }

@@ -12,6 +12,7 @@ import {
   type Operands,
   type Options,
   parseArguments,
+  suggestion,
   UsageError,
 } from "./arguments.ts";
 import { isTerminal } from "../kernel/linux.ts";
@@ -96,14 +97,19 @@ const wantsColour = (): boolean =>
 
 const end = (text: string, exit: number): number => (print(text, { mayEnd: true }) ? exit : Exit.failed);
 
-/** The command that the first operand names, if one does, and what else was typed. */
+/** The command that the first operand names, and what else was typed; UsageError where it may be nothing else. */
 function findCommand(
-  { commands, options }: Pick<Command, "commands" | "options">,
+  { name: own, commands, operands, options }: Pick<Command, "name" | "commands" | "operands" | "options">,
   args: readonly string[],
 ): [Command | undefined, readonly string[]] {
   if (commands.length === 0) return [undefined, args];
   const every: Options = Object.assign({}, help, options, ...commands.map((each) => each.options));
   const at = findOperand(args, every);
-  const found = commands.find(({ name }) => at >= 0 && name.endsWith(` ${args[at]}`));
+  const [word] = at < 0 ? [] : [args[at]!];
+  const found = commands.find(({ name }) => name === `${own} ${word}`);
+  if (word !== undefined && !found && Object.keys(operands).length === 0) {
+    const words = commands.map(({ name }) => name.slice(own.length + 1));
+    throw new UsageError(`unknown argument ${word}${suggestion(word, words)}`);
+  }
   return [found, args.toSpliced(at, 1)];
 }

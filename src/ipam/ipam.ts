@@ -1,4 +1,4 @@
-import type { PartName } from "../attachment/attachment.ts";
+import type { Part } from "../attachment/attachment.ts";
 import { ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import type { Undo } from "../attachment/undo.ts";
@@ -38,11 +38,11 @@ export interface Ipam {
    * There where addresses are asked for over the link itself: keeps a record of it before it is made, which is before
    * `add` then.
    */
-  prepare?(site: Site, parts: PartName[], undo: Undo): void;
+  prepare?(site: Site, parts: readonly Part[], undo: Undo): void;
   /** DEL and GC, of what is given back over the links that are about to be removed. */
   giveBack?(): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
-  add(site: Site, parts: PartName[], undo: Undo): Addressing;
+  add(site: Site, parts: readonly Part[], undo: Undo): Addressing;
   check(): void;
   /** False where what `add` gave, or the record of it, is gone since: a GC that does not know of this ADD took it. */
   isKept(): boolean;
@@ -82,14 +82,15 @@ export function chooseIpam(call: Invocation, type: string, previous?: Result): I
 const removes = ({ verb }: Invocation): boolean => verb === "DEL" || verb === "GC";
 
 /** What is remembered of the attachment that is being made. */
-function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: PartName[]): Knowledge {
+function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: readonly Part[]): Knowledge {
   const { cookie } = pod;
   const name = podNameOf(args);
   return {
     ...(hostLink !== undefined && { hostVeth: hostLink }),
     netns: pod.path,
     ...(cookie !== undefined && { cookie }),
-    parts,
+    parts: parts.map(({ kind }) => kind),
+    usesIptables: parts.some((part) => "backend" in part && part.backend === "iptables"),
     ...(name && { pod: name }),
   };
 }
@@ -141,7 +142,7 @@ function hostLocalIpam(call: Invocation): Ipam {
 function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
   /** CniError 4 where the attachment lives already */
   refuseSecond(): void;
-  keep(ips: readonly ResultIp[], site: Site, parts: PartName[], undo: Undo): void;
+  keep(ips: readonly ResultIp[], site: Site, parts: readonly Part[], undo: Undo): void;
 } {
   const folder = parseLeaseFolder(call);
   const owner = ownerOf(call);

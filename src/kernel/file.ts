@@ -24,10 +24,18 @@ export function withFile<T>(path: string, flags: number, mode: number, use: (fd:
   const fd = open(path, flags | O.NONBLOCK, mode);
   try {
     return use(fd);
+  } catch (error) {
+    throw naming(path, error);
   } finally {
     close(fd);
   }
 }
+
+/** What was done to a descriptor failed: the error names its file. */
+const naming = (path: string, error: unknown): unknown =>
+  error instanceof SystemError && error.target === "" && ["read", "write", "fsync", "ftruncate"].includes(error.syscall)
+    ? new SystemError(error.syscall, error.errno, path)
+    : error;
 
 function assertPlain(fd: number, path: string): void {
   if (typeOf(fd) !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
@@ -62,6 +70,8 @@ export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => 
   try {
     assertPlain(fd, path);
     return use(fd);
+  } catch (error) {
+    throw naming(path, error);
   } finally {
     close(fd);
   }

@@ -55,7 +55,8 @@ export class NetlinkError extends SystemError {
     readonly kernelMessage: string,
   ) {
     super(what, errno);
-    this.message = `cannot ${what}: ${errnoText(errno)} (${this.code})${kernelMessage && `: ${kernelMessage}`}`;
+    const more = kernelMessage || (this.code === "EPERM" ? "CAP_NET_ADMIN is needed" : "");
+    this.message = `cannot ${what}: ${errnoText(errno)} (${this.code})${more && `: ${more}`}`;
   }
 }
 

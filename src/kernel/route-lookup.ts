@@ -21,13 +21,14 @@ function lookUp(socket: NetlinkSocket, message: Message): Reply | undefined {
   try {
     return socket.request([message])[0];
   } catch (error) {
-    // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own
-    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EAGAIN")) return undefined;
+    // no route or one of type unreachable, prohibit, blackhole, throw: each has an errno of its own; and one that has
+    // more next hops than a reply holds, which none of podwire's has, and none of the kernel's to what is here
+    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL", "EAGAIN", "EMSGSIZE")) return undefined;
     throw error;
   }
 }
 
-/** The route that packets for the address take, once for each of its next hops. */
+/** The route that packets for the address take, once for each of its next hops; none for one with hundreds. */
 export function findRoutesOf(socket: NetlinkSocket, ip: Ip): KernelRoute[] {
   const reply = lookUp(socket, getRouteOf(ip));
   return reply ? decodeRoutes(reply) : [];
@@ -38,13 +39,8 @@ export function findRoutesOf(socket: NetlinkSocket, ip: Ip): KernelRoute[] {
  * for the way of packets the kernel would look at every IPv6 address it has, for one to send from.
  */
 export function isLocal(socket: NetlinkSocket, ip: Ip, vrf?: number): boolean {
-  try {
-    const reply = lookUp(socket, getRouteOf(ip, vrf));
-    return reply !== undefined && decodeWay(reply).kind === "local";
-  } catch (error) {
-    if (!isErrno(error, "EMSGSIZE")) throw error;
-    return false; // it has more next hops than a reply holds: none of them is here
-  }
+  const reply = lookUp(socket, getRouteOf(ip, vrf));
+  return reply !== undefined && decodeWay(reply).kind === "local";
 }
 
 /**

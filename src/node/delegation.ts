@@ -21,11 +21,12 @@ export interface Place {
 
 /** ext4 and most others allow 255 bytes. */
 const READABLE_BYTES = 200;
+const HASHED = "sha512:";
 
 /** `:` occurs in no container id, network or interface name: no name is another attachment's, or the reference's. */
 function nameOf({ network, containerId, ifname }: Place): string {
   const readable = `${containerId}:${ifname}:${network}`;
-  return utf8Length(readable) <= READABLE_BYTES ? readable : `sha512:${sha512(readable).slice(0, 64)}`;
+  return utf8Length(readable) <= READABLE_BYTES ? readable : `${HASHED}${sha512(readable).slice(0, 64)}`;
 }
 
 const pathOf = (place: Place): string => `${place.dataDir}/${nameOf(place)}`;
@@ -88,6 +89,10 @@ export function collectDelegations(
     const [containerId, ifname, of] = name.split(":");
     if (of !== network || valid.some((each) => each.containerId === containerId && each.ifname === ifname)) continue;
     forgetDelegation({ dataDir, network, containerId: containerId!, ifname: ifname! });
+  }
+  const kept = new Set(valid.map((attachment) => nameOf({ dataDir, network, ...attachment })));
+  for (const name of names.filter((each) => each.startsWith(HASHED) && !kept.has(each))) {
+    if (decode(findText(`${dataDir}/${name}`))?.["name"] === network) removeFile(`${dataDir}/${name}`);
   }
   const isTheirs = (name: string): boolean => !name.startsWith(".") && !name.includes(":");
   for (const containerId of names.filter(isTheirs)) {

@@ -19,6 +19,8 @@ export interface Knowledge {
   cookie?: bigint;
   /** the optional kinds of parts it has, whatever a later configuration says; absent in records of old versions */
   parts?: PartName[];
+  /** some of them are in iptables, whatever backend a later configuration names */
+  usesIptables?: boolean;
   /** what the runtime calls the pod, where it says so */
   pod?: PodName;
 }
@@ -101,6 +103,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       netns: knowledge.netns,
       ...cookie,
       ...(knowledge.parts && { parts: knowledge.parts }),
+      ...(knowledge.usesIptables && { usesIptables: true }),
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
@@ -165,11 +168,12 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   if (!ips.every((ip) => ip !== undefined)) return undefined;
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
+  const iptables = json["usesIptables"] === true ? { usesIptables: true } : {};
   const named = isObject(json["pod"]) ? json["pod"] : {};
   const pod = toPodName(named["namespace"], named["name"], named["uid"]);
   const hostVeth = string("hostVeth") ? { hostVeth: string("hostVeth") } : {};
   const knowledge = string("netns")
-    ? { knowledge: { ...hostVeth, netns: string("netns"), ...cookie, ...parts, ...(pod && { pod }) } }
+    ? { knowledge: { ...hostVeth, netns: string("netns"), ...cookie, ...parts, ...iptables, ...(pod && { pod }) } }
     : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },

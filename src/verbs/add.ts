@@ -25,14 +25,13 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   const undo = new Undo();
   try {
     if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
-    const kinds = asked.map(({ kind }) => kind);
     const subject = spec.draw(call, config);
     const made: Made = {};
     if (ipam.prepare) {
-      ipam.prepare(site, kinds, undo);
+      ipam.prepare(site, asked, undo);
       applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
     }
-    const addressing = ipam.add(site, kinds, undo);
+    const addressing = ipam.add(site, asked, undo);
     if (!spec.isChained) {
       assertOwnable(
         addressing.ips.map(({ address }) => address.ip),

@@ -261,6 +261,7 @@ describe("bridge: configuration errors", () => {
     ],
     ["an empty bridge name", { bridge: "" }, /bridge is ""/],
     ["a bridge name the kernel would take for a pattern", { bridge: "br%d" }, /bridge is "br%d"/],
+    ["a bridge name the kernel has for sysctls", { bridge: "default" }, /bridge is "default".*neither all nor default/],
   ])("%s", async (_what, wrong, msg) => {
     const node = await Node.create();
     const before = await node.snapshot();

@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { apply, bridgeOf, type Break, makes, subnet } from "./doctor-makes.ts";
 import { faultsOfLinks } from "./faults-of-links.ts";
 import { faultsOfRules } from "./faults-of-rules.ts";
-import type { Finding, Scene } from "./scene.ts";
+import { loadConf } from "./harness.ts";
+import { type Finding, Scene } from "./scene.ts";
 
 // Faults made for real: each must be the first that doctor names, in the right layer, in words that say what it is.
 
@@ -183,4 +184,17 @@ describe("doctor finds what is wrong with a node:", () => {
     );
     expect(exitCode).toBe(state === "FAULT" ? 1 : 0);
   });
+});
+
+test("a route that is gone is mended as doctor says, also where the runtime keeps no results", async () => {
+  const scene = await Scene.make(loadConf("ptp.json"), { pods: 1, forgetful: true });
+  const ways = ["route delete", "route replace unreachable", "route delete default; ip route delete"];
+  for (const way of ways) {
+    await scene.node.must("sh", "-ec", `ip ${way} ${scene.first.ip4}`);
+    const { findings } = await scene.examinePod("web-1");
+    const fault = findings.find(({ state }) => state === "FAULT");
+    expect(fault).toMatchObject({ layer: "route", what: expect.stringMatching(/nowhere|to uplink/) as unknown });
+    await scene.node.must("sh", "-ec", fault!.mend!);
+    expect((await scene.examinePod("web-1")).findings.find(({ state }) => state === "FAULT")).toBe(undefined);
+  }
 });

@@ -250,6 +250,16 @@ describe("a pod of flannel goes", () => {
   });
 });
 
+test("GC of a network whose name is long forgets what is not valid", async () => {
+  const named = flannel(node, { name: "n".repeat(220) });
+  await attach(node, named, { containerId: "stays" });
+  const before = [kept(), leases()];
+  await attach(node, named, { containerId: "goes" });
+  const valid = [{ containerID: "stays", ifname: "eth0" }];
+  await node.succeed("GC", { plugin: "flannel", config: { ...named, "cni.dev/valid-attachments": valid } });
+  expect([kept(), leases()]).toEqual(before);
+});
+
 test("what is kept is for root alone", async () => {
   await attach(node, flannel(node), { containerId: "pod" });
   mkdirSync(join(node.dataDir, "x"));

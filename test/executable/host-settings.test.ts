@@ -148,14 +148,31 @@ describe("gateways of a bridge", () => {
 
 describe("sysctls that may not be written", () => {
   /** Runs a verb where /proc/sys is read-only, as on a rootless or nested node. */
-  async function callReadOnly(node: Node, verb: Verb, call: Call): Promise<{ stdout: string; stderr: string }> {
+  async function callReadOnly(
+    node: Node,
+    verb: Verb,
+    call: Call,
+    succeeds = true,
+  ): Promise<{ stdout: string; stderr: string }> {
     const script = 'mount -o bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"';
     const run = { env: environment(podwireFolder(), verb, call), input: JSON.stringify(call.config) };
     const args = ["--mount", "sh", "-c", script, "sh", join(podwireFolder(), call.plugin)];
     const { exitCode, stdout, stderr } = await node.run("unshare", args, run);
-    expect([exitCode, stdout]).toEqual([0, stdout]);
+    expect([exitCode, stdout]).toEqual([succeeds ? 0 : 1, stdout]);
     return { stdout, stderr };
   }
+
+  test("are named where a pod needs them, and nothing is left", async () => {
+    const node = await Node.create();
+    const before = await node.snapshot();
+    const { stdout } = await callReadOnly(node, "ADD", await callFor(node, ptp(node)), false);
+    expect(JSON.parse(stdout)).toMatchObject({
+      code: 5,
+      msg: "sysctl net.ipv4.ip_forward must be 1, and podwire may not write it",
+      details: expect.stringContaining("EROFS") as unknown,
+    });
+    expect(await node.snapshot()).toEqual(before);
+  });
 
   test.each(["nftables", "iptables"])(
     "are no failure where a pod can do without, host ports by %s included",

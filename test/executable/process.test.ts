@@ -80,8 +80,17 @@ describe("run by a person", () => {
     ["lease", "leases"],
     ["instal", "install"],
     ["versoin", "version"],
+    ["--hlep", "--help"],
+    ["--verison", "--version"],
+    ["help leses", "leases"],
+    ["leases relase 10.9.0.2", "release"],
+    ["leases --network pods rel", "release"],
+    ["help leases relase", "release"],
+    ["run chekc list blue", "check"],
+    ["completion bsh", "bash"],
+    ["leases --state liev", "live"],
   ])("a mistyped command, %s, is told what was meant: %s", async (typed, meant) => {
-    const { exitCode, stdout, stderr } = await run({ args: [typed] });
+    const { exitCode, stdout, stderr } = await run({ args: typed.split(" ") });
     expect([exitCode, stdout, stderr]).toEqual([2, "", expect.stringContaining(`did you mean ${meant}?`)]);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, complaint, hostLocal, ptp } from "./configs.ts";
+import { attach, complaint, dualStack, hostLocal, ptp } from "./configs.ts";
 import { Node } from "./harness.ts";
 
 // Routes of IPAM as the reference installs them in ptp: also those that the kernel, or ptp itself, makes as well.
@@ -58,4 +58,21 @@ test("two IPv6 sets of one subnet are two addresses, and one route to the subnet
   const attached = await attach(node, ptp(node, { ipam: hostLocal(node, { ranges }) }));
   expect(await attached.pod.addresses("eth0")).toEqual(expect.arrayContaining(["fd00:20::10/64", "fd00:20::20/64"]));
   expect(await complaint(node, attached)).toBe("");
+});
+
+test("a default route of hundreds of next hops hides neither a pod's route nor that it is gone", async () => {
+  const node = await Node.create();
+  await node.outside();
+  const routes = Array.from(
+    { length: 300 },
+    (_, at) => `ip -6 route append default via 2001:db8::${at + 2} dev uplink`,
+  );
+  await node.must("sh", "-ec", routes.join("\n"));
+  expect((await node.run("ip", ["-6", "route", "get", "fibmatch", "2001:db8:1::1"])).stderr).toContain("too long");
+  const attached = await attach(node, ptp(node, { ipam: dualStack(node) }));
+  expect(await complaint(node, attached)).toBe("");
+  await node.ip(`-6 route delete ${attached.ip6}`);
+  expect(await complaint(node, attached)).toContain(
+    `route ${attached.ip6}/128 through ${attached.hostVeth} is missing`,
+  );
 });

@@ -139,17 +139,17 @@ describe("sbr", () => {
     expect(await rules(pod)).toEqual(expect.arrayContaining(["from 10.9.0.2 lookup 102", "from fd00:9::2 lookup 103"]));
   });
 
-  test("with table it makes rules alone, and DEL removes those alone", async () => {
+  test.each([1000, 0xffff_ffff])("with table %d it makes rules alone, and DEL removes those alone", async (table) => {
     const { node, pod, call } = await twoLinks();
     const before = [await routes(pod, 4), await routes(pod, 6)];
     await pod.ip("rule add from 10.9.0.2 table 500");
-    await node.succeed("ADD", await call({ table: 1000 }));
+    await node.succeed("ADD", await call({ table }));
     expect(await rules(pod)).toEqual(
-      expect.arrayContaining(["from 10.9.0.2 lookup 1000", "from fd00:9::2 lookup 1000"]),
+      expect.arrayContaining([`from 10.9.0.2 lookup ${table}`, `from fd00:9::2 lookup ${table}`]),
     );
     expect([await routes(pod, 4), await routes(pod, 6)]).toEqual(before);
-    await node.succeed("CHECK", await call({ table: 1000 }));
-    await node.succeed("DEL", await call({ table: 1000 }));
+    await node.succeed("CHECK", await call({ table }));
+    await node.succeed("DEL", await call({ table }));
     expect(await rules(pod)).toEqual(["from 10.9.0.2 lookup 500"]);
   });
 

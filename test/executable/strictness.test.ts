@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, linkOf, ptp, refusal, v4, v6 } from "./configs.ts";
+import { attach, bridge, callFor, complaint, hostLocal, linkOf, macvlan, ptp, refusal, v4, v6 } from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 describe("what the reference takes and nobody is harmed by", () => {
@@ -26,7 +26,10 @@ describe("what the reference takes and nobody is harmed by", () => {
   test("an MTU below 0 is the kernel's choice", async () => {
     const node = await Node.create();
     const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };
-    for (const config of [bridge(node, { mtu: -1 }), ptp(node, { mtu: -1, ...routed })]) {
+    await node.outside();
+    const tap = { ...macvlan(node, { mtu: -1, owner: 0, group: 0 }), type: "tap" };
+    const configs = [bridge(node, { mtu: -1 }), ptp(node, { mtu: -1, ...routed }), macvlan(node, { mtu: -1 }), tap];
+    for (const config of configs) {
       expect(await linkOf(await attach(node, config))).toMatchObject({ mtu: 1500 });
     }
   });

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
 import { after, wire, type Wired } from "./chained.ts";
@@ -384,6 +385,31 @@ describe("DEL and GC", () => {
     expect(backups(node).toSorted()).toEqual(["kept_eth0.json", "lost_eth0.json"]);
     await gc("net");
     expect(backups(node)).toEqual(["kept_eth0.json"]);
+  });
+
+  test("the longest names a network and a container may have", async () => {
+    const node = await Node.create();
+    const wired = await wire(node, { containerId: "c".repeat(230) });
+    const named = { ...tuning(node, { mtu: 1400 }), name: "n".repeat(250) };
+    await add(wired, named);
+    expect(backups(node)).toHaveLength(1);
+    await node.succeed("DEL", wired.call(named));
+    expect(backups(node)).toEqual([]);
+  });
+
+  test("a full disk is named, with the file", async () => {
+    const node = await Node.create();
+    const wired = await wire(node);
+    const dataDir = join(node.dataDir, "tuning");
+    mkdirSync(dataDir);
+    await execa("mount", ["-t", "tmpfs", "-o", "size=16k", "none", dataDir]);
+    await execa("dd", ["if=/dev/zero", `of=${dataDir}/fill`, "bs=1k"], { reject: false });
+    const answer = await node.podwire("ADD", wired.call(tuning(node, { mtu: 1400 })));
+    await execa("umount", [dataDir]);
+    expect(answer.error).toMatchObject({
+      code: 5,
+      msg: expect.stringMatching(/dataDir.*: write \/.*\/tuning\/.*: no space left on device/) as unknown,
+    });
   });
 
   test("the backup is the reference's, with more", async () => {

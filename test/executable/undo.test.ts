@@ -84,6 +84,10 @@ const steps: [string, Failing][] = [
     { config: masquerading, call: async () => ({ ifname: "eth%d" }), code: 4, msg: /"eth%d"/ },
   ],
   [
+    "CNI_IFNAME is a name the kernel has for sysctls",
+    { config: masquerading, call: async () => ({ ifname: "all" }), code: 4, msg: /"all".* or is all or default/ },
+  ],
+  [
     "the bridge's name belongs to another link",
     { config: (node) => masquerading(node, { bridge: "lo" }), code: 7, msg: /"lo" already exists but is not a bridge/ },
   ],

@@ -13,6 +13,7 @@ import {
 import type { Rule } from "../../netlink/nftables/decode.ts";
 import type { FilterPart, Owner } from "../attachment.ts";
 import type { HostView } from "../host-view.ts";
+import type { Selection } from "../kind.ts";
 import { networkLabel, ownerLabel, withoutNetwork } from "../owner.ts";
 import type { Undo } from "../undo.ts";
 import type { ChainRules } from "./chain-rules.ts";
@@ -215,7 +216,8 @@ function removeFrom(tools: Tools, owner: Owner, addresses: readonly Ip[], isGone
 }
 
 /** Where there is more than the rules for all pods: else nothing has to be read by a program. */
-const toolsWithRules = (): Tools[] => families.flatMap((family) => filledTools(family, hasPodRules, true, "filter"));
+const toolsWithRules = (old = true): Tools[] =>
+  families.flatMap((family) => filledTools(family, hasPodRules, old, "filter"));
 const hasPodRules: Look = (nft, table) =>
   nft.rules(table, FORWARD_CHAIN).some((rule) => !isRule(rule, ADMIN_RULES) && !isRule(rule, MARKED));
 
@@ -241,11 +243,14 @@ function labelOf(rule: string): { rule: string; comment: string; ip: Ip } | unde
   return prefix && { rule, comment: comment!.replaceAll(/\\(.)/g, "$1"), ip: prefix.ip };
 }
 
-/** GC: takes away the rules of the network's attachments that are not valid. */
-export function collectIptablesFilter(network: string, valid: readonly Omit<Owner, "network">[]): void {
+/**
+ * GC: takes away the rules of the network's attachments that are not valid; the old iptables is read where it is asked
+ * for.
+ */
+export function collectIptablesFilter(network: string, valid: Selection["valid"], isAsked: boolean): void {
   const words = networkWords(network);
   const kept = new Set(valid.map((attachment) => ownerComment({ network, ...attachment })));
-  for (const tools of toolsWithRules()) {
+  for (const tools of toolsWithRules(isAsked)) {
     changeTable(tools, (filter) => removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []));
   }
 }

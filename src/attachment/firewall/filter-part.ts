@@ -97,7 +97,7 @@ export const filter: Kind<FilterPart> = {
   collect(selection, part) {
     const { network, valid } = selection;
     removeElements({ words: networkLabel(network, COMMENT_BYTES), isMine: isLost(selection), addresses: [] }, part);
-    if (part?.backend === "iptables") collectIptablesFilter(network, valid);
+    collectIptablesFilter(network, valid, part?.backend === "iptables");
   },
 
   list: () =>

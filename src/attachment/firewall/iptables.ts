@@ -1,7 +1,7 @@
 import type { HostView } from "../host-view.ts";
 import { CniError, Code } from "../../cni/error.ts";
-import { readText } from "../../kernel/file.ts";
-import { exists, stat } from "../../kernel/linux.ts";
+import { findText } from "../../kernel/file.ts";
+import { stat } from "../../kernel/linux.ts";
 import { Nftables } from "../../kernel/nftables/nftables.ts";
 import { nfproto } from "../../netlink/nftables/match.ts";
 import type { Table } from "../../netlink/nftables/object.ts";
@@ -53,11 +53,12 @@ export const getTools = (family: Family, table: TableName = "nat"): Tools => ({
 /** A table as today's iptables keeps it, where netlink sees it. */
 export const nftTable = (family: Family, name: TableName): Table => ({ family: nfproto(family), name });
 
-/** The old iptables keeps its tables where netlink does not see them; a file names those in use. */
-function hasLegacy(family: Family, table: TableName): boolean {
-  const path = `/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`;
-  return exists(path) && readText(path).split("\n").includes(table);
-}
+/**
+ * The old iptables keeps its tables where netlink does not see them; a file names those in use, to root: nobody else
+ * could do anything about them.
+ */
+const hasLegacy = (family: Family, table: TableName): boolean =>
+  (findText(`/proc/net/${family === 4 ? "ip" : "ip6"}_tables_names`) ?? "").split("\n").includes(table);
 
 /** Looks by netlink whether there is anything in the table as today's iptables keeps it. */
 export type Look = (nft: Nftables, table: Table) => boolean;

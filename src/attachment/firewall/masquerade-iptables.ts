@@ -1,5 +1,6 @@
 import type { HostView } from "../host-view.ts";
 import { sha512 } from "../../kernel/hash.ts";
+import { decodeUtf8 } from "../../net/bytes.ts";
 import {
   contains,
   families,
@@ -22,13 +23,15 @@ import {
   filledTools,
   getTools,
   hasChain,
-  hasRules,
+  type Look,
   seenTable,
   replaceChain,
   tryRestore,
 } from "./iptables.ts";
 import type { ChainRules } from "./chain-rules.ts";
+import type { Selection } from "../kind.ts";
 import type { Undo } from "../undo.ts";
+import { areOfNetwork, containerWords, ownerNote } from "./iptables-words.ts";
 
 // The reference's own chain and rules, so that either program removes what the other made. The chain belongs to a
 // container and network: two interfaces share it, which is why a rule that decides nothing notes whose address is
@@ -43,8 +46,8 @@ const multicast = { 4: "224.0.0.0/4", 6: "ff00::/8" } as const;
 export const iptablesChain = ({ network, containerId }: Pick<Owner, "network" | "containerId">): string =>
   `CNI-${sha512(`${network}${containerId}`).slice(0, 24)}`;
 
-const commentOf = ({ network, containerId }: Pick<Owner, "network" | "containerId">): string =>
-  commentMatch(`name: "${network}" id: "${containerId}"`);
+/** Says whose the address is that the rule is for. */
+const noteOf = (owner: Owner): string => commentMatch(`interface: "${owner.ifname}"${ownerNote("", owner)}`);
 
 interface Rules {
   chain: string;
@@ -57,13 +60,13 @@ interface Rules {
 
 function rulesOf(owner: Owner): Rules {
   const chain = iptablesChain(owner);
-  const comment = commentOf(owner);
+  const comment = commentMatch(containerWords("", owner));
   return {
     chain,
     jump: (ip) => `-s ${formatPrefix(hostPrefix(ip))} ${comment} -j ${chain}`,
     accept: (subnet) => `-d ${formatPrefix(networkOf(subnet))} ${comment} -j ACCEPT`,
     masquerade: (family) => `! -d ${multicast[family]} ${comment} -j MASQUERADE`,
-    note: (ip) => `-s ${formatPrefix(hostPrefix(ip))} ${commentMatch(`interface: "${owner.ifname}"`)}`,
+    note: (ip) => `-s ${formatPrefix(hostPrefix(ip))} ${noteOf(owner)}`,
   };
 }
 
@@ -121,6 +124,10 @@ const isNote = (rule: string): boolean =>
 const subnetOf = (rule: string, side: "s" | "d"): Prefix | undefined =>
   parsePrefix(new RegExp(`^-${side} (\\S+)`).exec(rule)?.[1] ?? "");
 
+/** The addresses of those notes of a chain. */
+const notedFor = (chain: readonly string[], isWanted: (note: string) => boolean): Ip[] =>
+  chain.filter((rule) => isNote(rule) && isWanted(rule)).flatMap((note) => subnetOf(note, "s")?.ip ?? []);
+
 /** What CHECK finds wrong, in words. */
 export function checkIptablesMasquerade(owner: Owner, addresses: readonly Prefix[], view?: HostView): string[] {
   const rules = rulesOf(owner);
@@ -162,9 +169,7 @@ function removeFamily(owner: Owner, family: Family, addresses: readonly Ip[], is
       nat.load([rules.chain, "POSTROUTING"]);
       const chain = nat.get(rules.chain);
       if (!chain) return [];
-      const noted = chain
-        .filter((rule) => isNote(rule) && rule.endsWith(commentMatch(`interface: "${owner.ifname}"`)))
-        .flatMap((rule) => subnetOf(rule, "s")?.ip ?? []);
+      const noted = notedFor(chain, (note) => note.endsWith(noteOf(owner)));
       const isWhole = isGone && !chain.some(isNote);
       return withoutAddresses(
         nat,
@@ -197,21 +202,28 @@ function withoutAddresses(nat: ChainRules, chain: string, isGoing: (ip: Ip) => b
 }
 
 /**
- * GC: deletes the chains of the network's containers that have no valid attachment, found by the comment of their
- * rules.
+ * GC: deletes what the chains of the network's containers have for attachments that are not valid; the old iptables is
+ * read where it is asked for.
  */
-export function collectIptablesMasquerade(network: string, valid: readonly { containerId: string }[]): void {
-  const kept = new Set(valid.map(({ containerId }) => iptablesChain({ network, containerId })));
-  const ofNetwork = `--comment "name: \\"${network}\\" id: `;
-  for (const tools of families.flatMap((family) => filledTools(family, hasRules("POSTROUTING")))) {
-    changeTable(tools, (nat) => {
-      const lost = nat
+export function collectIptablesMasquerade(network: string, valid: Selection["valid"], isAsked: boolean): void {
+  const owners = valid.map((attachment) => ({ network, ...attachment }));
+  const isOurs = areOfNetwork("", network);
+  for (const tools of families.flatMap((family) => filledTools(family, leadsToContainers, isAsked))) {
+    changeTable(tools, (nat) =>
+      nat
         .all()
-        .filter(
-          ([chain, rules]) =>
-            /^CNI-[0-9a-f]{24}$/.test(chain) && !kept.has(chain) && rules.some((rule) => rule.includes(ofNetwork)),
-        );
-      return lost.flatMap(([chain]) => withoutAddresses(nat, chain, () => true));
-    });
+        .filter(([chain, rules]) => CONTAINER_CHAIN.test(chain) && isOurs(rules))
+        .flatMap(([chain, rules]) => {
+          const kept = owners.filter((owner) => iptablesChain(owner) === chain).map(noteOf);
+          const lost = notedFor(rules, (note) => !kept.some((words) => note.endsWith(words)));
+          return withoutAddresses(nat, chain, (ip) => kept.length === 0 || lost.some((other) => sameIp(other, ip)));
+        }),
+    );
   }
 }
+
+const CONTAINER_CHAIN = /^CNI-[0-9a-f]{24}$/;
+
+/** Of what all have in POSTROUTING something leads to a container's chain. */
+const leadsToContainers: Look = (nft, table) =>
+  nft.rules(table, "POSTROUTING").some(({ expressions }) => /CNI-[0-9a-f]{24}\0/.test(decodeUtf8(expressions)));

@@ -44,13 +44,13 @@ export const masquerade: Kind<MasqueradePart> = {
   },
 
   // Best removed before the veth: what the kernel defers then passes in the same time.
-  remove({ owner, addresses }, part) {
+  remove({ owner, addresses, usesIptables }, part) {
     const isMine = isOwnedBy(owner);
     whereUsable("remove nftables elements", (nft) => {
       nft.deleteElements(masqueradeElements(addresses), isMine);
       if (addresses.length === 0) nft.deleteFromSets(masqueradeSets, isMine);
     });
-    if (part?.backend === "iptables") removeIptablesMasquerade(owner, addresses);
+    if (usesIptables || part?.backend === "iptables") removeIptablesMasquerade(owner, addresses);
     return "unknown";
   },
 
@@ -61,7 +61,7 @@ export const masquerade: Kind<MasqueradePart> = {
       nft.deleteFromSets(masqueradeSets, isLost(selection));
       dropUnusedChains(nft, masqueradeChainPrefix(selection.network));
     });
-    if (part?.backend === "iptables") collectIptablesMasquerade(selection.network, selection.valid);
+    collectIptablesMasquerade(selection.network, selection.valid, part?.backend === "iptables");
   },
 
   list: () =>

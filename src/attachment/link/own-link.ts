@@ -5,12 +5,13 @@ import type { Owner } from "../attachment.ts";
 
 // What is the same for every attachment's own link, of whatever sort it is.
 
-/** CniError 4 for a CNI_IFNAME the kernel would take for a pattern. */
+/** CniError 4 for a CNI_IFNAME by which the kernel makes no link. */
 export function assertNewName(ifname: string): void {
   if (isNewLinkName(ifname)) return;
   throw new CniError(
     Code.InvalidEnvironment,
-    `cannot create CNI_IFNAME ${JSON.stringify(ifname)}: no link can be made whose name has a % in it`,
+    `cannot create CNI_IFNAME ${JSON.stringify(ifname)}: ` +
+      "no link can be made whose name has a % in it, or is all or default",
   );
 }
 

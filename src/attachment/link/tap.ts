@@ -41,12 +41,15 @@ function open(name: string, device: Tap, pod: PodNamespace): number {
   try {
     return pod.enter(() => openTap(name, device));
   } catch (error) {
-    throw refused(error, device) ?? error;
+    throw refused(error, name, device) ?? error;
   }
 }
 
 /** What the kernel's refusal means to the person who wrote the configuration. */
-function refused(error: unknown, { owner, group }: Tap): CniError | undefined {
+function refused(error: unknown, name: string, { owner, group }: Tap): CniError | undefined {
+  if (linux.isErrno(error, "EPERM")) {
+    return new CniError(Code.Internal, `cannot create tap ${name}: CAP_NET_ADMIN is needed`, messageOf(error));
+  }
   if (!linux.isErrno(error, "EINVAL", "ENOENT", "ENODEV", "ENXIO")) return undefined;
   const because = (text: string): CniError =>
     new CniError(Code.InvalidConfig, text, messageOf(error), { cause: error });

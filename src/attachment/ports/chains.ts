@@ -3,6 +3,7 @@ import { type Family, formatPrefix, hostPrefix, type Ip, parseIp } from "../../n
 import type { Owner, PortMapping } from "../attachment.ts";
 import { commentMatch, dropChain } from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
+import { isNoted, ownerNote } from "../firewall/iptables-words.ts";
 import { assertGone, type Claim, claimedPorts, type Holder, portText, UNKNOWN_LINK } from "./holder.ts";
 import { hostAddress } from "./keys.ts";
 
@@ -30,16 +31,23 @@ const interfaceChain = ({ network, containerId, ifname }: Owner): string =>
 export const chainNames = (owner: Owner): string[] => [interfaceChain(owner), containerChain(owner)];
 
 /** A rule that decides nothing and says whose the chain is: the name of the chain does not. */
-export const chainNote = ({ ifname }: Owner, link: string): string =>
-  commentMatch(`interface: "${ifname}" link: "${link}"`);
+export const chainNote = (owner: Owner, link: string): string =>
+  commentMatch(`interface: "${owner.ifname}" link: "${link}"${ownerNote("dnat ", owner)}`);
 
-const noteOf = (nat: ChainRules, chain: string): { ifname: string; link: string } | undefined => {
-  const note = nat
-    .get(chain)
-    ?.map((rule) => /^-m comment --comment "interface: \\"(.*)\\" link: \\"(.*)\\""$/.exec(rule))
-    .find(Boolean);
-  return note ? { ifname: note[1]!.replaceAll(/\\(.)/g, "$1"), link: note[2]! } : undefined;
-};
+const NOTE = /^-m comment --comment "interface: \\"(.*)\\" link: \\"([^"]*)\\"(?: owner: \\"([^"]*)\\")?"$/;
+
+/** `owner` as `ownerNote` has it, where the entries' comments do not tell it. */
+function noteOf(
+  nat: ChainRules,
+  chain: string,
+): { ifname: string; link: string; owner: string | undefined } | undefined {
+  const [, ifname, link, owner] =
+    nat
+      .get(chain)
+      ?.map((rule) => NOTE.exec(rule))
+      .find(Boolean) ?? [];
+  return ifname === undefined ? undefined : { ifname: ifname.replaceAll(/\\(.)/g, "$1"), link: link!, owner };
+}
 
 /** True for a chain without podwire's note: the reference made it. */
 export const isReferences = (nat: ChainRules, chain: string): boolean => nat.has(chain) && !noteOf(nat, chain);
@@ -74,11 +82,19 @@ export const portChains = (nat: ChainRules, isWanted: (entry: string) => boolean
   ...new Set((nat.get(DNAT) ?? []).filter(isWanted).flatMap((entry) => / -j (CNI-DN-\w+)$/.exec(entry)?.[1] ?? [])),
 ];
 
-/** The owner's chains from when its network had another name: an entry names the container, a note the interface. */
-export function formerChains(nat: ChainRules, { containerId, ifname }: Owner): string[] {
-  const chains = portChains(nat, (entry) => entry.includes(` id: \\"${containerId}\\""`));
+/**
+ * The owner's chains from when its network had another name: an entry names the container, unless its comment was cut,
+ * and a note the interface.
+ */
+export function formerChains(nat: ChainRules, owner: Owner): string[] {
+  const names = (entry: string): boolean => entry.includes(` id: \\"${owner.containerId}\\""`);
+  const chains = portChains(nat, (entry) => names(entry) || !/ id: \\"[^"]*\\"" /.test(entry));
   nat.load(chains);
-  return chains.filter((chain) => noteOf(nat, chain)?.ifname === ifname);
+  return chains.filter((chain) => {
+    const note = noteOf(nat, chain);
+    if (note?.ifname !== owner.ifname) return false;
+    return note.owner === undefined ? entriesOf(nat, chain).some(names) : isNoted(note.owner, owner);
+  });
 }
 
 /**
@@ -114,14 +130,15 @@ function holds(rule: string, mapping: PortMapping): boolean {
 }
 
 function holderOf(nat: ChainRules, family: Family, chain: string): Holder {
-  const [, network, container] = /name: \\"(.*?)\\" id: \\"(.*?)\\"/.exec(entriesOf(nat, chain)[0] ?? "") ?? [];
   const note = noteOf(nat, chain);
+  const [, told = "", id] = /name: \\"(.*?)\\" id: \\"(.*?)\\"/.exec(entriesOf(nat, chain)[0] ?? "") ?? [];
+  const [network, container] = note?.owner?.split(" ") ?? [told, id];
   const place = `${family === 4 ? "iptables" : "ip6tables"} table nat, chain ${chain}`;
   return {
     container: container ?? "unknown",
-    network: network ?? "unknown",
+    network: network || "unknown",
     ...(note
-      ? { ...note, place }
+      ? { ifname: note.ifname, link: note.link, place }
       : { targets: targetsOf(nat, chain), place: `rules of the reference portmap, ${place}` }),
   };
 }

@@ -13,6 +13,8 @@ import {
   type Tools,
 } from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
+import { areOfNetwork } from "../firewall/iptables-words.ts";
+import type { Selection } from "../kind.ts";
 import type { Undo } from "../undo.ts";
 import {
   chainNames,
@@ -156,16 +158,20 @@ function udpFlowOf(rule: string, family: Family): UdpPort | undefined {
   return { family, hostPort: Number(found[2]), ...(address && { address }), pod: targetOf(rule) };
 }
 
-/** GC: takes away the chains of the network's attachments that are not valid. */
-export function collectIptablesPorts(network: string, valid: readonly Omit<Owner, "network">[]): Removed {
-  const ofNetwork = `--comment "dnat name: \\"${network}\\" id: `;
+/**
+ * GC: takes away the chains of the network's attachments that are not valid; the old iptables is read where it is asked
+ * for.
+ */
+export function collectIptablesPorts(network: string, valid: Selection["valid"], isAsked: boolean): Removed {
+  const isOurs = areOfNetwork("dnat ", network);
   return together(
     families
-      .flatMap((family) => filledTools(family, hasRules(DNAT)))
+      .flatMap((family) => filledTools(family, hasRules(DNAT), isAsked))
       .map((tools) =>
         removeChains(tools, (nat) => {
-          const chains = portChains(nat, (entry) => entry.includes(ofNetwork));
-          nat.load(chains);
+          const all = portChains(nat);
+          nat.load(all);
+          const chains = all.filter((chain) => isOurs([...entriesOf(nat, chain), ...nat.get(chain)!]));
           const isKept = (chain: string): boolean =>
             valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
           return chains.filter((chain) => !isKept(chain));

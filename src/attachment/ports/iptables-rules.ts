@@ -3,6 +3,7 @@ import { formatIp, formatPrefix, hostPrefix, networkOf, type Prefix } from "../.
 import type { Owner, PortMapping, PortsPart } from "../attachment.ts";
 import { commentMatch, replaceChain } from "../firewall/iptables.ts";
 import type { ChainRules } from "../firewall/chain-rules.ts";
+import { containerWords } from "../firewall/iptables-words.ts";
 import { chainNames, chainNote, DNAT, entriesOf } from "./chains.ts";
 import { hostAddress } from "./keys.ts";
 
@@ -15,8 +16,7 @@ export const LOCALHOST_RETURN = "-d ::1/128 -j RETURN";
 /** What one entry rule can list (XT_MULTI_PORTS). */
 const PORTS_PER_ENTRY = 15;
 
-const entryComment = ({ network, containerId }: Owner): string =>
-  commentMatch(`dnat name: "${network}" id: "${containerId}"`);
+const entryComment = (owner: Owner): string => commentMatch(containerWords("dnat ", owner));
 const source = (prefix: Prefix): string => (prefix.length === 0 ? "" : `-s ${formatPrefix(networkOf(prefix))} `);
 
 /** What a change of the owner's mappings looks at. */

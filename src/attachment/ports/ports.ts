@@ -62,8 +62,8 @@ export const ports: Kind<PortsPart> = {
     return isForeign ? differences : [...differences, ...compareLocalhost(site.host, part)];
   },
 
-  remove({ owner, addresses, site }, part) {
-    const others = part?.backend === "iptables" ? removeIptablesPorts(owner) : nothingRemoved;
+  remove({ owner, addresses, site, usesIptables }, part) {
+    const others = usesIptables || part?.backend === "iptables" ? removeIptablesPorts(owner) : nothingRemoved;
     return removePorts(goingOf(owner, part), others, addresses, site) ? "own" : "unknown";
   },
 
@@ -76,7 +76,7 @@ export const ports: Kind<PortsPart> = {
 
   collect(selection, part) {
     const { network, valid, site } = selection;
-    const others = part?.backend === "iptables" ? collectIptablesPorts(network, valid) : nothingRemoved;
+    const others = collectIptablesPorts(network, valid, part?.backend === "iptables");
     removePorts(goingWithout(selection), others, [], site);
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
   },

@@ -1,8 +1,10 @@
-import { CniError, Code } from "../../cni/error.ts";
+import { CniError, Code, messageOf } from "../../cni/error.ts";
 import { tryJson } from "../../cni/json.ts";
 import { isObject } from "../../cni/schema.ts";
 import { ensureDirectory, namesIn, readText, removeFile, writeFile } from "../../kernel/file.ts";
-import { exists, isErrno, rename } from "../../kernel/linux.ts";
+import { sha512 } from "../../kernel/hash.ts";
+import { exists, isErrno, rename, SystemError } from "../../kernel/linux.ts";
+import { utf8Length } from "../../net/bytes.ts";
 import { parseMac } from "../../net/mac.ts";
 import type { LinkSettings } from "../../netlink/rtnetlink/settings.ts";
 import type { Owner } from "../attachment.ts";
@@ -24,17 +26,32 @@ export interface Backup {
  */
 const pathOf = (dataDir: string, { containerId, ifname }: Owner): string => `${dataDir}/${containerId}_${ifname}.json`;
 
-/** Where a backup is written first: its name tells GC whose it is, should nobody finish it. */
-const draftOf = (dataDir: string, { network, containerId, ifname }: Owner): string =>
-  `${dataDir}/${draftPrefix(network)}${containerId}:${ifname}`;
+/**
+ * Where a backup is written first: its name tells GC whose it is, should nobody finish it, unless it is too long for
+ * that.
+ */
+function draftOf(dataDir: string, { network, containerId, ifname }: Owner): string {
+  const readable = `${draftPrefix(network)}${containerId}:${ifname}`;
+  const isShort = utf8Length(readable) <= NAME_BYTES;
+  return `${dataDir}/${isShort ? readable : `${HASHED_DRAFT}${sha512(readable).slice(0, 64)}`}`;
+}
 const draftPrefix = (network: string): string => `.new-${network}:`;
+const HASHED_DRAFT = ".new:"; // which no network's begins with
+/** ext4 and most others allow so many. */
+const NAME_BYTES = 255;
 
 export function writeBackup(dataDir: string, owner: Owner, { link, sysctl, netns, cookie }: Backup): void {
   const json = { ...link, sysctl, ...owner, netns, cookie };
   const draft = draftOf(dataDir, owner);
-  ensureDirectory(dataDir);
-  writeFile(draft, JSON.stringify(json, null, 1), 0o600);
-  rename(draft, pathOf(dataDir, owner));
+  try {
+    ensureDirectory(dataDir);
+    writeFile(draft, JSON.stringify(json, null, 1), 0o600);
+    rename(draft, pathOf(dataDir, owner));
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    const msg = `cannot keep in dataDir what there was before the tuning: ${messageOf(error)}`;
+    throw new CniError(Code.Io, msg, "", { cause: error });
+  }
 }
 
 /** What is there, whole or not, whosever it is. */
@@ -86,7 +103,8 @@ export function listOwners(dataDir: string, network: string): Owner[] {
       const [containerId = "", ifname = ""] = name.slice(prefix.length).split(":");
       return [{ network, containerId, ifname }];
     }
-    const owner = name.endsWith(".json") ? look(`${dataDir}/${name}`)?.backup?.owner : undefined;
+    const owner =
+      name.endsWith(".json") || name.startsWith(HASHED_DRAFT) ? look(`${dataDir}/${name}`)?.backup?.owner : undefined;
     return owner?.network === network ? [owner] : [];
   });
 }

@@ -1,5 +1,5 @@
 import { findLinkTowards } from "../../kernel/route-lookup.ts";
-import { formatIp } from "../../net/ip.ts";
+import { formatIp, type Ip } from "../../net/ip.ts";
 import { fault, isFaulty, orFine, skip } from "../finding.ts";
 import { ipKey, linkNamed, linkTowards } from "../look.ts";
 import { partOf } from "../pod-view.ts";
@@ -24,13 +24,16 @@ export const route: Layer = (view, look) => {
         fault("route", `the node sends what is for ${formatIp(ip)} ${led === undefined ? "nowhere" : `to ${led}`}`, {
           expected: `dev ${expected}`,
           is: led === undefined ? "no route" : `dev ${led} (see: ip route get ${formatIp(ip)})`,
-          mend:
-            view.differences.length > 0
-              ? mendOf(view)
-              : `remove the route or rule that leads there: ip route get ${formatIp(ip)}`,
+          mend: view.differences.length > 0 ? mendOf(view) : mendOfWay(ip, way === host.name ? way : undefined),
         }),
       );
     }
   }
   return orFine(found, "route", way === undefined ? "as it was made" : `the node reaches it by ${way}`);
 };
+
+/** A pod that is not on a bridge has a route of its own, of which no other takes the place. */
+const mendOfWay = (ip: Ip, link: string | undefined): string =>
+  link === undefined
+    ? `remove the route or rule that leads there: ip route get ${formatIp(ip)}`
+    : `ip route replace ${formatIp(ip)} dev ${link}  # if that does not help: ip rule`;

@@ -5,7 +5,7 @@ import { type Infer, integer, optional, shape } from "../../cni/schema.ts";
 import type { SourceRoutesPart } from "../../attachment/attachment.ts";
 import type { ChainedPlugin } from "../../verbs/plan.ts";
 
-const sbrConfig = shape({ table: optional(integer(1, 0x7fff_ffff)) });
+const sbrConfig = shape({ table: optional(integer(1, 0xffff_ffff)) });
 
 type SbrConfig = Infer<typeof sbrConfig>;
 

@@ -1,14 +1,14 @@
 import type { VrfPart } from "../../attachment/attachment.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { type Infer, integer, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
-import { isNewLinkName } from "../../net/link-name.ts";
+import { isNewLinkName, newLinkNameRule } from "../../net/link-name.ts";
 import type { ChainedPlugin } from "../../verbs/plan.ts";
 
 /** linux/rtnetlink.h: RT_TABLE_DEFAULT, RT_TABLE_MAIN and RT_TABLE_LOCAL */
 const reserved = [253, 254, 255];
 
 const vrfFields = {
-  vrfname: optionalOrEmpty(text("a link name (1 to 15 bytes, no / : % or white space)", isNewLinkName)),
+  vrfname: optionalOrEmpty(text(newLinkNameRule, isNewLinkName)),
   table: orElse(integer(0, 0xffff_ffff), 0),
 };
 /** DEL of what has no name is nothing. */

@@ -12,7 +12,7 @@ import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../c
 import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net/ip.ts";
-import { isLinkName, isNewLinkName } from "../../net/link-name.ts";
+import { isLinkName, isNewLinkName, newLinkNameRule } from "../../net/link-name.ts";
 import {
   assertCarried,
   containerComplaints,
@@ -42,7 +42,7 @@ const trunk = shape(
 const bridgeConfig = shape(
   {
     ...containerFields,
-    bridge: orElse(text("a link name (1 to 15 bytes, no / : % or white space)", isNewLinkName), "cni0"),
+    bridge: orElse(text(newLinkNameRule, isNewLinkName), "cni0"),
     isGateway: flag(),
     isDefaultGateway: flag(),
     forceAddress: flag(),

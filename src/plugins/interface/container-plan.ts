@@ -132,18 +132,19 @@ export const announcing = (ifname: string): Sysctl[] => [
   { path: `net/ipv4/conf/${ifname}/arp_notify`, value: "1", optional: true },
 ];
 
-/** Signed in Go: the reference passes over what is below 0. */
-const linkMtu = decoded<number>(
-  (value) => (Number.isSafeInteger(value) && (value as number) <= 65535 ? Math.max(value as number, 0) : undefined),
-  "a whole number from 0 to 65535",
-);
+/** Signed in Go: the reference passes over what is below 0, most plugins at least. */
+export const linkMtu = (most = 65535) =>
+  decoded<number>(
+    (value) => (Number.isSafeInteger(value) && (value as number) <= most ? Math.max(value as number, 0) : undefined),
+    `a whole number from 0 to ${most}`,
+  );
 
 /** The keys every wiring plugin reads the same way; the ones of portmap count where the capability is on. */
 export const containerFields = {
   ...portMappingFields,
   ipMasq: flag(),
   ipMasqBackend: optionalOrEmpty(text()),
-  mtu: orElse(linkMtu, 0),
+  mtu: orElse(linkMtu(), 0),
   enabledad: flag(),
   ipam: optional(shape({ type: orElse(text(), "") })),
   dns: optional(dns),

@@ -1,7 +1,7 @@
 import type { Master, Part, PodLinkPart, Sysctl } from "../../attachment/attachment.ts";
 import { dns } from "../../cni/fields.ts";
 import type { Addressing, ResultInterface, ResultIp } from "../../cni/result.ts";
-import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
+import { flag, type Infer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import type { Device } from "../../netlink/rtnetlink/device.ts";
 import { isLinkName } from "../../net/link-name.ts";
 import type { Made } from "../../attachment/attachment.ts";
@@ -11,6 +11,7 @@ import {
   announcing,
   assertCarried,
   familiesOf,
+  linkMtu,
   mtuComplaints,
   planAddresses,
   planPod,
@@ -22,7 +23,7 @@ import {
 
 /** The keys they all read the same way. */
 export const podLinkFields = {
-  mtu: orElse(integer(0, 65535), 0),
+  mtu: orElse(linkMtu(), 0),
   enabledad: flag(),
   ipam: optional(shape({ type: orElse(text(), "") })),
   dns: optional(dns),

@@ -5,6 +5,7 @@ import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { isLinkName } from "../../net/link-name.ts";
 import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
+import { linkMtu } from "./container-plan.ts";
 import { planPodLink, podLinkComplaints, podLinkFields, podLinkPlugin } from "./pod-link-plan.ts";
 
 const { ipam, dns } = podLinkFields;
@@ -15,7 +16,7 @@ const tapConfig = shape(
   {
     ipam,
     dns,
-    mtu: orElse(integer(0, 65521), 0), // 65535 without the Ethernet header
+    mtu: orElse(linkMtu(65521), 0), // 65535 without the Ethernet header
     multiQueue: flag(),
     mac: optionalOrEmpty(mac),
     args: optional(shape({})), // what the reference reads of them is nothing

@@ -73,7 +73,7 @@ describe("arguments", () => {
   test.each([
     [[], "VERB is missing"],
     [["--dir", "add"], "VERB is missing"],
-    [["ad"], 'VERB is "ad", must be add or del'],
+    [["ad"], 'VERB is "ad", must be add or del; did you mean add?'],
   ])("%j is refused with operands", (args, message) => {
     expect(() => both(...args)).toThrow(new UsageError(message));
   });

@@ -12,6 +12,8 @@ test.each(["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u00a0b", "123456789012
   },
 );
 
-test("a new link's name has no pattern of the kernel's in it", () => {
-  expect(["eth0", "eth%d", "100%", "a/b"].map(isNewLinkName)).toEqual([true, false, false, false]);
+test("a new link's name has no pattern of the kernel's in it, and is none of its sysctls'", () => {
+  const named = ["eth0", "All", "default0"];
+  const unnamed = ["eth%d", "100%", "a/b", "all", "default"];
+  expect([...named, ...unnamed].filter(isNewLinkName)).toEqual(named);
 });
