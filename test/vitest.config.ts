@@ -13,7 +13,7 @@ const nodes = { setupFiles: ["test/executable/setup.ts"] };
 
 // The kinds of test; all but `unit`, `engine` and `fuzz` need test/runner/isolated, `uml` test/runner/uml, too, all but
 // `unit` and `kernel` what `make build` makes. Tests run on their process's main thread ("forks"): a network namespace
-// belongs to a thread. A file has a process of its own, but where there are many, or all is slow: to start and to load
+// belongs to a thread. A file has a process of its own, but where there are many or all is slow: to start and to load
 // the same modules again would take a tenth of the time, and most of what lasts is in processes and namespaces.
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
@@ -23,7 +23,7 @@ export default defineConfig({
     allowOnly: !process.env.CI,
     passWithNoTests: true,
     projects: [
-      kind("unit", 20_000, { maxWorkers: 2 }),
+      kind("unit", 20_000, { maxWorkers: 2, isolate: false }),
       kind("kernel", 20_000, { maxWorkers: 2, setupFiles: ["test/harness/engine-setup.ts"] }),
       kind("engine", 120_000, { maxWorkers: 2 }),
       kind("executable", 60_000, { maxWorkers: 3, isolate: false, ...nodes }),
