@@ -178,10 +178,8 @@ export function failure(answer: Answer): CniErrorText {
   return answer.error;
 }
 
-/** A PATH that holds none of the tools plugins use; nsenter is what brings a plugin into its node. */
-export const bareEnvironment = (): Record<string, string> => ({
-  PATH: programs({ nsenter: 'exec /usr/bin/nsenter "$@"' }),
-});
+/** A PATH that holds none of the tools plugins use. */
+export const bareEnvironment = (): Record<string, string> => ({ PATH: programs({}) });
 
 /** A folder with executables of our own, by name and shell script, for CNI_PATH or PATH. */
 export function programs(scripts: Record<string, string>): string {

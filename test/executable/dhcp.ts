@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach } from "vitest";
 import { type Config } from "./configs.ts";
 import { executable, type Namespace, Node, reference } from "./harness.ts";
 
@@ -41,17 +40,16 @@ while True:
     for each in noise + [message(good)]: s.sendto(each, ("255.255.255.255", 68))
 `;
 
-// What a test starts ends with it; in the scene of a beforeAll, with the file.
 const live = new Set<Process>();
 const scenes = new Set<DhcpScene>();
-let kept = new Set<Namespace>();
-beforeEach(() => {
-  kept = new Set([...scenes].flatMap(({ node, outside }) => [node, outside]));
-});
-const stopAll = async (those: Process[]): Promise<void> =>
-  void (await Promise.all(those.map(async (each) => each.stop())));
-afterEach(async () => stopAll([...live].filter(({ namespace }) => !kept.has(namespace))));
-afterAll(async () => stopAll([...live]));
+
+/** The namespaces of every scene that was made. */
+export const sceneNamespaces = (): Namespace[] => [...scenes].flatMap(({ node, outside }) => [node, outside]);
+
+/** Stops the programs that run in namespaces of which `which` is true. */
+export async function stopProcesses(which: (namespace: Namespace) => boolean): Promise<void> {
+  await Promise.all([...live].filter(({ namespace }) => which(namespace)).map(async (each) => each.stop()));
+}
 
 /** A program that runs on while a test looks at what it says, line by line. */
 export class Process {

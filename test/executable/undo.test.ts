@@ -39,7 +39,7 @@ const brokenIptables = async (): Promise<More> => {
     "iptables-restore": restore,
     "ip6tables-restore": restore,
   };
-  return { env: { PATH: programs({ ...tools, nsenter: 'exec /usr/bin/nsenter "$@"' }) } };
+  return { env: { PATH: programs(tools) } };
 };
 
 const takenName = async (node: Node): Promise<More> => {

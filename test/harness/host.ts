@@ -33,6 +33,18 @@ export function libcCall(name: string, signature: string): Call {
   };
 }
 
+const wait = library.func("waitpid", "int", ["int", "void *", "int"]);
+
+/** The wait status of a child, without stopping this thread until there is one. */
+export async function libcWait(pid: number): Promise<number> {
+  const status = new Int32Array(1);
+  const result = await new Promise<number>((resolve, reject) => {
+    wait.async(pid, status, 0, (error: Error | null, value: number) => (error ? reject(error) : resolve(value)));
+  });
+  if (result !== pid) throw new Error(`waitpid of ${pid} failed`);
+  return status[0]!;
+}
+
 const calls = {
   open: libcCall("open", "int text int uint"),
   close: libcCall("close", "int int"),

@@ -1,20 +1,9 @@
-import { execa } from "execa";
 import { requireIsolation } from "./paths.ts";
+import { type Outcome, type ProgramOptions, runProgram } from "./program.ts";
 import { connect, listen, type Connection, type ConnectOptions, type ListenOptions, type Listener } from "./traffic.ts";
 
-export interface RunOptions {
-  input?: string;
-  /** the whole environment of the program; this process's own when absent */
-  env?: Record<string, string>;
-  cwd?: string;
-  timeoutMs?: number;
-}
-
-export interface Outcome {
-  exitCode: number;
-  stdout: string;
-  stderr: string;
-}
+export type { Outcome } from "./program.ts";
+export type RunOptions = Omit<ProgramOptions, "netns">;
 
 /** As `ip -j address` prints a link, as far as tests look at it. */
 export interface IpLink {
@@ -90,26 +79,14 @@ export class Namespace {
 
   protected async create(up: boolean): Promise<void> {
     requireIsolation();
-    await execa("ip", ["netns", "add", this.name]);
-    if (up) await execa("ip", ["-n", this.name, "link", "set", "lo", "up"]);
+    const { exitCode, stderr } = await runProgram("ip", ["netns", "add", this.name]);
+    if (exitCode !== 0) throw new Error(`ip netns add ${this.name}: exit ${exitCode}: ${stderr}`);
+    if (up) await this.ip("link set lo up");
   }
 
   /** Runs a program in the namespace; a non-zero exit is an outcome, not an exception. */
   async run(command: string, args: string[] = [], options: RunOptions = {}): Promise<Outcome> {
-    const { exitCode, stdout, stderr, failed, message } = await execa(
-      "nsenter",
-      [`--net=${this.path}`, "--", command, ...args],
-      {
-        reject: false,
-        stripFinalNewline: false,
-        ...(options.env === undefined ? {} : { env: options.env, extendEnv: false }),
-        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        input: options.input ?? "",
-        timeout: options.timeoutMs ?? 30_000,
-      },
-    );
-    if (exitCode === undefined && failed) throw new Error(message);
-    return { exitCode: exitCode ?? -1, stdout, stderr };
+    return runProgram(command, args, { ...options, netns: this.path });
   }
 
   /** Runs a program that must succeed, and returns what it printed. */
@@ -237,6 +214,6 @@ export class Namespace {
   /** Stops its servers and deletes it; deleting twice is no error. */
   async remove(): Promise<void> {
     await this.stopListening();
-    await execa("ip", ["netns", "delete", this.name], { reject: false });
+    await runProgram("ip", ["netns", "delete", this.name]);
   }
 }

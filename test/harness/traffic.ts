@@ -1,4 +1,11 @@
-import { execa } from "execa";
+import { createSocket, type Socket as Datagrams } from "node:dgram";
+import { once } from "node:events";
+import { createServer, isIPv6, Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { getSystemErrorName } from "node:util";
+import { ipBytes, parseIp } from "../../src/net/ip.ts";
+import { host } from "./host.ts";
+import { inNamespace } from "./inside.ts";
 
 export interface ListenOptions {
   protocol?: "tcp" | "udp";
@@ -28,68 +35,105 @@ export interface Listener {
   stop(): Promise<void>;
 }
 
-// Node runs both programs by `-e`; they read their one argument, a JSON object, from the environment.
-const serverProgram = `
-const o = JSON.parse(process.env.OPTIONS);
-const plain = (a) => a.replace(/^::ffff:/, "");
-const ready = () => console.log("ready");
-if (o.protocol === "udp") {
-  const open = (type, host, then) => {
-    const s = require("node:dgram").createSocket({ type, ipv6Only: type === "udp6" });
-    s.on("message", (m, r) => s.send(JSON.stringify({ server: o.name, from: plain(r.address), fromPort: r.port }), r.port, r.address));
-    s.bind(o.port, host, then);
-  };
-  if (o.host) open(o.host.includes(":") ? "udp6" : "udp4", o.host, ready);
-  else open("udp4", "0.0.0.0", () => open("udp6", "::", ready));
-} else {
-  const s = require("node:net").createServer((c) => {
-    c.on("error", () => {});
-    c.end(JSON.stringify({ server: o.name, from: plain(c.remoteAddress), fromPort: c.remotePort, to: plain(c.localAddress) }));
+// The sockets are made in their namespace, which they never leave; Node then serves them on this thread as any other.
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK_CLOEXEC = 0o2004000;
+
+interface End {
+  protocol: "tcp" | "udp";
+  family: typeof AF_INET | typeof AF_INET6;
+  host?: string;
+  port: number;
+  /** IPv6 alone, where the wildcard address would take IPv4 too */
+  only6?: boolean;
+}
+
+const familyOf = (address: string): End["family"] => (isIPv6(address) ? AF_INET6 : AF_INET);
+const plain = (address = ""): string => address.replace(/^::ffff:/, "");
+
+function must(result: number): number {
+  if (result < 0) throw new Error(getSystemErrorName(result));
+  return result;
+}
+
+/** struct sockaddr_in, struct sockaddr_in6 */
+function sockaddr({ family, host: address, port }: End): Uint8Array {
+  const ip = address === undefined ? new Uint8Array(family === AF_INET ? 4 : 16) : ipBytes(parseIp(address)!);
+  const rest = family === AF_INET ? [...ip, 0, 0, 0, 0, 0, 0, 0, 0] : [0, 0, 0, 0, ...ip, 0, 0, 0, 0];
+  return Uint8Array.of(family, 0, port >> 8, port & 255, ...rest);
+}
+
+/** A socket made in the namespace and bound to that end. */
+function bound(netns: string, end: End): number {
+  return inNamespace(netns, () => {
+    const type = end.protocol === "tcp" ? SOCK_STREAM : SOCK_DGRAM;
+    const fd = must(host.socket(end.family, type | SOCK_NONBLOCK_CLOEXEC, 0));
+    const one = Uint8Array.of(1, 0, 0, 0);
+    if (end.protocol === "tcp") must(host.setsockopt(fd, 1 /* SOL_SOCKET */, 2 /* SO_REUSEADDR */, one));
+    if (end.only6) must(host.setsockopt(fd, 41 /* SOL_IPV6 */, 26 /* IPV6_V6ONLY */, one));
+    const result = host.bind(fd, sockaddr(end));
+    if (result < 0) host.close(fd);
+    must(result);
+    return fd;
   });
-  s.listen({ port: o.port, host: o.host ?? "::" }, ready);
 }
-`;
 
-const clientProgram = `
-const o = JSON.parse(process.env.OPTIONS);
-const fail = (m) => { console.error(m); process.exit(1); };
-setTimeout(() => fail("timeout"), o.timeoutMs);
-if (o.protocol === "udp") {
-  const s = require("node:dgram").createSocket(o.address.includes(":") ? "udp6" : "udp4");
-  s.on("error", (e) => fail(e.code ?? e.message));
-  s.on("message", (m) => { process.stdout.write(m); process.exit(0); });
-  s.bind(o.sourcePort ?? 0, o.from, () => { const go = () => s.send("x", o.port, o.address); go(); setInterval(go, 200); });
-} else {
-  const c = require("node:net").connect({ host: o.address, port: o.port, localAddress: o.from, localPort: o.sourcePort });
-  let text = "";
-  c.on("error", (e) => fail(e.code ?? e.message));
-  c.on("data", (d) => { text += d; });
-  c.on("end", () => { process.stdout.write(text); process.exit(0); });
+async function datagrams(netns: string, end: End): Promise<Datagrams> {
+  const socket = createSocket(end.family === AF_INET ? "udp4" : "udp6");
+  const listening = once(socket, "listening");
+  socket.bind({ fd: bound(netns, end) });
+  await listening;
+  return socket;
 }
-`;
-
-const inside = (netns: string, program: string): string[] => [`--net=${netns}`, "--", process.execPath, "-e", program];
 
 /** Starts a server in the namespace; resolves once it listens. */
 export async function listen(netns: string, port: number, options: ListenOptions): Promise<Listener> {
-  const input = JSON.stringify({ protocol: "tcp", name: "server", ...options, port });
-  const server = execa("nsenter", inside(netns, serverProgram), {
-    env: { OPTIONS: input },
-    buffer: false,
-    reject: false,
+  const { protocol = "tcp", name = "server", host: address } = options;
+  if (protocol === "udp") return answerDatagrams(netns, port, { name, address });
+  const family = address === undefined ? AF_INET6 : familyOf(address);
+  const clients = new Set<Socket>();
+  const server = createServer((client) => {
+    clients.add(client);
+    client.on("error", () => undefined).on("close", () => clients.delete(client));
+    const { remoteAddress, remotePort: fromPort, localAddress } = client;
+    client.end(JSON.stringify({ server: name, from: plain(remoteAddress), fromPort, to: plain(localAddress) }));
   });
-  await new Promise<void>((resolve, reject) => {
-    let errors = "";
-    server.stderr.on("data", (data) => (errors += data));
-    server.stdout.once("data", () => resolve());
-    server.once("exit", (code) => reject(new Error(`server on port ${port} ended with ${code}: ${errors}`)));
-  });
+  server.listen({ fd: bound(netns, { protocol, family, port, ...(address && { host: address }) }) });
+  await once(server, "listening");
   return {
     stop: async () => {
-      server.kill("SIGKILL");
-      await server;
+      const closed = once(server, "close");
+      server.close();
+      for (const client of clients) client.destroy();
+      await closed;
     },
   };
+}
+
+async function answerDatagrams(
+  netns: string,
+  port: number,
+  { name, address }: { name: string; address: string | undefined },
+): Promise<Listener> {
+  const ends: End[] =
+    address === undefined
+      ? [
+          { protocol: "udp", family: AF_INET, port },
+          { protocol: "udp", family: AF_INET6, port, only6: true },
+        ]
+      : [{ protocol: "udp", family: familyOf(address), port, host: address }];
+  const sockets = await Promise.all(ends.map(async (end) => datagrams(netns, end)));
+  for (const socket of sockets) {
+    socket.on("message", (_message, { address: from, port: fromPort }) =>
+      socket.send(JSON.stringify({ server: name, from: plain(from), fromPort }), fromPort, from),
+    );
+    socket.on("error", () => undefined);
+  }
+  return { stop: async () => void sockets.map((socket) => socket.close()) };
 }
 
 /**
@@ -98,13 +142,49 @@ export async function listen(netns: string, port: number, options: ListenOptions
 export async function connect(
   netns: string,
   to: { address: string; port: number },
-  options: ConnectOptions,
+  { protocol = "tcp", timeoutMs = 3000, from, sourcePort = 0 }: ConnectOptions,
 ): Promise<Connection> {
-  const input = JSON.stringify({ protocol: "tcp", timeoutMs: 3000, ...options, ...to });
-  const { stdout, stderr, exitCode } = await execa("nsenter", inside(netns, clientProgram), {
-    env: { OPTIONS: input },
-    reject: false,
+  const own: End = { protocol, family: familyOf(to.address), port: sourcePort, ...(from && { host: from }) };
+  let timer: NodeJS.Timeout;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error("timeout")), timeoutMs);
   });
-  if (exitCode !== 0) throw new Error(stderr.trim() || `client ended with ${exitCode}`);
-  return JSON.parse(stdout) as Connection;
+  const asking = protocol === "tcp" ? await callUp(netns, own, to) : await ask(netns, own, to);
+  try {
+    return JSON.parse(await Promise.race([asking.answer, late])) as Connection;
+  } catch (error) {
+    throw new Error((error as NodeJS.ErrnoException).code ?? (error as Error).message, { cause: error });
+  } finally {
+    clearTimeout(timer!);
+    asking.end();
+  }
+}
+
+interface Asking {
+  answer: Promise<string>;
+  end(): void;
+}
+
+async function callUp(netns: string, own: End, { address, port }: { address: string; port: number }): Promise<Asking> {
+  // it is not read from before it is connected
+  const options = { fd: bound(netns, own), manualStart: true };
+  const socket = new Socket(options);
+  socket.connect({ host: address, port });
+  return { answer: text(socket), end: () => void socket.destroy() };
+}
+
+/** Asks again and again: the first datagrams may be lost where an address is being resolved. */
+async function ask(netns: string, own: End, { address, port }: { address: string; port: number }): Promise<Asking> {
+  const socket = await datagrams(netns, own);
+  const answer = new Promise<string>((resolve, reject) => {
+    socket.once("message", (message) => resolve(message.toString())).once("error", reject);
+  });
+  const send = (): void => socket.send("x", port, address);
+  send();
+  const again = setInterval(send, 200);
+  const end = (): void => {
+    clearInterval(again);
+    socket.close();
+  };
+  return { answer, end };
 }

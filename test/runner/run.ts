@@ -8,11 +8,13 @@ const root = join(import.meta.dirname, "../..");
 const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
-/** The kinds of test each run of vitest covers; those of user-mode Linux run there. */
-const runs = [["unit"], ["kernel"], ["engine"], ["executable"]];
-/** These take one processor each, for minutes: they run side by side, and what the second says is printed at the end. */
-const first = [["runtime", "fault"]];
-const second = [["fuzz"], ["uml"]];
+/** The kinds of test each run of vitest covers, one run after the other: some of them measure time. */
+const alone = [["unit"], ["kernel"], ["engine"], ["executable"]];
+/** These two wait a lot, and take little more than one processor each, for minutes: they run side by side. */
+const last = ["runtime", "fault"];
+const beside = ["uml"];
+/** Runs from beginning to end beside all others: its inputs are tried in time that nobody else wants. */
+const always = ["fuzz"];
 
 interface Report {
   numPassedTests: number;
@@ -38,17 +40,19 @@ if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (see above w
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
-for (const kinds of runs) await run(kinds, 1);
-const later = join(results, "second.log");
-await Promise.all([runAll(first, 1), runAll(second, openSync(later, "w"))]);
-process.stdout.write(readFileSync(later));
+const logs = [always, beside].map(([kind]) => join(results, `${kind}.log`));
+const [alwaysLog, besideLog] = logs.map((file) => openSync(file, "w"));
+const fuzzed = run(always, alwaysLog!);
+for (const kinds of alone) await run(kinds, 1);
+await Promise.all([run(last, 1), run(beside, besideLog!, [join(root, "test/runner/uml")])]);
+await fuzzed;
+for (const file of logs) process.stdout.write(readFileSync(file));
 
-async function runAll(all: string[][], output: number): Promise<void> {
-  for (const kinds of all) await run(kinds, output);
-}
-
-/** Runs these kinds of test, as far as they are asked for and can run here; `output` is the descriptor of what they say. */
-async function run(kinds: string[], output: number): Promise<void> {
+/**
+ * Runs these kinds of test, as far as they are asked for and can run here. `output` is the descriptor of what they say,
+ * `under` the command that runs them.
+ */
+async function run(kinds: string[], output: number, under: string[] = []): Promise<void> {
   const isUml = kinds.includes("uml");
   if (isUml && !umlIsHere) return;
   const paths = only.filter((path) => kinds.some((kind) => path.startsWith(`test/${kind}`)));
@@ -61,8 +65,8 @@ async function run(kinds: string[], output: number): Promise<void> {
   const excluded = leftOut.flatMap((path) => ["--exclude", path]);
   const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
   writeSync(output, `\n== ${kinds.join(", ")}\n`);
-  const [runner, ...args] = [...(isUml ? ["test/runner/uml"] : []), "test/runner/isolated", ...command];
-  const child = spawn(join(root, runner!), args, { cwd: root, stdio: ["ignore", output, output] });
+  const [runner, ...args] = [...under, join(root, "test/runner/isolated"), ...command];
+  const child = spawn(runner!, args, { cwd: root, stdio: ["ignore", output, output] });
   const [status] = (await once(child, "exit")) as [number | null];
   add(file, status ?? 1);
 }
