@@ -64,9 +64,14 @@ $(ENGINE): $(ENGINE_SOURCES) Makefile
 	@node_modules/.bin/esbuild src/main.ts --bundle --format=iife --global-name=podwire --conditions=podwire --target=es2023 \
 		--minify-syntax --minify-whitespace --preserve-symlinks --log-level=warning --outfile=$@
 
-$(OUT): .cache/podwire.js $(ENGINE)
+# What calls do is known from those recorded for the fuzz target.
+.cache/rehearsal.js: test/fuzz/rehearsal.ts test/fuzz/recorded.txt Makefile $(MODULES)
+	@node_modules/.bin/esbuild $< --bundle --format=iife --global-name=rehearsal --target=es2023 --loader:.txt=text \
+		--log-level=warning --outfile=$@
+
+$(OUT): .cache/podwire.js .cache/rehearsal.js $(ENGINE)
 	@mkdir -p $(dir $(OUT))
-	@env -i $(RUNNER) $(ENGINE) .cache/podwire.js $(OUT).new
+	@env -i $(RUNNER) $(ENGINE) .cache/podwire.js $(OUT).new .cache/rehearsal.js
 	@mv -f $(OUT).new $(OUT)
 
 check: lint types unit

@@ -8,7 +8,7 @@ use core::ptr::{copy_nonoverlapping, null_mut, write_bytes};
 
 /// Before each block: its size, this header included. Blocks are at multiples of 16, so the lowest bit is free for
 /// `MAPPED`.
-const HEADER: usize = 8;
+pub const HEADER: usize = 8;
 const MAPPED: usize = 1;
 /// Blocks up to this size have a class per 16 bytes, larger ones four per doubling.
 const LINEAR: usize = 1 << 10;
@@ -230,29 +230,6 @@ impl<S: Source> Heap<S> {
             start.add(16)
         }
     }
-
-    /// Overwrites with zeros what no block holds, so that nothing that was there once is written down with the rest,
-    /// and forgets the free blocks: what comes is made in one place, where it touches few pages, and not in holes all
-    /// over.
-    pub fn wipe(&mut self) {
-        for first in core::mem::replace(&mut self.free, [0; CLASSES]) {
-            let mut block = first;
-            while block != 0 {
-                // SAFETY: a free block is nobody's; its first word is the link to the next.
-                unsafe {
-                    let room = usable(block as *const u8);
-                    poison::unpoison(block as *mut u8, room);
-                    let next = *(block as *const usize);
-                    write_bytes(block as *mut u8, 0, room);
-                    block = next;
-                }
-            }
-        }
-        poison::unpoison(self.next as *mut u8, self.fresh - self.next);
-        // SAFETY: between `next` and the highest byte ever written there is no block.
-        unsafe { write_bytes(self.next as *mut u8, 0, self.fresh - self.next) };
-        self.fresh = self.next;
-    }
 }
 
 /// How many bytes a block has room for.
@@ -271,7 +248,7 @@ fn pages(length: usize) -> usize {
 }
 
 /// A size as blocks have it: one of its class.
-fn round(size: usize) -> usize {
+pub fn round(size: usize) -> usize {
     let last = size.max(2 * HEADER + 16) - 1;
     let step = if (LINEAR..LARGE).contains(&last) { last.ilog2() - 2 } else { 4 };
     ((last >> step) + 1) << step

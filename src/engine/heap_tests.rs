@@ -185,28 +185,6 @@ fn no_memory_is_null_and_harms_nothing() {
     fixture.give(large);
 }
 
-#[test]
-fn wiped_memory_is_zeros_but_for_blocks() {
-    let mut fixture = Fixture::new(0);
-    let blocks: Vec<_> = (1..60).map(|n| (fixture.take(n * 17), n * 17)).collect();
-    for &(block, size) in &blocks {
-        fill(block, size, 0xaa);
-    }
-    for (at, &(block, _)) in blocks.iter().enumerate() {
-        if at % 2 == 0 || at > 50 {
-            fixture.give(block);
-        }
-    }
-    let top = blocks[blocks.len() - 1].0 as usize + 60 * 17;
-    fixture.heap.wipe();
-    for (at, &(block, size)) in blocks.iter().enumerate() {
-        let is_live = at % 2 == 1 && at <= 50;
-        assert!(holds(block, size, if is_live { 0xaa } else { 0 }), "{at}");
-    }
-    let next = fixture.take(10) as usize;
-    assert!(next >= blocks[50].0 as usize && next < top, "what comes is not made in a hole");
-}
-
 /// Random work held to a model: no block overlaps another, every one keeps what was written to it.
 #[test]
 fn random_work_keeps_every_block_whole() {

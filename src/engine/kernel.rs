@@ -6,7 +6,8 @@ use linux_raw_sys::general::{MAP_ANONYMOUS, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_NO
 /// What a call returns when it failed.
 pub const MAP_FAILED: RangeInclusive<isize> = -4095..=-1;
 /// asm-generic/mman-common.h, Linux 5.14
-const MADV_POPULATE_WRITE: usize = 23;
+pub const MADV_POPULATE_READ: usize = 22;
+pub const MADV_POPULATE_WRITE: usize = 23;
 
 /// Any system call.
 ///
@@ -74,10 +75,10 @@ pub fn munmap(start: *mut u8, length: usize) {
     unsafe { sys!(__NR_munmap, start, length) };
 }
 
-/// Has the pages of writable memory ready; where the kernel cannot, they come one by one.
-pub fn prefault(start: usize, length: usize) {
+/// Has the pages of memory ready, to be read or written to; where the kernel cannot, they come one by one.
+pub fn prefault(start: usize, length: usize, advice: usize) {
     // SAFETY: the content stays.
-    unsafe { sys!(__NR_madvise, start, length & !4095, MADV_POPULATE_WRITE) };
+    unsafe { sys!(__NR_madvise, start, length & !4095, advice) };
 }
 
 /// Makes memory trap whoever touches it.

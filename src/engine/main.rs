@@ -8,14 +8,15 @@ mod calls;
 mod entry;
 mod file;
 mod heap;
-mod hot;
 mod kernel;
+mod layout;
 mod natives;
 mod poison;
 mod program;
 mod region;
 mod snapshot;
 mod value;
+mod watch;
 
 #[cfg(feature = "fuzz")]
 #[path = "../../test/fuzz/main.rs"]
@@ -60,8 +61,14 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char, environment: *const 
     let args = unsafe { core::slice::from_raw_parts(argv, argc as usize) };
     let made = match args {
         // SAFETY: as above.
-        [_, bundle, out] => unsafe { snapshot::make(CStr::from_ptr(*bundle), CStr::from_ptr(*out)) },
-        _ => Err("this executable holds no code to run: `engine BUNDLE OUT` writes one that does".into()),
+        [_, bundle, out, more @ ..] if more.len() < 2 => unsafe {
+            snapshot::make(
+                CStr::from_ptr(*bundle),
+                CStr::from_ptr(*out),
+                more.first().map(|path| CStr::from_ptr(*path)),
+            )
+        },
+        _ => Err("this executable holds no code to run: `engine BUNDLE OUT [REHEARSAL]` writes one that does".into()),
     };
     match made {
         Ok(said) => {

@@ -2,8 +2,7 @@
 //! its addresses never change. What the build left in it is written back into the file (`snapshot.rs`), and every later
 //! process has it from the kernel at exec, page by page as it is touched.
 use crate::heap::{self, Heap, Source};
-use crate::hot::{self, Hot};
-use crate::kernel::{MAP_FAILED, map, mremap, munmap, prefault};
+use crate::kernel::{MADV_POPULATE_READ, MADV_POPULATE_WRITE, MAP_FAILED, map, mremap, munmap, prefault};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::ptr::{addr_of_mut, null, null_mut};
@@ -30,8 +29,9 @@ pub struct Root {
     pub last_words_length: usize,
     /// what the file ends with: not there when the file was cut short
     seal: *const [u8; 8],
-    /// what calls write to
-    hot: Hot,
+    /// where the blocks begin that calls read, and behind them those that they write to (`layout.rs`)
+    pub read: usize,
+    pub written: usize,
     heap: Heap<Kernel>,
 }
 
@@ -55,7 +55,8 @@ static mut REGION: Region = Region {
         last_words: null(),
         last_words_length: 0,
         seal: null(),
-        hot: Hot::NONE,
+        read: 0,
+        written: 0,
         heap: Heap::new(Kernel),
     },
     space: [0; SPACE],
@@ -74,20 +75,23 @@ pub fn start() -> usize {
     addr_of_mut!(REGION) as usize
 }
 
-/// Readies the empty region; for the process that fills it, which may not use any other memory.
-pub fn begin() {
-    // SAFETY: only the address is taken.
-    let space = unsafe { addr_of_mut!(REGION.space) };
-    root().heap.begin(space.cast(), SPACE, 0);
+/// Where blocks may lie.
+pub fn space() -> usize {
+    addr_of_mut!(REGION) as usize + size_of::<Root>()
+}
+
+/// Empties what is behind that address, for blocks; for the process that fills the region.
+pub fn begin(at: usize) {
+    let (place, length) = (at as *mut u8, start() + SIZE - at);
+    // SAFETY: one thread, which uses nothing any more that was there.
+    unsafe { place.write_bytes(0, length) };
+    let root = root();
+    (root.read, root.written, root.heap) = (at, at, Heap::new(Kernel));
+    root.heap.begin(place, length, 0);
 }
 
 pub fn used() -> usize {
     root().heap.top() - start()
-}
-
-/// Leaves in the region what blocks hold, and nothing else.
-pub fn wipe() {
-    root().heap.wipe();
 }
 
 /// Puts those bytes behind what the build left, at the end of the last page of it.
@@ -114,35 +118,28 @@ pub fn is_sealed(mark: [u8; 8]) -> bool {
     !seal.is_null() && unsafe { *seal } == mark
 }
 
-/// What is in the region now stays: its reference counts are no longer kept, and its blocks are not used again.
-pub fn freeze() {
+/// What lies below that address stays: reference counts of it are not kept, and its blocks are not used again.
+pub fn freeze_below(end: usize) {
     // SAFETY: one thread, and a plain number.
-    unsafe { FROZEN = root().heap.top() };
+    unsafe { FROZEN = end };
+}
+
+/// As `freeze_below`, with all that the build left.
+pub fn freeze() {
+    freeze_below(root().heap.top());
     root().heap.keep();
 }
 
-/// Notes which pages `run`, in the process that fills the region, writes to, and leaves all as it was before.
-pub fn watch(run: impl FnOnce()) {
-    // SAFETY: the region is SIZE bytes of this process, and nobody has a reference into it.
-    let before = unsafe { core::slice::from_raw_parts(start() as *const u8, SIZE) }.to_vec();
-    freeze();
-    let hot = hot::watch(start(), SIZE, run);
-    // SAFETY: as above; what `run` left is forgotten.
-    unsafe { core::ptr::copy_nonoverlapping(before.as_ptr(), start() as *mut u8, SIZE) };
-    root().hot = hot;
-}
-
-/// Opens the heap for more than the region, and has the pages that a call is going to write to ready where `soon`.
+/// Opens the heap for more than the region, and has the pages that a call needs ready where `soon`.
 pub fn open(soon: bool) {
     root().heap.set_limit(LIMIT, RESERVE);
     if !soon {
         return;
     }
-    for (first, length) in root().hot.runs() {
-        prefault(start() + first, length);
-    }
-    let used = used() & !4095;
-    prefault(start() + used, USUAL.min(SIZE - used));
+    let Root { read, written, .. } = *root();
+    let fresh = start() + (used() & !4095);
+    prefault(read, written - read, MADV_POPULATE_READ);
+    prefault(written, fresh.min(start() + SIZE - USUAL) + USUAL - written, MADV_POPULATE_WRITE);
 }
 
 struct Kernel;
@@ -176,12 +173,12 @@ unsafe extern "C" fn malloc(_: *mut c_void, size: size_t) -> *mut c_void {
     unsafe { root().heap.allocate(size as usize, false).cast() }
 }
 
-unsafe extern "C" fn calloc(_: *mut c_void, count: size_t, size: size_t) -> *mut c_void {
+pub unsafe extern "C" fn calloc(_: *mut c_void, count: size_t, size: size_t) -> *mut c_void {
     // SAFETY: as above; a product too large is refused as a size that is.
     unsafe { root().heap.allocate(count.saturating_mul(size) as usize, true).cast() }
 }
 
-unsafe extern "C" fn free(_: *mut c_void, block: *mut c_void) {
+pub unsafe extern "C" fn free(_: *mut c_void, block: *mut c_void) {
     if !block.is_null() {
         // SAFETY: the engine gives back what it got, once.
         unsafe { root().heap.release(block.cast()) }

@@ -1,6 +1,6 @@
 //! Makes the executable that is shipped, this one with a heap in which the bundle was evaluated, and runs it.
 use crate::region::{self, Root, SIZE, root};
-use crate::{calls, file, natives, value};
+use crate::{calls, file, layout, natives, value};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,14 +21,25 @@ pub fn is_present() -> bool {
 }
 
 /// Evaluates `bundle`, a script that leaves an object `podwire` with `main`, `lastWords` and perhaps `warmUp`, and
-/// writes the executable `out`.
-pub fn make(bundle: &CStr, out: &CStr) -> Result<String, String> {
+/// writes the executable `out`. What calls reach of the heap is what `warmUp` does, or that of an object `rehearsal` which
+/// another script leaves.
+pub fn make(bundle: &CStr, out: &CStr, rehearsal: Option<&CStr>) -> Result<String, String> {
     let bytecode = compile(file::read(bundle)?)?;
-    region::begin();
-    evaluate(&bytecode, &region::FUNCTIONS)?;
-    region::wipe();
+    let rehearsal = rehearsal.map(|path| compile(file::read(path)?)).transpose()?;
+    layout::begin();
+    evaluate(&bytecode, &layout::FUNCTIONS)?;
+    layout::keep();
+    let context = root().context;
+    // SAFETY: the engine that was made just now, in one thread.
+    unsafe {
+        if let Some(bytecode) = &rehearsal {
+            load(context, bytecode)?;
+        }
+        layout::begin_again(|| warm_up(context, if rehearsal.is_some() { c"rehearsal" } else { c"podwire" }))?;
+    }
+    evaluate(&bytecode, &layout::FUNCTIONS)?;
+    layout::end(root().runtime);
     region::seal(MAGIC);
-    region::watch(warm_up_again);
     write(out)?;
     Ok(format!("heap: {} kB of {} kB\n", region::used() >> 10, SIZE >> 10))
 }
@@ -50,14 +61,10 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
         value::add_functions(context, primitives, natives::PRIMITIVES);
         value::set(context, global, c"primitives", primitives);
         forget_random(context, global);
-        let code = JS_ReadObject(context, bytecode.as_ptr(), bytecode.len() as size_t, JS_READ_OBJ_BYTECODE as c_int);
-        check(context, JS_EvalFunction(context, code))?;
-        let script = value::get(context, global, c"podwire");
-        let warm_up = value::get(context, script, c"warmUp");
-        if JS_IsFunction(context, warm_up) {
-            check(context, JS_Call(context, warm_up, JS_UNDEFINED, 0, value::NO_ARGUMENTS))?;
-        }
+        load(context, bytecode)?;
+        warm_up(context, c"podwire")?;
         JS_RunGC(runtime);
+        let script = value::get(context, global, c"podwire");
         let words =
             value::Text::of(context, value::get(context, script, c"lastWords")).ok_or("the bundle has no lastWords")?;
         let Root { magic, runtime: kept, context: in_use, main, last_words, last_words_length, .. } = root();
@@ -68,16 +75,25 @@ pub fn evaluate(bytecode: &[u8], allocator: &JSMallocFunctions) -> Result<(), St
     Ok(())
 }
 
-/// What a call does, for the sake of what it writes to.
-fn warm_up_again() {
-    let context = root().context;
+/// Evaluates a script in an engine.
+unsafe fn load(context: *mut JSContext, bytecode: &[u8]) -> Result<(), String> {
     // SAFETY: the engine's interface as its header says, in one thread.
     unsafe {
-        let script = value::get(context, JS_GetGlobalObject(context), c"podwire");
+        let code = JS_ReadObject(context, bytecode.as_ptr(), bytecode.len() as size_t, JS_READ_OBJ_BYTECODE as c_int);
+        check(context, JS_EvalFunction(context, code))
+    }
+}
+
+/// Calls `warmUp` of a script, if it has one.
+unsafe fn warm_up(context: *mut JSContext, script: &CStr) -> Result<(), String> {
+    // SAFETY: as above.
+    unsafe {
+        let script = value::get(context, JS_GetGlobalObject(context), script);
         let warm_up = value::get(context, script, c"warmUp");
-        if JS_IsFunction(context, warm_up) {
-            JS_FreeValue(context, JS_Call(context, warm_up, JS_UNDEFINED, 0, value::NO_ARGUMENTS));
+        if !JS_IsFunction(context, warm_up) {
+            return Ok(());
         }
+        check(context, JS_Call(context, warm_up, JS_UNDEFINED, 0, value::NO_ARGUMENTS))
     }
 }
 

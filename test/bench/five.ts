@@ -53,7 +53,7 @@ async function buildFive(): Promise<string> {
   });
   const arch = process.arch === "arm64" ? "aarch64" : "x86_64";
   const engine = join(root, `.cache/engine/${arch}-unknown-linux-gnu/release/engine`);
-  execFileSync(engine, [outfile, join(folder, "podwire")], { env: {} });
+  execFileSync(engine, [outfile, join(folder, "podwire"), join(root, ".cache/rehearsal.js")], { env: {} });
   for (const name of Object.values(FIVE)) symlinkSync("podwire", join(folder, name));
   return folder;
 }

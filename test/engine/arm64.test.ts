@@ -38,10 +38,13 @@ describe("podwire for arm64", () => {
   });
 
   test("has a heap that comes out the same whatever the environment, the folder and the clock are", () => {
-    const script = join(root, ".cache/podwire.js");
+    const [script, rehearsal] = [join(root, ".cache/podwire.js"), join(root, ".cache/rehearsal.js")];
     const digests = [{}, { HOME: "/nowhere", TZ: "Asia/Tokyo", A: "x".repeat(50_000) }].map((env, at) => {
       const out = join(folder, `again-${at}`);
-      execFileSync("/usr/bin/qemu-aarch64", [arm64.engine, script, out], { env, cwd: at === 0 ? "/" : folder });
+      execFileSync("/usr/bin/qemu-aarch64", [arm64.engine, script, out, rehearsal], {
+        env,
+        cwd: at === 0 ? "/" : folder,
+      });
       return digest(out);
     });
     expect(new Set(digests)).toEqual(new Set([digest(arm64Podwire)]));

@@ -56,7 +56,7 @@ pub struct Worker {
 pub fn make_engine(bundle: &[u8], memory: Memory) -> Result<(), String> {
     crate::MAKING.store(true, Ordering::Relaxed);
     let bytecode = snapshot::compile(bundle.to_vec())?;
-    region::begin();
+    region::begin(region::space());
     snapshot::evaluate(&bytecode, if memory == Memory::Own { &region::FUNCTIONS } else { &allocator::FUNCTIONS })?;
     crate::MAKING.store(false, Ordering::Relaxed);
     watchdog::watch(root().runtime);
