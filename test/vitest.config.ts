@@ -23,7 +23,7 @@ export default defineConfig({
     allowOnly: !process.env.CI,
     passWithNoTests: true,
     projects: [
-      kind("unit", 20_000, { maxWorkers: 2, isolate: false }),
+      kind("unit", 20_000, { maxWorkers: 2 }),
       kind("kernel", 20_000, { maxWorkers: 2, setupFiles: ["test/harness/engine-setup.ts"] }),
       kind("engine", 120_000, { maxWorkers: 2 }),
       kind("executable", 60_000, { maxWorkers: 3, isolate: false, ...nodes }),
