@@ -92,6 +92,10 @@ export class Process {
     for (const each of this.#waiting.splice(0)) each();
   }
 
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   /** nsenter becomes the program. */
   get pid(): number {
     return this.#child.pid!;
@@ -104,8 +108,7 @@ export class Process {
       const found = this.lines.slice(from).find((line) => pattern.test(line));
       if (found !== undefined) return found;
       const left = deadline - Date.now();
-      const hasEnded = this.#child.exitCode !== null || this.#child.signalCode !== null;
-      if (left <= 0 || hasEnded) throw new Error(`no line like ${pattern}:\n${this.lines.join("\n")}`);
+      if (left <= 0 || this.hasEnded) throw new Error(`no line like ${pattern}:\n${this.lines.join("\n")}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting.push(() => {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
-import { socketOf } from "../executable/dhcp.ts";
+import { describe, expect, test, vi } from "vitest";
+import { type Process, socketOf } from "../executable/dhcp.ts";
 import type { CniResult, Namespace } from "../executable/harness.ts";
 import { dhcp, goesOn, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
 import { add, nodeWorkers, setUp, type Stage, succeed } from "./scenarios.ts";
@@ -35,11 +35,23 @@ function age(stage: Stage, when: When): void {
 /** What is done when a lease's time has come. */
 const done = { T1: /renewed/, T2: /renewed/, end: /is lost: it is over/ };
 
+const isDue = (stage: Stage, when: When, since: number): boolean => {
+  const { lease } = keptOf(stage).kept;
+  return when === "end" ? !("lost" in lease && lease.lost) : lease.since < since;
+};
+
+/** Resolves when it is done and kept, or the daemon has ended before. */
+async function isDone(daemon: Process, stage: Stage, when: When, since: number): Promise<void> {
+  await daemon.line(done[when]).catch(() => undefined); // it has ended
+  await vi.waitFor(() => expect(daemon.hasEnded || !isDue(stage, when, since)).toBe(true), { interval: 5 });
+}
+
 async function recordUpkeep(when: When): Promise<SystemCall[]> {
   const stage = await setUp(dhcp);
   await add(stage);
+  const { since } = keptOf(stage).kept.lease;
   const { daemon, lines } = await startTraced(stage, undefined, () => age(stage, when));
-  await daemon.line(done[when]);
+  await isDone(daemon, stage, when, since);
   await daemon.stop();
   await stage.node.remove();
   const calls = systemCalls(lines(), /^mkdir/);
@@ -58,11 +70,6 @@ async function isAsItMustBe({ node, call }: Stage, when: When, result: CniResult
   }
 }
 
-const isDue = (stage: Stage, when: When, since: number): boolean => {
-  const { lease } = keptOf(stage).kept;
-  return when === "end" ? !("lost" in lease && lease.lost) : lease.since < since;
-};
-
 describe.each<When>(["T1", "T2", "end"])("the daemon, when a lease has come to its %s,", (when) => {
   test("is killed at any system call that changes something: the next one does what was to be done", async () => {
     const points = (await recordUpkeep(when)).filter(changes);
@@ -71,7 +78,7 @@ describe.each<When>(["T1", "T2", "end"])("the daemon, when a lease has come to i
       const { result } = await add(stage);
       const { since } = keptOf(stage).kept.lease;
       const { daemon, lines } = await startTraced(stage, { kill: point }, () => age(stage, when));
-      await daemon.line(done[when]).catch(() => undefined); // it has ended
+      await isDone(daemon, stage, when, since);
       await daemon.stop();
       if (lines().some((line) => line.endsWith(" = ?"))) hits += 1;
       await restart(stage);
