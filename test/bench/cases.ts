@@ -63,6 +63,7 @@ async function serve(node: Node, side: Side): Promise<void> {
   await outside.ip("address add 10.60.0.1/16 dev eth0");
   const run = (namespace: Namespace, command: string[]): void => {
     const child = spawn("nsenter", [`--net=${namespace.path}`, "--", ...command], { stdio: "ignore" });
+    child.unref(); // this process does not wait for it
     process.on("exit", () => child.kill("SIGKILL"));
   };
   const range = "--dhcp-range=10.60.0.10,10.60.9.250,255.255.0.0,1h";

@@ -8,11 +8,11 @@ const root = join(import.meta.dirname, "../..");
 const results = join(root, ".cache/test");
 const only = process.argv.slice(2);
 
-/** The kinds of test each run of vitest covers, one run after the other: some of them measure time. */
-const alone = [["unit"], ["kernel"], ["engine"], ["executable"]];
-/** These two wait a lot, and take little more than one processor each, for minutes: they run side by side. */
-const last = ["runtime", "fault"];
-const beside = ["uml"];
+/** Kinds of test that run one after the other: some of them measure time. */
+const alone = ["unit", "kernel", "engine", "executable"];
+/** Then these, which wait a lot and take little more than one processor, for minutes: the first beside the others. */
+const last = ["fault"];
+const beside = ["runtime", "uml"];
 /** Runs from beginning to end beside all others: its inputs are tried in time that nobody else wants. */
 const always = ["fuzz"];
 
@@ -40,33 +40,34 @@ if (leftOut.length > 0) console.log(`not run: ${leftOut.join(", ")} (see above w
 rmSync(results, { recursive: true, force: true });
 mkdirSync(results, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
-const logs = [always, beside].map(([kind]) => join(results, `${kind}.log`));
+const logs = ["always", "beside"].map((name) => join(results, `${name}.log`));
 const [alwaysLog, besideLog] = logs.map((file) => openSync(file, "w"));
 const fuzzed = run(always, alwaysLog!);
-for (const kinds of alone) await run(kinds, 1);
-await Promise.all([run(last, 1), run(beside, besideLog!, [join(root, "test/runner/uml")])]);
+await run(alone, 1);
+await Promise.all([run(last, 1), run(beside, besideLog!)]);
 await fuzzed;
 for (const file of logs) process.stdout.write(readFileSync(file));
 
-/**
- * Runs these kinds of test, as far as they are asked for and can run here. `output` is the descriptor of what they say,
- * `under` the command that runs them.
- */
-async function run(kinds: string[], output: number, under: string[] = []): Promise<void> {
-  const isUml = kinds.includes("uml");
+/** Runs these kinds one after the other; `output` is the descriptor of what they say. */
+async function run(kinds: readonly string[], output: number): Promise<void> {
+  for (const kind of kinds) await runKind(kind, output);
+}
+
+/** Runs the tests of a kind, as far as they are asked for and can run here. */
+async function runKind(kind: string, output: number): Promise<void> {
+  const isUml = kind === "uml";
   if (isUml && !umlIsHere) return;
-  const paths = only.filter((path) => kinds.some((kind) => path.startsWith(`test/${kind}`)));
+  const paths = only.filter((path) => path.startsWith(`test/${kind}`));
   if (only.length > 0 && paths.length === 0) return;
-  const file = join(results, `${kinds[0]}.json`);
+  const file = join(results, `${kind}.json`);
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
   if (isUml) vitest.push("--configLoader", "runner"); // its files are read-only
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
-  const projects = kinds.flatMap((kind) => ["--project", kind]);
   const excluded = leftOut.flatMap((path) => ["--exclude", path]);
-  const command = [process.execPath, ...vitest, ...reporters, ...projects, ...excluded, ...paths];
-  writeSync(output, `\n== ${kinds.join(", ")}\n`);
-  const [runner, ...args] = [...under, join(root, "test/runner/isolated"), ...command];
-  const child = spawn(runner!, args, { cwd: root, stdio: ["ignore", output, output] });
+  const command = [process.execPath, ...vitest, ...reporters, "--project", kind, ...excluded, ...paths];
+  writeSync(output, `\n== ${kind}\n`);
+  const [runner, ...args] = [...(isUml ? ["test/runner/uml"] : []), "test/runner/isolated", ...command];
+  const child = spawn(join(root, runner!), args, { cwd: root, stdio: ["ignore", output, output] });
   const [status] = (await once(child, "exit")) as [number | null];
   add(file, status ?? 1);
 }
