@@ -90,8 +90,13 @@ export class Acquisition implements Task {
   }
 
   private end(acquired: Acquired): void {
-    this.cancel();
-    this.done(acquired);
+    this.isOver = true;
+    this.wakeAt = Infinity;
+    try {
+      this.done(acquired);
+    } finally {
+      close(this.fd); // after the answer: the kernel waits for callbacks (RCU), some 12 ms
+    }
   }
 
   private goOn(now: number): void {
