@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { programs } from "./configs.ts";
 import { type Call, Node } from "./harness.ts";
 
-// What podwire knows of an attachment is kept whatever gives it its addresses, and is enough to remove it.
+// What podwire knows of an attachment is kept whatever gives it its addresses, and is enough to remove it. The folder is
+// that of all tests which name none: the network is of these alone.
 
 const given = (): string =>
   programs({
@@ -11,14 +12,14 @@ const given = (): string =>
 
 const call = (more: object): Call => ({
   plugin: "bridge",
-  config: { cniVersion: "1.0.0", name: "net", type: "bridge", bridge: "br0", ...more },
+  config: { cniVersion: "1.0.0", name: "recorded", type: "bridge", bridge: "br0", ...more },
   containerId: "one",
   path: given(),
 });
 
 const recordsOf = (node: Node): object[] =>
   Object.entries(node.leases({ folder: "/var/lib/cni/networks", all: true }))
-    .filter(([path]) => path.startsWith(".podwire/net/one:"))
+    .filter(([path]) => path.startsWith(".podwire/recorded/one:"))
     .map(([, text]) => JSON.parse(text) as object);
 
 describe.each<[string, object, string[]]>([
