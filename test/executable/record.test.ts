@@ -18,8 +18,8 @@ const call = (more: object): Call => ({
 });
 
 const recordsOf = (node: Node): object[] =>
-  Object.entries(node.leases({ folder: "/var/lib/cni/networks", all: true }))
-    .filter(([path]) => path.startsWith(".podwire/recorded/one:"))
+  Object.entries(node.leases({ folder: "/var/lib/cni/networks/.podwire/recorded", all: true }))
+    .filter(([path]) => path.startsWith("one:"))
     .map(([, text]) => JSON.parse(text) as object);
 
 describe.each<[string, object, string[]]>([
