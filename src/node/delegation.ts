@@ -3,9 +3,9 @@ import { tryJson } from "../cni/json.ts";
 import type { JsonObject } from "../cni/invocation.ts";
 import { isObject } from "../cni/schema.ts";
 import { ensureDirectory, findLstat, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
-import { sha512 } from "../kernel/hash.ts";
+import { fileName, HASHED } from "../kernel/hash.ts";
 import { fsync, link, O, rename, writeAll } from "../kernel/linux.ts";
-import { encodeUtf8, utf8Length } from "../net/bytes.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
 
 // What an attachment's delegate was told, so that it can be told again when the attachment goes. The reference keeps
 // one file for each container, `<dataDir>/<containerid>`, where a second interface or network overwrites the first; it
@@ -19,15 +19,8 @@ export interface Place {
   ifname: string;
 }
 
-/** ext4 and most others allow 255 bytes. */
-const READABLE_BYTES = 200;
-const HASHED = "sha512:";
-
 /** `:` occurs in no container id, network or interface name: no name is another attachment's, or the reference's. */
-function nameOf({ network, containerId, ifname }: Place): string {
-  const readable = `${containerId}:${ifname}:${network}`;
-  return utf8Length(readable) <= READABLE_BYTES ? readable : `${HASHED}${sha512(readable).slice(0, 64)}`;
-}
+const nameOf = ({ network, containerId, ifname }: Place): string => fileName(`${containerId}:${ifname}:${network}`);
 
 const pathOf = (place: Place): string => `${place.dataDir}/${nameOf(place)}`;
 const draftOf = (place: Place): string => `${place.dataDir}/.new-${nameOf(place)}`;

@@ -3,9 +3,9 @@ import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
 import { ensureDirectory, findText, namesIn, readText, removeFile, withOwnFile } from "../kernel/file.ts";
-import { sha512 } from "../kernel/hash.ts";
+import { fileName } from "../kernel/hash.ts";
 import { exists, isErrno, stat, SystemError, writeAll } from "../kernel/linux.ts";
-import { encodeUtf8, utf8Length } from "../net/bytes.ts";
+import { encodeUtf8 } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
 
@@ -35,17 +35,11 @@ export interface AttachmentRecord {
   knowledge?: Knowledge;
 }
 
-/** Longest file name that is made of the owner's own words; ext4 and most others allow 255 bytes. */
-const READABLE_BYTES = 200;
-
 /**
  * `:` occurs in no container id and no interface name, so a readable name never equals another owner's, or a hashed
  * one.
  */
-function recordName({ containerId, ifname }: RecordOwner): string {
-  const readable = `${containerId}:${ifname}`;
-  return utf8Length(readable) <= READABLE_BYTES ? readable : `sha512:${sha512(readable).slice(0, 64)}`;
-}
+const recordName = ({ containerId, ifname }: RecordOwner): string => fileName(`${containerId}:${ifname}`);
 
 const recordPath = (folder: RecordFolder, owner: RecordOwner): string => `${asidePath(folder)}/${recordName(owner)}`;
 

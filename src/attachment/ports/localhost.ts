@@ -121,7 +121,7 @@ const hasTarget = (nft: Nftables, mentions: readonly Uint8Array[], isWanted: (ip
 function targetsBehind(nft: Nftables, link: string, host: NetlinkSocket): Uint8Array[] {
   const subnets = nft
     .chains(INET_TABLE)
-    .filter(({ name }) => name.startsWith(PORT_CHAIN_PREFIX) && nft.isUsedChain(INET_TABLE, name))
+    .filter((chain) => chain.name.startsWith(PORT_CHAIN_PREFIX) && nft.isUsed(INET_TABLE, chain))
     .map(({ name }) => podsOfChain(name))
     .filter(({ ip }) => ip.family === 4);
   const found = subnets.length > 0 ? findLink(host, link) : undefined;

@@ -2,9 +2,8 @@ import { CniError, Code, messageOf } from "../../cni/error.ts";
 import { tryJson } from "../../cni/json.ts";
 import { isObject } from "../../cni/schema.ts";
 import { ensureDirectory, namesIn, readText, removeFile, writeFile } from "../../kernel/file.ts";
-import { sha512 } from "../../kernel/hash.ts";
+import { fileName } from "../../kernel/hash.ts";
 import { exists, isErrno, rename, SystemError } from "../../kernel/linux.ts";
-import { utf8Length } from "../../net/bytes.ts";
 import { parseMac } from "../../net/mac.ts";
 import type { LinkSettings } from "../../netlink/rtnetlink/settings.ts";
 import type { Owner } from "../attachment.ts";
@@ -31,9 +30,8 @@ const pathOf = (dataDir: string, { containerId, ifname }: Owner): string => `${d
  * that.
  */
 function draftOf(dataDir: string, { network, containerId, ifname }: Owner): string {
-  const readable = `${draftPrefix(network)}${containerId}:${ifname}`;
-  const isShort = utf8Length(readable) <= NAME_BYTES;
-  return `${dataDir}/${isShort ? readable : `${HASHED_DRAFT}${sha512(readable).slice(0, 64)}`}`;
+  const words = `${draftPrefix(network)}${containerId}:${ifname}`;
+  return `${dataDir}/${fileName(words, { most: NAME_BYTES, hashed: HASHED_DRAFT })}`;
 }
 const draftPrefix = (network: string): string => `.new-${network}:`;
 const HASHED_DRAFT = ".new:"; // which no network's begins with

@@ -170,15 +170,15 @@ export class Nftables {
     }
   }
 
-  /** True when a rule or an element leads to the chain. */
-  isUsedChain(table: Table, chain: string): boolean {
-    const { use = 0 } = this.findChain(table, chain) ?? {};
-    return use > this.rules(table, chain).length;
+  /** True when a rule or an element leads to the chain, by what the kernel said of it. */
+  isUsed(table: Table, { name, use }: Chain): boolean {
+    return use > this.rules(table, name).length;
   }
 
   /** Deletes a chain with its rules, unless something leads to it. */
   deleteUnusedChain(table: Table, chain: string): void {
-    if (this.isUsedChain(table, chain)) return;
+    const found = this.findChain(table, chain);
+    if (!found || this.isUsed(table, found)) return;
     try {
       this.commit([deleteChain(table, chain)]);
     } catch (error) {
