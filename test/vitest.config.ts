@@ -22,6 +22,7 @@ export default defineConfig({
     isolate: true,
     allowOnly: !process.env.CI,
     passWithNoTests: true,
+    chaiConfig: { truncateThreshold: 2000 }, // values whole in messages: of a run elsewhere they are all that is seen
     projects: [
       kind("unit", 20_000, { maxWorkers: 2 }),
       kind("kernel", 20_000, { maxWorkers: 2, setupFiles: ["test/harness/engine-setup.ts"] }),
