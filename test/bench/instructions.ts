@@ -23,7 +23,7 @@ export const acceptedFigures = (): Figures => readAll()[process.arch] ?? {};
 export async function count(node: Node, verb: Verb, call: Call): Promise<{ instructions: number; stdout: string }> {
   const folder = podwireFolder();
   const options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
-  const run = { env: environment(folder, verb, call), input: JSON.stringify(call.config ?? {}), timeoutMs: 60_000 };
+  const run = { env: environment(folder, verb, call), input: JSON.stringify(call.config ?? {}) };
   const { exitCode, stdout, stderr } = await node.run("valgrind", [...options, join(folder, call.plugin)], run);
   const instructions = Number(/Collected\s*:\s*(\d+)/.exec(stderr)?.[1]);
   if (exitCode !== 0 || !(instructions > 0)) {

@@ -12,7 +12,7 @@ const cargoTest = (args: string[], env: Record<string, string> = {}): string =>
     stdio: ["ignore", "pipe", "pipe"],
   });
 
-describe("the allocator", { timeout: 300_000 }, () => {
+describe("the allocator", () => {
   test("keeps its promises", () => {
     expect(cargoTest([], { CARGO_TARGET_DIR: join(root, ".cache/engine-test") })).toMatch(/ok\. \d+ passed; 0 failed/);
   });

@@ -1,9 +1,21 @@
 import { execa } from "execa";
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
-import { attach, bridge, callFor, complaint, dualStack, hostLocal, macvlan, ptp, refusal, v4 } from "./configs.ts";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  detectSlowly,
+  dualStack,
+  hostLocal,
+  macvlan,
+  ptp,
+  refusal,
+  v4,
+} from "./configs.ts";
 import { executable, Node } from "./harness.ts";
 import { reach, tcp, translations } from "./ports.ts";
 
@@ -142,12 +154,13 @@ describe.each(["nftables", "iptables"])("port mappings by %s", (backend) => {
       const node = await Node.create();
       const { hostVeth } = await attach(node, mapped(node, 8081, { runtimeConfig: {} }));
       await node.setSysctl("net/ipv4/conf/br0/route_localnet", before);
-      // duplicate address detection takes more than a second, before ports are mapped: time to take the record away
+      // duplicate address detection takes seconds, before ports are mapped: time to take the record away
       const call = await callFor(node, config(node, { enabledad: true, ipam: dualStack(node) }));
+      await detectSlowly(call);
       const adding = node.podwire("ADD", call);
       const record = join(node.dataDir, ".podwire/net", `${call.containerId}:eth0`);
       const link = ({ ifname }: { ifname: string }): boolean => ifname.startsWith("veth") && ifname !== hostVeth;
-      await vi.waitFor(async () => expect((await node.links()).filter(link)).toHaveLength(1), { interval: 10 });
+      await expect.poll(async () => (await node.links()).filter(link)).toHaveLength(1);
       rmSync(record);
       expect(await adding).toMatchObject({ exitCode: 1, error: { code: 11 } });
       expect([await localnet(node), await translations(node)]).toEqual([before, expect.not.stringContaining("8080")]);
@@ -187,7 +200,7 @@ describe("files podwire writes as root", () => {
     await execa("mkfifo", [join(folder, "pipe")]);
     for (const name of ["link", "dangling", "pipe"]) {
       const call = await callFor(node, bridge(node, { log: { file: join(folder, name) } }));
-      const { stderr } = await node.succeed("ADD", { ...call, timeoutMs: 5000 });
+      const { stderr } = await node.succeed("ADD", call);
       expect(stderr).toContain("cannot write the log");
     }
     expect(readFileSync(join(folder, "victim"), "utf8")).toBe("precious\n");
@@ -201,7 +214,7 @@ describe("files podwire writes as root", () => {
     const folder = temporaryFolder("resolv");
     await execa("mkfifo", [join(folder, "pipe")]);
     const config = (file: string) => bridge(node, { ipam: hostLocal(node, { ...v4, resolvConf: join(folder, file) }) });
-    const error = await refusal(node, { ...(await callFor(node, config("pipe"))), timeoutMs: 5000 });
+    const error = await refusal(node, await callFor(node, config("pipe")));
     expect(error).toMatchObject({ code: 5, msg: expect.stringContaining("ipam.resolvConf") as unknown });
     writeFileSync(join(folder, "real"), "nameserver 10.1.0.1\n");
     symlinkSync("real", join(folder, "link"));

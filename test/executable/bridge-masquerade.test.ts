@@ -28,7 +28,7 @@ const masquerading = (make: typeof bridge, node: Node, more: object = {}) =>
 /** The source addresses under which a pod arrives outside, by both families. */
 async function seenFrom({ pod }: Attached, outside: Outside): Promise<string[]> {
   const seen = await Promise.all(
-    [outside.address4, outside.address6].map(async (address) => pod.connect(address, 8080, { timeoutMs: 10_000 })),
+    [outside.address4, outside.address6].map(async (address) => pod.connect(address, 8080)),
   );
   return seen.map(({ from }) => from);
 }
@@ -42,9 +42,7 @@ describe("ipMasq", () => {
     const [one, two] = [await attach(node, config), await attach(node, config)];
     expect(await seenFrom(one, outside)).toEqual([outside.node4, outside.node6]);
     await two.pod.listen(80);
-    const seen = await Promise.all(
-      [two.ip4, two.ip6].map(async (ip) => one.pod.connect(ip, 80, { timeoutMs: 10_000 })),
-    );
+    const seen = await Promise.all([two.ip4, two.ip6].map(async (ip) => one.pod.connect(ip, 80)));
     expect(seen.map(({ from }) => from)).toEqual([one.ip4, one.ip6]);
     expect(await complaint(node, one)).toBe("");
   });

@@ -59,7 +59,11 @@ describe("conf/", () => {
       for (const address of addresses(neighbour)) {
         // with sbr a packet finds its way by its source
         const args = list.plugins.some(({ type }) => type === "sbr") ? ["-I", addresses(added)[0]!] : [];
-        expect([address, await first.netns.ping(address, { args })]).toEqual([address, !isolated.has(file)]);
+        const silence = isolated.has(file) ? { timeoutS: 1 } : {};
+        expect([address, await first.netns.ping(address, { args, ...silence })]).toEqual([
+          address,
+          !isolated.has(file),
+        ]);
       }
       const masqueraded = list.plugins[0]?.ipMasq === true && addresses(added).some((address) => address.includes("."));
       if (masqueraded) expect(await first.netns.ping(outside.address4)).toBe(true);

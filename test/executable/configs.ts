@@ -127,6 +127,14 @@ export async function callFor(node: Node, config: Config, more: More = {}): Prom
   };
 }
 
+/**
+ * Duplicate address detection in the pod takes some five seconds, not one or two: whatever is done meanwhile, or must not
+ * wait for it, has the time on a busy machine too.
+ */
+export async function detectSlowly({ netns }: Pick<Call, "netns">): Promise<void> {
+  await (netns as Namespace).setSysctl("net/ipv6/conf/default/dad_transmits", 4);
+}
+
 /** ADD that must succeed. */
 export async function attach(node: Node, config: Config, more: More = {}): Promise<Attached> {
   const call = await callFor(node, config, more);

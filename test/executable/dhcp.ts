@@ -58,6 +58,7 @@ export class Process {
   /** it has ended, and all it said is here */
   readonly ended: Promise<void>;
   #waiting: (() => void)[] = [];
+  #isSilent = false;
 
   constructor(
     readonly namespace: Namespace,
@@ -82,6 +83,7 @@ export class Process {
     this.ended = new Promise((resolve) => {
       this.#child.on("close", () => {
         live.delete(this);
+        this.#isSilent = true;
         this.#tell();
         resolve();
       });
@@ -102,13 +104,13 @@ export class Process {
   }
 
   /** Resolves with the first line that matches, from the given one on; rejects when it ends before, or in time. */
-  async line(pattern: RegExp, { from = 0, timeoutMs = 20_000 } = {}): Promise<string> {
+  async line(pattern: RegExp, { from = 0, timeoutMs = 60_000 } = {}): Promise<string> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const found = this.lines.slice(from).find((line) => pattern.test(line));
       if (found !== undefined) return found;
       const left = deadline - Date.now();
-      if (left <= 0 || this.hasEnded) throw new Error(`no line like ${pattern}:\n${this.lines.join("\n")}`);
+      if (left <= 0 || this.#isSilent) throw new Error(`no line like ${pattern}:\n${this.lines.join("\n")}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting.push(() => {
@@ -220,7 +222,7 @@ export class DhcpScene {
     const daemon = new Process(this.node, join(reference.folder, "dhcp"), ["daemon", "-socketpath", socketPath]);
     // it says nothing: who starts it waits for its socket
     const waiting = `until [ -S ${socketPath} ]; do kill -0 ${daemon.pid} || exit 1; sleep 0.05; done`;
-    await this.node.must("timeout", "10", "sh", "-c", waiting);
+    await this.node.must("timeout", "60", "sh", "-c", waiting);
     return {
       config: (own) => ({ ...own, ipam: { ...(own.ipam as object), daemonSocketPath: socketPath } }),
     };

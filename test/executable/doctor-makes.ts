@@ -81,6 +81,9 @@ export async function apply(scene: Scene, lines: string[]): Promise<void> {
   }
 }
 
+/** A line that fails unless an address answers, however busy the machine is. */
+export const answers = (address: string): string => `pod: ping -n -c 1 -i 0.2 -w 20 ${address}`;
+
 export const bridgeOf = ({ list }: Scene): string => (list.plugins[0]!.bridge as string | undefined) ?? "cni0";
 export const path = ({ first }: Scene): string => first.pod.path;
 export const subnet = ({ first }: Scene): string => first.ip4.replace(/\.\d+$/, ".0/24");

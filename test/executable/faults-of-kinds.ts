@@ -1,4 +1,4 @@
-import type { Fault } from "./doctor-makes.ts";
+import { answers, type Fault } from "./doctor-makes.ts";
 import type { Scene } from "./scene.ts";
 
 /** A fault, and lines that fail unless it is mended, or what repair says where it cannot mend it. */
@@ -11,16 +11,16 @@ const shaped = (s: Scene): string[] => [
   `tc qdisc show dev ${veth(s)} | grep -q 'tbf 1: root.* rate 100Mbit'`,
   `tc qdisc show dev ${ifb(s)} | grep -q 'tbf 1: root.* rate 50Mbit'`,
   `tc filter show dev ${veth(s)} ingress | grep -q 'Egress Redirect to device ${ifb(s)}'`,
-  "pod: ping -c 1 -W 1 192.0.2.1",
+  answers("192.0.2.1"),
 ];
 /** What iptables drops unless podwire lets it pass. */
-const passes = (): string[] => ["iptables -P FORWARD DROP", "pod: ping -c 1 -W 1 192.0.2.2"];
-const outside = (): string[] => ["pod: ping -c 1 -W 1 10.31.0.1"];
+const passes = (): string[] => ["iptables -P FORWARD DROP", answers("192.0.2.2")];
+const outside = (): string[] => [answers("10.31.0.1")];
 const ledBySource = (s: Scene): string[] => [
   `pod: ip rule show | grep -q 'from ${s.first.ip4} lookup 100'`,
   "pod: ip route show table 100 | grep -q '^default via 10.31.0.1 dev eth0'",
   "pod: ip route show table 100 | grep -q '^10.31.0.0/24 dev eth0'",
-  `pod: ping -c 1 -W 1 -I ${s.first.ip4} 192.0.2.2 || ping -c 1 -W 1 10.31.0.1`,
+  `pod: for turn in $(seq 10); do ping -c 1 -w 1 -I ${s.first.ip4} 192.0.2.2 || ping -c 1 -w 1 10.31.0.1 && exit; done; false`,
 ];
 
 const set = (name: string): string[] => [`nft flush set inet podwire ${name}`];
@@ -75,7 +75,7 @@ export const faultsOfKinds: readonly KindFault[] = [
     () => ["nft delete table bridge podwire"],
     "filter",
     /table podwire, chain forward: missing|in set isolated/,
-    (s) => [`pod: ! ping -c 1 -W 1 ${s.pods[1]!.ip4}`],
+    (s) => [`pod: ! ping -c 1 -w 1 ${s.pods[1]!.ip4}`],
   ],
   [
     "its rules in iptables are flushed",
@@ -225,7 +225,7 @@ export const faultsOfKinds: readonly KindFault[] = [
     () => ["pod: ip link set eth0 down"],
     "link",
     /link eth0 in the container is down/,
-    () => ["pod: ping -c 1 -W 1 10.33.0.1"],
+    () => [answers("10.33.0.1")],
   ],
   [
     "the device has another MAC",
@@ -259,7 +259,7 @@ export const faultsOfKinds: readonly KindFault[] = [
     () => ["pod: ip route delete default"],
     "route",
     /route 0\.0\.0\.0\/0 via .* is missing/,
-    () => ["pod: ping -c 1 -W 1 192.0.2.2"],
+    () => [answers("192.0.2.2")],
   ],
   ["everything of the firewall is flushed", "nerdctl", () => ["nft flush ruleset"], "masquerade", /missing/, passes],
   [
@@ -268,6 +268,6 @@ export const faultsOfKinds: readonly KindFault[] = [
     () => ["ip link set cni0 down"],
     "bridge",
     /bridge cni0 is down/,
-    () => ["pod: ping -c 1 -W 1 192.0.2.2"],
+    () => [answers("192.0.2.2")],
   ],
 ];

@@ -124,7 +124,7 @@ export const faultsOfLinks: readonly Fault[] = [
       `nsenter --net=${s.pods[1]!.pod.path} ip -6 address add ${s.first.ip6}/64 dev eth0 nodad`,
       "pod: echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad; echo 1 > /proc/sys/net/ipv6/conf/all/accept_dad",
       `pod: ip -6 address add ${s.first.ip6}/64 dev eth0`,
-      "pod: timeout 5 sh -c 'until ip -6 address show dev eth0 | grep -q dadfailed; do :; done'",
+      "pod: timeout 60 sh -c 'until ip -6 address show dev eth0 | grep -q dadfailed; do :; done'",
     ],
     "address",
     /duplicate address detection failed/,

@@ -63,13 +63,14 @@ async function attach(node: Node, list: NetworkList, ...mappings: Mapping[]): Pr
   };
 }
 
-/** By which families one pod reaches another. */
-const pings = async (from: Namespace, to: { ip4: string; ip6: string }): Promise<string> => {
-  const [v4, v6] = await Promise.all([from.ping(to.ip4, { timeoutS: 1 }), from.ping(to.ip6, { timeoutS: 1 })]);
-  return `${v4 ? "IPv4" : ""}${v6 ? "IPv6" : ""}`;
-};
-const BOTH = "IPv4IPv6";
-const NONE = "";
+type Families = readonly [v4: boolean, v6: boolean];
+const BOTH: Families = [true, true];
+const NONE: Families = [false, false];
+/** One pod reaches another by these families, and by no other. */
+async function expectPings(from: Namespace, to: { ip4: string; ip6: string }, [v4, v6]: Families): Promise<void> {
+  const expected = { [to.ip4]: v4, [to.ip6]: v6 };
+  expect(await from.reached(expected)).toEqual(expected);
+}
 
 let node: Node;
 let outside: Outside;
@@ -85,14 +86,12 @@ describe.each(backends)("on a host whose FORWARD policy is DROP, by %s", (backen
     await dropForwarded(node);
     const late = await attach(node, listOf(node, { backend }));
     const without = await attach(node, listOf(node, { firewall: false }));
-    expect(await Promise.all([early, late, without].map(async ({ netns }) => pings(netns, far())))).toEqual([
-      BOTH,
-      BOTH,
-      NONE,
-    ]);
-    expect(await pings(outside, late)).toBe(NONE);
+    await expectPings(early.netns, far(), BOTH);
+    await expectPings(late.netns, far(), BOTH);
+    await expectPings(without.netns, far(), NONE);
+    await expectPings(outside, late, NONE);
     await late.detach();
-    expect(await pings(early.netns, far())).toBe(BOTH);
+    await expectPings(early.netns, far(), BOTH);
   });
 
   test("a host port leads to the pod all the same", async () => {
@@ -113,9 +112,9 @@ describe.each(backends)("on a host whose FORWARD policy is DROP, by %s", (backen
   test("what the administrator's chain drops stays dropped", async () => {
     await dropForwarded(node);
     const pod = await attach(node, listOf(node, { backend }));
-    expect(await pings(pod.netns, far())).toBe(BOTH);
+    await expectPings(pod.netns, far(), BOTH);
     await node.must("iptables", "-A", "CNI-ADMIN", "-d", outside.address4, "-j", "DROP");
-    expect(await pings(pod.netns, far())).toBe("IPv6");
+    await expectPings(pod.netns, far(), [false, true]);
   });
 });
 
@@ -129,7 +128,7 @@ test("no mark is left on packets that leave, and one that others set passes", as
   await node.must("nft", "add rule ip watch after oifname uplink meta mark 0x4 counter");
   expect(await pod.netns.ping(outside.address4)).toBe(true);
   const counted = (await node.must("nft", "list chain ip watch after")).match(/packets \d+/g);
-  expect(counted).toEqual(["packets 0", "packets 1"]);
+  expect(counted).toEqual(["packets 0", expect.stringMatching(/packets [1-9]/)]); // a slow answer is asked for again
 });
 
 describe.each(backends)("policies by %s", (backend) => {
@@ -149,14 +148,12 @@ describe.each(backends)("policies by %s", (backend) => {
     const b = await attach(node, listOf(node, { ...two, policy }));
     const open = await attach(node, listOf(node, three));
     await knowTheWay();
-    expect({
-      neighbours: await pings(a.netns, neighbour),
-      there: await pings(a.netns, b),
-      back: await pings(b.netns, a),
-      toOpen: await pings(a.netns, open),
-      fromOpen: await pings(open.netns, a),
-      outside: await pings(a.netns, { ip4: outside.address4, ip6: outside.address6 }),
-    }).toEqual({ neighbours: BOTH, there: NONE, back: NONE, toOpen: BOTH, fromOpen: BOTH, outside: BOTH });
+    await expectPings(a.netns, neighbour, BOTH);
+    await expectPings(a.netns, b, NONE);
+    await expectPings(b.netns, a, NONE);
+    await expectPings(a.netns, open, BOTH);
+    await expectPings(open.netns, a, BOTH);
+    await expectPings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH);
   });
 
   test("isolated: not the neighbour either, where bridged packets are filtered", async () => {
@@ -166,14 +163,12 @@ describe.each(backends)("policies by %s", (backend) => {
     const neighbour = await attach(node, listOf(node, { ...one, policy }));
     const b = await attach(node, listOf(node, { ...two, policy: "same-bridge" }));
     await knowTheWay();
-    expect({
-      there: await pings(a.netns, neighbour),
-      back: await pings(neighbour.netns, a),
-      elsewhere: await pings(a.netns, b),
-      fromElsewhere: await pings(b.netns, a),
-      outside: await pings(a.netns, { ip4: outside.address4, ip6: outside.address6 }),
-      gateway: await pings(a.netns, { ip4: "10.9.1.1", ip6: "fd00:9:1::1" }),
-    }).toEqual({ there: NONE, back: NONE, elsewhere: NONE, fromElsewhere: NONE, outside: BOTH, gateway: BOTH });
+    await expectPings(a.netns, neighbour, NONE);
+    await expectPings(neighbour.netns, a, NONE);
+    await expectPings(a.netns, b, NONE);
+    await expectPings(b.netns, a, NONE);
+    await expectPings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH);
+    await expectPings(a.netns, { ip4: "10.9.1.1", ip6: "fd00:9:1::1" }, BOTH);
   });
 });
 
@@ -182,7 +177,8 @@ test("isolated by nftables needs no br_netfilter, and holds for what a pod sends
   const a = await attach(node, list);
   const neighbour = await attach(node, list);
   const gateway = (await node.link("br0"))!.address;
-  expect([await pings(a.netns, neighbour), await pings(neighbour.netns, a)]).toEqual([NONE, NONE]);
+  await expectPings(a.netns, neighbour, NONE);
+  await expectPings(neighbour.netns, a, NONE);
   for (const [pod, other] of [
     [a, neighbour],
     [neighbour, a],
@@ -190,7 +186,7 @@ test("isolated by nftables needs no br_netfilter, and holds for what a pod sends
     await pod.netns.ip(`neighbour replace ${other.ip4} lladdr ${gateway} dev eth0`);
     await pod.netns.ip(`neighbour replace ${other.ip6} lladdr ${gateway} dev eth0`);
   }
-  expect(await pings(a.netns, neighbour)).toBe(NONE);
+  await expectPings(a.netns, neighbour, NONE);
   const before = await node.rulesetText();
   expect(before).toContain('"br0" . "br0"');
   await neighbour.detach();

@@ -7,7 +7,7 @@ import { Node, temporaryFolder } from "./harness.ts";
 /** What is needed for it: Debian's packages firewalld, dbus-daemon and systemd, which has busctl. */
 export const firewalldPrograms = ["firewalld", "firewall-cmd", "dbus-daemon", "busctl"];
 
-const START_MS = 20_000;
+const START_MS = 120_000;
 
 interface Firewalld {
   node: Node;

@@ -79,7 +79,7 @@ let alone: Figures;
 let beside: Figures;
 beforeAll(async () => {
   [alone, beside] = [await figuresBeside(few), await figuresBeside(many)];
-}, 300_000);
+});
 
 test.each(plugins.flatMap((plugin) => verbs.map((verb) => `${plugin} ${verb}`)))(
   `%s takes as many instructions beside ${many} pods and four times as many addresses as beside ${few}`,

@@ -1,3 +1,4 @@
+import { readlinkSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Node } from "./harness.ts";
 
@@ -13,6 +14,11 @@ const config = (node: Node) => ({
 
 // The harness is judged by the reference plugins, whose behaviour is known.
 describe("the harness", () => {
+  test("lets files that are tested at the same time share no folder of podwire's", () => {
+    const filesOf = (process: number | string): string => readlinkSync(`/proc/${process}/ns/mnt`);
+    expect(filesOf("self")).not.toBe(filesOf(process.ppid)); // vitest, which started this process
+  });
+
   test("drives a plugin, reads the pod back and sees real packets", async () => {
     const node = await Node.create();
     const outside = await node.outside();

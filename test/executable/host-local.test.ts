@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { attach, bridge, callFor, failure, hostLocal } from "./configs.ts";
 import { type Call, Node } from "./harness.ts";
 
@@ -161,7 +161,7 @@ describe("leases of pods that are gone", () => {
       ),
     ]);
     await gone!.pod.remove();
-    await vi.waitUntil(async () => (await node.link(gone!.hostVeth)) === undefined, { timeout: 10_000, interval: 50 }); // the kernel takes its time
+    await expect.poll(async () => node.link(gone!.hostVeth)).toBeUndefined(); // the kernel takes its time
     const { result } = await node.succeed("ADD", another);
     expect(result?.ips).toMatchObject([{ address: `${gone!.ip4}/24` }]);
     expect(Object.keys(node.leases()).sort()).toEqual(["net/10.9.0.2", "net/10.9.0.3", "net/10.9.0.4"]);

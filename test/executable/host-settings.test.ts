@@ -69,7 +69,7 @@ describe("a bridge without a MAC", () => {
     const attached = await attach(node, bridge(node, { isGateway: true }));
     const { address } = (await node.link("br0"))!;
     expect(address).not.toBe("00:00:00:00:00:00");
-    expect([await complaint(node, attached), await node.ping(attached.ip4, { timeoutS: 2 })]).toEqual(["", true]);
+    expect([await complaint(node, attached), await node.ping(attached.ip4)]).toEqual(["", true]);
     await attach(node, config);
     expect((await node.link("br0"))!.address).toBe(address);
   });
@@ -187,7 +187,7 @@ describe("sysctls that may not be written", () => {
       expect(stderr).toMatch(/route_localnet stays as it is/);
       const prevResult = JSON.parse(stdout) as CniResult;
       const address = prevResult.ips![0]!.address.replace(/\/.*/, "");
-      expect(await node.ping(address, { timeoutS: 2 })).toBe(true);
+      expect(await node.ping(address)).toBe(true);
       await (call.netns as Namespace).listen(80, { name: "web" });
       expect(await reach(node, "10.9.0.1", 8080)).toMatch(/^web saw /);
       await callReadOnly(node, "CHECK", { ...call, config: { ...config, prevResult } });

@@ -9,7 +9,7 @@ let figures: Figures;
 
 beforeAll(async () => {
   figures = await countInstructions();
-}, 180_000);
+});
 afterAll(() => console.log(format(figures, accepted)));
 
 test("every figure was accepted once, for this architecture too", () => {

@@ -7,6 +7,8 @@ import { executable, type NetworkList, Node, temporaryFolder } from "./harness.t
 // share the processors' caches), 100 MB.
 
 const PODS = 300;
+/** Each transaction of the 600 that mend them waits for the kernel, which takes its time where the machine is busy. */
+const WAIT_MS = 600_000;
 const NAMESPACES = `/run/netns/many-${process.pid}-`;
 let node: Node;
 const folder = temporaryFolder("results");
@@ -33,7 +35,7 @@ beforeAll(async () => {
       capabilities: { portMappings: [{ hostPort: 20_000 + at, containerPort: 80, protocol: "tcp" }] },
     });
   for (let at = 0; at < PODS; at += 6) await Promise.all(Array.from({ length: 6 }, async (_, next) => wire(at + next)));
-}, 300_000);
+});
 
 afterAll(async () => {
   await execa("sh", ["-c", `for path in ${NAMESPACES}*; do ip netns delete "$(basename "$path")"; done`]);
@@ -44,7 +46,7 @@ async function measured(...args: string[]): Promise<{ stdout: string; exitCode: 
   const places = ["--results-dir", folder, "--data-dir", node.dataDir];
   const script = `ulimit -v ${100 << 10}; "$@"; code=$?; times >&2; exit $code`;
   const { stdout, stderr, exitCode } = await node.run("bash", ["-c", script, "bash", executable, ...args, ...places], {
-    timeoutMs: 60_000,
+    timeoutMs: WAIT_MS,
   });
   const [, user = "", system = ""] = /(\S+) (\S+)\n$/.exec(stderr) ?? [];
   const secondsOf = (text: string): number => Number(/^\d+m([\d.]+)s$/.exec(text)?.[1]);
@@ -62,7 +64,7 @@ test.each([
   expect(seconds).toBeLessThan(3);
 });
 
-test("podwire repair of all of them after nft flush ruleset", async () => {
+test("podwire repair of all of them after nft flush ruleset", { timeout: 2 * WAIT_MS }, async () => {
   await node.must("nft", "flush ruleset");
   const told = await measured("repair", "--dry-run");
   expect([told.stdout, told.exitCode]).toEqual([expect.stringMatching(/600 things to mend in 300 of 300 pods/), 1]);

@@ -86,9 +86,7 @@ async function serving(made: Promise<Pod>): Promise<Pod & { result: CniResult }>
 /** Both families' answers on the host port, without whom they saw. */
 const owners = async (port = 8080): Promise<string[]> =>
   Promise.all(
-    [outside.node4, outside.node6].map(async (address) =>
-      (await reach(outside, address, port, { timeoutMs: 3000 })).replace(/ saw .*/, ""),
-    ),
+    [outside.node4, outside.node6].map(async (address) => (await reach(outside, address, port)).replace(/ saw .*/, "")),
   );
 
 /** portmap alone, as after an ADD of another plugin that gave these addresses. */

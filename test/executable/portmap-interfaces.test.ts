@@ -42,9 +42,7 @@ const del = async (each: Interface) =>
   });
 const check = async (each: Interface) => (await node.podwire("CHECK", portmap(each))).error?.msg ?? "as it should be";
 const answers = async () =>
-  Promise.all(
-    [first, second].map(async ({ mapping }) => reach(outside, outside.node4, mapping.hostPort, { timeoutMs: 2000 })),
-  );
+  Promise.all([first, second].map(async ({ mapping }) => reach(outside, outside.node4, mapping.hostPort)));
 const chains = async () => (await translations(node)).split("\n").filter((line) => line.startsWith(":CNI-DN-"));
 
 beforeEach(async () => {

@@ -262,7 +262,7 @@ describe("portmap conditions", () => {
     await node.ip("address add 10.9.0.5/32 dev lo");
     await node.listen(80, { name: "pod" });
     const tell = async (port: number) =>
-      outside.connect(outside.node4, port, { timeoutMs: 1000 }).then(
+      outside.connect(outside.node4, port).then(
         ({ server }) => server,
         (error: Error) => error.message,
       );

@@ -26,7 +26,7 @@ export const reach = async (
   port: number,
   options: { protocol?: "tcp" | "udp"; timeoutMs?: number } = {},
 ): Promise<string> =>
-  from.connect(address, port, { timeoutMs: 8000, ...options }).then(
+  from.connect(address, port, options).then(
     ({ server, from: seen }) => `${server} saw ${seen}`,
     (error: Error) => error.message,
   );

@@ -165,7 +165,7 @@ describe("VERSION", () => {
       extendEnv: false,
       stdin: "pipe",
       stripFinalNewline: false,
-      timeout: 10_000,
+      timeout: 60_000,
     });
     expect((await child).stdout).toBe(answer("1.1.0"));
   });

@@ -52,14 +52,14 @@ describe("ptp, link-local gateways", () => {
       [one.ip6, two.ip6],
     ].filter(([ip]) => ip);
     for (const [from, to] of pairs as [string, string][]) {
-      expect([await one.pod.ping(to, { timeoutS: 1 }), await node.ping(from, { timeoutS: 1 })]).toEqual([true, true]);
+      expect([await one.pod.ping(to), await node.ping(from)]).toEqual([true, true]);
     }
     await node.listen(80);
     if (one.ip4) {
-      expect(await one.pod.connect("10.200.0.1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip4 });
+      expect(await one.pod.connect("10.200.0.1", 80)).toMatchObject({ from: one.ip4 });
     }
     if (one.ip6) {
-      expect(await one.pod.connect("fd00:200::1", 80, { timeoutMs: 10_000 })).toMatchObject({ from: one.ip6 });
+      expect(await one.pod.connect("fd00:200::1", 80)).toMatchObject({ from: one.ip6 });
     }
     expect(await complaint(node, two)).toBe("");
   });
@@ -70,11 +70,11 @@ describe("ptp, link-local gateways", () => {
     await outside.listen(8080);
     const config = routed(node, { ipMasq: true });
     const [one, two] = [await attach(node, config), await attach(node, config)];
-    expect((await one.pod.connect(outside.address4, 8080, { timeoutMs: 10_000 })).from).toBe(outside.node4);
-    expect((await one.pod.connect(outside.address6, 8080, { timeoutMs: 10_000 })).from).toBe(outside.node6);
+    expect((await one.pod.connect(outside.address4, 8080)).from).toBe(outside.node4);
+    expect((await one.pod.connect(outside.address6, 8080)).from).toBe(outside.node6);
     await two.pod.listen(80);
-    expect((await one.pod.connect(two.ip4, 80, { timeoutMs: 10_000 })).from).toBe(one.ip4);
-    expect((await one.pod.connect(two.ip6, 80, { timeoutMs: 10_000 })).from).toBe(one.ip6);
+    expect((await one.pod.connect(two.ip4, 80)).from).toBe(one.ip4);
+    expect((await one.pod.connect(two.ip6, 80)).from).toBe(one.ip6);
     expect(await complaint(node, one)).toBe("");
   });
 
@@ -84,7 +84,7 @@ describe("ptp, link-local gateways", () => {
     const { pod } = await attach(node, routed(node));
     await node.ip("route add default via 192.0.2.2");
     await pod.ip("neighbour del 169.254.1.1 dev eth0");
-    expect(await pod.ping("192.0.2.1", { timeoutS: 1 })).toBe(true);
+    expect(await pod.ping("192.0.2.1")).toBe(true);
   });
 
   test("no frame of one pod arrives at another", async () => {
@@ -99,7 +99,7 @@ describe("ptp, link-local gateways", () => {
     await one.pod.ping("255.255.255.255", { timeoutS: 1, args: ["-b", "-I", "eth0"] });
     expect(await received()).toBe(0);
     await one.pod.ping(two.ip4);
-    expect(await received()).toBe(1);
+    expect(await received()).toBeGreaterThan(0);
   });
 
   test("other routes of IPAM come after the defaults, and need no neighbour of their own", async () => {

@@ -31,7 +31,7 @@ async function callAll(node: Node, config: Config): Promise<Answer[]> {
     ["DEL", call],
   ];
   const answers: Answer[] = [];
-  for (const [verb, each] of steps) answers.push(await node.podwire(verb, { ...each, timeoutMs: 5000 }));
+  for (const [verb, each] of steps) answers.push(await node.podwire(verb, each));
   return answers;
 }
 
@@ -63,7 +63,7 @@ describe("a pipe that nobody writes to", () => {
     const node = await Node.create();
     const pipe = join(temporaryFolder("pipe"), "netns");
     await execa("mkfifo", [pipe]);
-    const call = await callFor(node, bridge(node), { netns: pipe, timeoutMs: 5000 });
+    const call = await callFor(node, bridge(node), { netns: pipe });
     expect(failure(await node.podwire("ADD", call))).toMatchObject({ code: 4 });
     await node.succeed("DEL", call);
   });

@@ -31,7 +31,7 @@ const twins = (make: (more: object) => Config, node: Node): [Config, Config] => 
 };
 
 /** That the pod's packets leave the node with the node's address: nothing outside knows the way back to the pod's. */
-const isMasqueraded = async ({ pod }: Attached): Promise<boolean> => pod.ping("192.0.2.2", { timeoutS: 2 });
+const isMasqueraded = async ({ pod }: Attached): Promise<boolean> => pod.ping("192.0.2.2");
 
 describe.each<[string, (node: Node) => (more: object) => Config]>([
   ["ptp", (node) => (more) => ptp(node, more)],
@@ -52,7 +52,7 @@ describe.each<[string, (node: Node) => (more: object) => Config]>([
       msg: expect.stringContaining(`container ${victim.call.containerId}`) as unknown,
     });
     await node.succeed("DEL", call);
-    expect([await isMasqueraded(victim), await node.ping(victim.ip4, { timeoutS: 2 })]).toEqual([true, true]);
+    expect([await isMasqueraded(victim), await node.ping(victim.ip4)]).toEqual([true, true]);
     expect(await complaint(node, victim)).toBe("");
   });
 });

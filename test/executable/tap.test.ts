@@ -32,7 +32,7 @@ const tap = (node: Node, more: object = {}): Config => ({
   ...more,
 });
 
-/** A machine behind the TAP device eth0, for ten seconds: it has every address, and answers pings. */
+/** A machine behind the TAP device eth0, until it is stopped, or after a minute: it has every address, and answers pings. */
 const machine = executableOf(`
   const fd = 9;
   const request = new Uint8Array(40);
@@ -42,7 +42,7 @@ const machine = executableOf(`
   const frame = new Uint8Array(2000);
   const view = new DataView(frame.buffer);
   const poll = new Uint8Array(8);
-  const until = host.nanoseconds() + 10e9;
+  const until = host.nanoseconds() + 60e9;
   const swap = (a, b, size) => {
     const kept = frame.slice(a, a + size);
     frame.copyWithin(a, b, b + size);
@@ -86,7 +86,7 @@ async function start(
   });
   const said = await new Promise<string>((resolve, reject) => {
     child.stdout!.once("data", (data) => resolve(String(data)));
-    child.once("exit", () => reject(new Error("it ended and said nothing")));
+    child.once("close", () => reject(new Error("it ended and said nothing")));
   });
   const stop = async (): Promise<void> => {
     child.kill("SIGKILL");

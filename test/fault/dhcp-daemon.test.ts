@@ -43,7 +43,7 @@ describe.each<Verb>(["ADD", "DEL"])("the daemon, from its start to the end of %s
     });
     expect(failures.map(([{ text }, message]) => `${text}\n${message}`).join("\n\n")).toBe("");
     expect(hits).toBeGreaterThan(points.length * 0.95);
-  }, 300_000);
+  });
 
   test("meets an error of any system call: it ends before it listens and says why, or goes on with all it has", async () => {
     const points = pointsOf(await recordDaemon(verb));
@@ -59,5 +59,5 @@ describe.each<Verb>(["ADD", "DEL"])("the daemon, from its start to the end of %s
       await goesOn(stage, before);
     });
     expect(failures.map(([{ fail, errno }, message]) => `${errno} of ${fail.text}\n${message}`).join("\n\n")).toBe("");
-  }, 600_000);
+  });
 });

@@ -26,13 +26,13 @@ const named = [
 const collected = named.filter(([, { inPod }]) => !inPod);
 
 describe("whatever call on a file, a device or a netlink socket fails", () => {
-  test.each(named)("an ADD that fails leaves nothing: %s", { timeout: 300_000 }, async (_name, scenario) =>
+  test.each(named)("an ADD that fails leaves nothing: %s", async (_name, scenario) =>
     expect(await failEverywhere(scenario, "ADD")).toBe(""),
   );
-  test.each(named)("a DEL that fails succeeds when repeated: %s", { timeout: 300_000 }, async (_name, scenario) =>
+  test.each(named)("a DEL that fails succeeds when repeated: %s", async (_name, scenario) =>
     expect(await failEverywhere(scenario, "DEL")).toBe(""),
   );
-  test.each(collected)("a GC that fails succeeds when repeated: %s", { timeout: 300_000 }, async (_name, scenario) =>
+  test.each(collected)("a GC that fails succeeds when repeated: %s", async (_name, scenario) =>
     expect(await failEverywhere(scenario, "GC")).toBe(""),
   );
 });

@@ -9,18 +9,14 @@ afterAll(() => console.log(`processes killed: ${killing.kills}`));
 const named = [...Object.values(scenarios), dhcp].map((scenario) => [scenario.name, scenario] as const);
 
 describe("killed at any system call that changes something, DEL and GC put everything back and a new ADD works", () => {
-  test.each(named)("ADD: %s", { timeout: 300_000 }, async (_name, scenario) =>
-    expect(await killEverywhere(scenario, "ADD")).toBe(""),
-  );
-  test.each(named)("DEL: %s", { timeout: 300_000 }, async (_name, scenario) =>
-    expect(await killEverywhere(scenario, "DEL")).toBe(""),
-  );
-  test.each(named.filter(([, { inPod }]) => !inPod))("GC: %s", { timeout: 300_000 }, async (_name, scenario) =>
+  test.each(named)("ADD: %s", async (_name, scenario) => expect(await killEverywhere(scenario, "ADD")).toBe(""));
+  test.each(named)("DEL: %s", async (_name, scenario) => expect(await killEverywhere(scenario, "DEL")).toBe(""));
+  test.each(named.filter(([, { inPod }]) => !inPod))("GC: %s", async (_name, scenario) =>
     expect(await killEverywhere(scenario, "GC")).toBe(""),
   );
 
   // Here the bridge, the tables and the folders are in the making
-  test("the first ADD of a node", { timeout: 300_000 }, async () => {
+  test("the first ADD of a node", async () => {
     const undisturbed = await setUp(scenarios.bridge, { live: false });
     await add(undisturbed);
     await del(undisturbed);

@@ -8,7 +8,7 @@ import { Node, podwireFolder, reference, temporaryFolder, type Namespace } from 
 const BRIDGE_CYCLES = 5_000;
 const LEASE_CYCLES = 2_000;
 /** The kernel takes 20 ms to delete a veth, longer on a busy machine. */
-const CYCLES_MS = 900_000;
+const CYCLES_MS = 3_600_000;
 const AT_ONCE = 300;
 
 /** A shell that calls plugins as fast as it can, in a node's namespace; what failed goes to standard error. */
@@ -70,10 +70,10 @@ describe("one after the other", () => {
 
       expect(await state()).toEqual(before);
       expect(await complaint(wired, live)).toBe("");
-      // a link is 10 kB at the least; other programs' memory comes and goes meanwhile
-      const grown = kernelMemory() - memory;
-      console.log(`kernel memory after ${BRIDGE_CYCLES + LEASE_CYCLES} cycles: ${grown > 0 ? "+" : ""}${grown} kB`);
-      expect(grown).toBeLessThan(64 << 10);
+      // a link is 10 kB at the least; other programs' memory, and what a worker of the kernel frees later, comes and goes
+      const grown = (): number => kernelMemory() - memory;
+      console.log(`kernel memory after ${BRIDGE_CYCLES + LEASE_CYCLES} cycles: ${grown()} kB more`);
+      await expect.poll(grown).toBeLessThan(64 << 10);
     },
   );
 });
@@ -99,60 +99,52 @@ const allAtOnce = (
 };
 
 describe(`${AT_ONCE} at once`, () => {
-  test(
-    "ADDs and then DELs of bridge: every pod has its own address and nothing is left",
-    { timeout: 200_000 },
-    async () => {
-      const node = await Node.create();
-      const config = bridge(node, {
-        isGateway: true,
-        ipMasq: true,
-        macspoofchk: true,
-        ipam: hostLocal(node, { subnet: "10.9.0.0/16" }),
-      });
-      const live = await attach(node, config);
-      const pods = await Promise.all(Array.from({ length: 10 }, async () => node.pod()));
-      const before = await node.snapshot();
-      const plugin = (): string => join(podwireFolder(), "bridge");
+  test("ADDs and then DELs of bridge: every pod has its own address and nothing is left", async () => {
+    const node = await Node.create();
+    const config = bridge(node, {
+      isGateway: true,
+      ipMasq: true,
+      macspoofchk: true,
+      ipam: hostLocal(node, { subnet: "10.9.0.0/16" }),
+    });
+    const live = await attach(node, config);
+    const pods = await Promise.all(Array.from({ length: 10 }, async () => node.pod()));
+    const before = await node.snapshot();
+    const plugin = (): string => join(podwireFolder(), "bridge");
 
-      await allAtOnce(node, "ADD", pods, { config, plugin });
-      const holders = Object.values(node.leases());
-      expect(new Set(holders).size).toBe(AT_ONCE + 1);
-      expect(holders).toHaveLength(AT_ONCE + 1);
-      const addresses = (
-        await Promise.all(
-          pods.map(async (pod) =>
-            (await pod.links()).flatMap(({ addr_info }) => addr_info.filter(({ family }) => family === "inet")),
-          ),
-        )
-      ).flat();
-      expect(new Set(addresses.map(({ local }) => local)).size).toBe(AT_ONCE);
+    await allAtOnce(node, "ADD", pods, { config, plugin });
+    const holders = Object.values(node.leases());
+    expect(new Set(holders).size).toBe(AT_ONCE + 1);
+    expect(holders).toHaveLength(AT_ONCE + 1);
+    const addresses = (
+      await Promise.all(
+        pods.map(async (pod) =>
+          (await pod.links()).flatMap(({ addr_info }) => addr_info.filter(({ family }) => family === "inet")),
+        ),
+      )
+    ).flat();
+    expect(new Set(addresses.map(({ local }) => local)).size).toBe(AT_ONCE);
 
-      await allAtOnce(node, "DEL", pods, { config, plugin });
-      expect(await node.snapshot()).toEqual(before);
-      expect(await complaint(node, live)).toBe("");
-    },
-  );
+    await allAtOnce(node, "DEL", pods, { config, plugin });
+    expect(await node.snapshot()).toEqual(before);
+    expect(await complaint(node, live)).toBe("");
+  });
 
-  test(
-    "ADDs of host-local, half of them by the reference on the same folder; each releases what the other leased",
-    { timeout: 200_000 },
-    async () => {
-      const node = await Node.create();
-      const config = {
-        cniVersion: "1.0.0",
-        name: "net",
-        type: "host-local",
-        ipam: hostLocal(node, { subnet: "10.9.0.0/16" }),
-      };
-      const pods = [await node.pod()];
-      const folders = [podwireFolder(), reference.folder];
-      await allAtOnce(node, "ADD", pods, { config, plugin: (i) => join(folders[i % 2]!, "host-local") });
-      const leases = node.leases();
-      expect(Object.keys(leases)).toHaveLength(AT_ONCE);
-      expect(new Set(Object.values(leases)).size).toBe(AT_ONCE);
-      await allAtOnce(node, "DEL", pods, { config, plugin: (i) => join(folders[(i + 1) % 2]!, "host-local") });
-      expect(node.leases()).toEqual({});
-    },
-  );
+  test("ADDs of host-local, half of them by the reference on the same folder; each releases what the other leased", async () => {
+    const node = await Node.create();
+    const config = {
+      cniVersion: "1.0.0",
+      name: "net",
+      type: "host-local",
+      ipam: hostLocal(node, { subnet: "10.9.0.0/16" }),
+    };
+    const pods = [await node.pod()];
+    const folders = [podwireFolder(), reference.folder];
+    await allAtOnce(node, "ADD", pods, { config, plugin: (i) => join(folders[i % 2]!, "host-local") });
+    const leases = node.leases();
+    expect(Object.keys(leases)).toHaveLength(AT_ONCE);
+    expect(new Set(Object.values(leases)).size).toBe(AT_ONCE);
+    await allAtOnce(node, "DEL", pods, { config, plugin: (i) => join(folders[(i + 1) % 2]!, "host-local") });
+    expect(node.leases()).toEqual({});
+  });
 });

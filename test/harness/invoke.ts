@@ -60,7 +60,7 @@ export async function invoke(node: Namespace, folder: string, verb: Verb | "", c
   const outcome = await node.run(join(folder, call.plugin), [], {
     env: environment(folder, verb, call),
     input,
-    timeoutMs: call.timeoutMs ?? 60_000,
+    ...(call.timeoutMs !== undefined && { timeoutMs: call.timeoutMs }),
   });
   const answer: Answer = { ...outcome, durationMs: Number(process.hrtime.bigint() - started) / 1e6 };
   const parsed = parse(outcome.stdout);

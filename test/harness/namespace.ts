@@ -49,6 +49,8 @@ export interface IpRoute {
   [key: string]: unknown;
 }
 
+/** How long something is waited for that comes at once, where the machine is not busy. */
+const PATIENCE_S = 20;
 let count = 0;
 
 /** One network namespace of `ip netns`, with what tests do in it and read of it. */
@@ -168,8 +170,11 @@ export class Namespace {
     await this.must("sh", "-c", 'printf %s "$2" > "$1"', "sh", `/proc/sys/${path}`, `${value}`);
   }
 
-  /** True when one echo request is answered within the time; the first to arrive is enough. */
-  async ping(address: string, { timeoutS = 2, args = [] as string[] } = {}): Promise<boolean> {
+  /**
+   * True when one echo request is answered; the first to arrive is enough. The time is for a machine that is busy: where
+   * silence is expected, `timeoutS` says how much of it.
+   */
+  async ping(address: string, { timeoutS = PATIENCE_S, args = [] as string[] } = {}): Promise<boolean> {
     return (
       (await this.run("ping", ["-n", "-c", "1", "-i", "0.2", "-w", `${timeoutS}`, ...args, address])).exitCode === 0
     );
@@ -187,6 +192,24 @@ export class Namespace {
    */
   async connect(address: string, port: number, options: ConnectOptions = {}): Promise<Connection> {
     return connect(this.path, { address, port }, options);
+  }
+
+  /**
+   * Which of these addresses answer: all are waited for that are to answer, a second's silence is enough of the others.
+   */
+  async reached(expected: Record<string, boolean>): Promise<Record<string, boolean>> {
+    const replies = Object.entries(expected).map(async ([address, answers]) => [
+      address,
+      await this.ping(address, answers ? {} : { timeoutS: 1 }),
+    ]);
+    return Object.fromEntries(await Promise.all(replies)) as Record<string, boolean>;
+  }
+
+  /** Resolves once a link takes packets: a worker of the kernel has to see its carrier first. */
+  async whenUp(name: string): Promise<void> {
+    for (const since = Date.now(); (await this.link(name))?.operstate !== "UP";) {
+      if (Date.now() - since > PATIENCE_S * 1000) throw new Error(`${name} in ${this.name} does not come up`);
+    }
   }
 
   /** The inode that tells this namespace from others. */

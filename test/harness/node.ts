@@ -74,6 +74,7 @@ export class Node extends Namespace {
     await outside.ip(`address add ${outside4}/24 dev eth0`);
     await this.ip(`address add ${node6}/64 dev ${uplink} nodad`);
     await outside.ip(`address add ${outside6}/64 dev eth0 nodad`);
+    await Promise.all([this.whenUp(uplink), outside.whenUp("eth0")]);
     return Object.assign(outside, { node4, node6, address4: outside4, address6: outside6 });
   }
 

@@ -53,7 +53,7 @@ export interface Outcome {
  * and a namespace that is not (1). Rejects when a signal ended it, or when it took too long, after which it is killed.
  */
 export async function runProgram(command: string, args: string[], options: ProgramOptions = {}): Promise<Outcome> {
-  const { netns, input = "", timeoutMs = 30_000 } = options;
+  const { netns, input = "", timeoutMs = 120_000 } = options;
   if (netns !== undefined && !existsSync(netns)) return failed(1, `no namespace ${netns}`);
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   const theirs = [stdin.read, stdout.write, stderr.write];

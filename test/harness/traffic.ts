@@ -17,6 +17,7 @@ export interface ListenOptions {
 
 export interface ConnectOptions {
   protocol?: "tcp" | "udp";
+  /** how long an answer is waited for; where silence is expected, how much of it */
   timeoutMs?: number;
   /** source address to use */
   from?: string;
@@ -142,7 +143,7 @@ async function answerDatagrams(
 export async function connect(
   netns: string,
   to: { address: string; port: number },
-  { protocol = "tcp", timeoutMs = 3000, from, sourcePort = 0 }: ConnectOptions,
+  { protocol = "tcp", timeoutMs = 20_000, from, sourcePort = 0 }: ConnectOptions,
 ): Promise<Connection> {
   const own: End = { protocol, family: familyOf(to.address), port: sourcePort, ...(from && { host: from }) };
   let timer: NodeJS.Timeout;

@@ -68,7 +68,7 @@ export class Containerd {
   /** Runs a program in a container with the machine's network, until it ends. */
   async container(name: string, ...command: string[]): Promise<Outcome> {
     const options = ["--rm", "--cni", "--snapshotter", "native", "--cgroup", `${this.machine.cgroup}/${name}`];
-    return this.ctr(["run", ...options, imageName, name, ...command], { timeoutMs: 60_000 });
+    return this.ctr(["run", ...options, imageName, name, ...command]);
   }
 
   /** RunPodSandbox, as a kubelet asks for it; returns the sandbox's id. */

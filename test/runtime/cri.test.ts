@@ -168,7 +168,7 @@ describe.runIf(available("containerd", programs, { root: true }))(
         () => "answered",
         () => "no answer",
       );
-      await expect.poll(() => existsSync(`${hold}.reached`), { timeout: 20_000 }).toBe(true);
+      await expect.poll(() => existsSync(`${hold}.reached`)).toBe(true);
       const made = await state();
       expect(Object.keys(made.leases)).toHaveLength(4);
       await containerd.kill();

@@ -52,7 +52,7 @@ export class Cri {
   }
 
   /** Resolves when the runtime takes calls. */
-  async ready(withinMs = 20_000): Promise<void> {
+  async ready(withinMs = 120_000): Promise<void> {
     await new Promise<void>((resolve, reject) =>
       this.#client.waitForReady(Date.now() + withinMs, (error) => (error ? reject(error) : resolve())),
     );
@@ -61,7 +61,7 @@ export class Cri {
   async call<M extends keyof Calls>(method: M, request: Calls[M][0]): Promise<Calls[M][1]> {
     const client = this.#client as unknown as Record<string, Method>;
     return new Promise((resolve, reject) => {
-      client[method]!(request, { deadline: Date.now() + 60_000 }, (error, response) =>
+      client[method]!(request, { deadline: Date.now() + 240_000 }, (error, response) =>
         error ? reject(error) : resolve(response as Calls[M][1]),
       );
     });

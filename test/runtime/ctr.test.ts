@@ -47,7 +47,7 @@ describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni
         Object.entries(node.leases())
           .filter(([, text]) => text === `${id}\r\neth0`)
           .map(([path]) => path.split("/")[1]!);
-      await expect.poll(leases, { timeout: 20_000 }).not.toEqual([]);
+      await expect.poll(leases).not.toEqual([]);
       const addresses = await leases();
       const families = list.plugins[0]?.ipam as { ranges: unknown[] };
       expect(addresses).toHaveLength(families.ranges.length);
@@ -57,13 +57,13 @@ describe.runIf(available("containerd", programs, { root: true }))("ctr run --cni
           "client",
           "sh",
           "-c",
-          `for i in 1 2 3 4 5; do wget -q -O - ${url} && exit; sleep 1; done; exit 1`,
+          `i=0; until wget -q -O - ${url}; do i=$((i + 1)); [ $i -lt 60 ] || exit 1; sleep 1; done`,
         );
         expect(client).toEqual({ exitCode: 0, stdout: "hello", stderr: "" });
       }
       const shown = await containerd.container("client", "ip", "-o", "address", "show", "eth0");
       expect(shown.stdout).toMatch(/inet 10\.\d+\.0\.\d+\//);
-      const ping = await containerd.container("client", "ping", "-c", "1", "-W", "2", outside.address4);
+      const ping = await containerd.container("client", "ping", "-c", "1", "-W", "20", outside.address4);
       expect(ping.exitCode).toBe(0);
 
       await containerd.must("task", "kill", "--signal", "SIGKILL", "server");

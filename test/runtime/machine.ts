@@ -11,7 +11,6 @@ import type { NetworkList } from "../harness/chain.ts";
 export interface MachineOptions {
   input?: string;
   env?: Record<string, string>;
-  timeoutMs?: number;
 }
 
 /** A program that goes on running in a machine. */
@@ -55,7 +54,7 @@ export class Machine {
       let errors = "";
       this.#init.stderr?.on("data", (data) => (errors += data));
       this.#init.stdout?.once("data", (data) => resolve(Number(data)));
-      this.#init.once("exit", (code) => reject(new Error(`the machine ended with ${code}: ${errors}`)));
+      this.#init.once("close", (code) => reject(new Error(`the machine ended with ${code}: ${errors}`)));
     });
   }
 
@@ -83,7 +82,7 @@ export class Machine {
       ...this.#environment(options.env),
       input: options.input ?? "",
       reject: false,
-      timeout: options.timeoutMs ?? 30_000,
+      timeout: 240_000,
     });
     return { exitCode: exitCode ?? -1, stdout, stderr: exitCode === undefined ? (message ?? "") : stderr };
   }

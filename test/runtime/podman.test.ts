@@ -69,7 +69,7 @@ describe.runIf(available("podman", ["podman", "conmon", "runc", "busybox", "tar"
       expect(await podman.must("exec", "first", "wget", "-q", "-O", "-", `http://${outside.node4}:8080/`)).toBe(
         "hello",
       );
-      expect(await podman.must("exec", "first", "ping", "-c", "1", "-W", "3", address6!)).toContain(
+      expect(await podman.must("exec", "first", "ping", "-c", "1", "-W", "20", address6!)).toContain(
         "1 packets received",
       );
 

@@ -36,7 +36,6 @@ export class Podman {
     ];
     return this.machine.run("podman", [...own, command, ...args], {
       env: { CONTAINERS_CONF: this.#configuration },
-      timeoutMs: 60_000,
     });
   }
 

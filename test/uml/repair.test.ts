@@ -1,4 +1,4 @@
-import { bridgeOf } from "../executable/doctor-makes.ts";
+import { answers, bridgeOf } from "../executable/doctor-makes.ts";
 import type { KindFault } from "../executable/faults-of-kinds.ts";
 import { testKindFaults } from "../executable/kind-faults.ts";
 import type { Scene } from "../executable/scene.ts";
@@ -8,13 +8,13 @@ const vlan = (line: (s: Scene) => string) => (s: Scene) => [`bridge vlan ${line(
 const port = "$(ip -o link show | grep 'VLAN port of' | sed 's/^[0-9]*: //;s/@.*//')";
 /** Both pods and the gateway are in VLAN 100. */
 const inVlan = (s: Scene): string[] => [
-  "pod: ping -c 1 -W 3 10.24.0.1",
-  `pod: ping -c 1 -W 3 ${s.pods[1]!.ip4}`,
+  answers("10.24.0.1"),
+  answers(s.pods[1]!.ip4),
   `bridge vlan show dev ${veth(s)} | grep -q '100 PVID Egress Untagged'`,
 ];
 const inVrf = (): string[] => [
   "pod: ip route show vrf blue | grep -q '^default via 10.35.0.1'",
-  "pod: ping -c 1 -W 3 -I blue 10.35.0.1",
+  answers("-I blue 10.35.0.1"),
 ];
 
 const faults: readonly KindFault[] = [
@@ -140,7 +140,7 @@ const faults: readonly KindFault[] = [
     () => ["pod: ip address flush dev eth0"],
     "address",
     /address .* is missing on eth0/,
-    () => ["pod: ping -c 1 -W 3 10.33.0.1"],
+    () => [answers("10.33.0.1")],
   ],
   [
     "a VLAN's link is down",
