@@ -236,7 +236,7 @@ describe("a lease is kept up", () => {
 
     "one that is over is taken from the pod, and CHECK says so; by kea": async (scene) => {
       const { node } = scene;
-      const kea = await scene.kea({ "valid-lifetime": 6, "renew-timer": 2, "rebind-timer": 4 });
+      const kea = await scene.kea({ "valid-lifetime": 12, "renew-timer": 2, "rebind-timer": 8 });
       const daemon = await scene.daemon("--timeout", "500ms");
       const attached = await attach(node, scene.config());
       await kea.line(/DHCP4_LEASE_ALLOC/);

@@ -62,6 +62,8 @@ describe("what a pod can make large costs podwire neither time nor memory", () =
       "nft",
       "add table inet track; add chain inet track out { type filter hook output priority 0; ct state new counter; }",
     );
+    // a busy machine takes longer than the half minute after which a flow without an answer is forgotten
+    await node.setSysctl("net/netfilter/nf_conntrack_udp_timeout", 600);
     const send = (from: string, last = ""): string => `import socket
 for _ in range(3):
     s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

@@ -50,7 +50,9 @@ async function measured(...args: string[]): Promise<{ stdout: string; exitCode: 
   });
   const [, user = "", system = ""] = /(\S+) (\S+)\n$/.exec(stderr) ?? [];
   const secondsOf = (text: string): number => Number(/^\d+m([\d.]+)s$/.exec(text)?.[1]);
-  return { stdout, exitCode, seconds: secondsOf(user) + secondsOf(system) };
+  const seconds = secondsOf(user) + secondsOf(system);
+  console.log(`podwire ${args[0]}: ${seconds.toFixed(2)} s of processor time`);
+  return { stdout, exitCode, seconds };
 }
 
 test.each([

@@ -24,7 +24,6 @@ async function inScene(node: Node, verb: Verb, call: Attached["call"], scene: st
   writeFileSync(config, JSON.stringify(call.config));
   return node.run("sh", ["-c", scene], {
     env: { ...env, PODWIRE: file, CONFIG: config, DATA: node.dataDir },
-    timeoutMs: 20_000,
   });
 }
 

@@ -28,6 +28,9 @@ const room = 36;
 const most = 20;
 const longest = 600;
 
+/** The report has the stack alone of vitest's error, which says no more than that. */
+const TIMED_OUT = "it took longer than its kind may (test/vitest.config.ts)";
+
 /** What failed in a run of one kind, by its report, if it wrote one, its exit status, and the end of what it said. */
 export function failuresOf(
   root: string,
@@ -48,7 +51,7 @@ function failuresOfFile(name: string, file: FileReport): Failure[] {
   if (failed.length === 0 && file.status === "failed") return [{ name, said: lines(file.message) }];
   return failed.map((test) => ({
     name: `${name}: ${test.fullName}`,
-    said: lines(test.failureMessages.join("\n")),
+    said: lines(test.failureMessages.join("\n").replace("Error: STACK_TRACE_ERROR", TIMED_OUT)),
   }));
 }
 

@@ -39,6 +39,15 @@ test("a failed test is named with what was said of it", () => {
   ]);
 });
 
+test("so is one that took too long, whose message is not in the report", () => {
+  const late = file("a.test.ts", "late");
+  late.assertionResults[1]!.failureMessages = ["Error: STACK_TRACE_ERROR\n    at task (/there/node_modules/x.js:1:1)"];
+  expect(failures({ report: report(late), status: 1, said: "" })).toEqual([
+    "FAILED executable: test/executable/a.test.ts: late",
+    expect.stringContaining("took longer"),
+  ]);
+});
+
 test("so is a file of which no test failed: it was not loaded, or what it prepares failed", () => {
   expect(failures({ report: report(file("b.test.ts")), status: 1, said: "" })).toEqual([
     "FAILED executable: test/executable/b.test.ts",
