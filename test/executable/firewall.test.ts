@@ -66,10 +66,10 @@ async function attach(node: Node, list: NetworkList, ...mappings: Mapping[]): Pr
 type Families = readonly [v4: boolean, v6: boolean];
 const BOTH: Families = [true, true];
 const NONE: Families = [false, false];
-/** One pod reaches another by these families, and by no other. */
-async function expectPings(from: Namespace, to: { ip4: string; ip6: string }, [v4, v6]: Families): Promise<void> {
-  const expected = { [to.ip4]: v4, [to.ip6]: v6 };
-  expect(await from.reached(expected)).toEqual(expected);
+/** By which families one pod reaches another, where these are expected. */
+async function pings(from: Namespace, to: { ip4: string; ip6: string }, [v4, v6]: Families): Promise<Families> {
+  const answers = await from.reached({ [to.ip4]: v4, [to.ip6]: v6 });
+  return [answers[to.ip4]!, answers[to.ip6]!];
 }
 
 let node: Node;
@@ -86,12 +86,12 @@ describe.each(backends)("on a host whose FORWARD policy is DROP, by %s", (backen
     await dropForwarded(node);
     const late = await attach(node, listOf(node, { backend }));
     const without = await attach(node, listOf(node, { firewall: false }));
-    await expectPings(early.netns, far(), BOTH);
-    await expectPings(late.netns, far(), BOTH);
-    await expectPings(without.netns, far(), NONE);
-    await expectPings(outside, late, NONE);
+    expect(await pings(early.netns, far(), BOTH)).toEqual(BOTH);
+    expect(await pings(late.netns, far(), BOTH)).toEqual(BOTH);
+    expect(await pings(without.netns, far(), NONE)).toEqual(NONE);
+    expect(await pings(outside, late, NONE)).toEqual(NONE);
     await late.detach();
-    await expectPings(early.netns, far(), BOTH);
+    expect(await pings(early.netns, far(), BOTH)).toEqual(BOTH);
   });
 
   test("a host port leads to the pod all the same", async () => {
@@ -112,9 +112,9 @@ describe.each(backends)("on a host whose FORWARD policy is DROP, by %s", (backen
   test("what the administrator's chain drops stays dropped", async () => {
     await dropForwarded(node);
     const pod = await attach(node, listOf(node, { backend }));
-    await expectPings(pod.netns, far(), BOTH);
+    expect(await pings(pod.netns, far(), BOTH)).toEqual(BOTH);
     await node.must("iptables", "-A", "CNI-ADMIN", "-d", outside.address4, "-j", "DROP");
-    await expectPings(pod.netns, far(), [false, true]);
+    expect(await pings(pod.netns, far(), [false, true])).toEqual([false, true]);
   });
 });
 
@@ -148,12 +148,12 @@ describe.each(backends)("policies by %s", (backend) => {
     const b = await attach(node, listOf(node, { ...two, policy }));
     const open = await attach(node, listOf(node, three));
     await knowTheWay();
-    await expectPings(a.netns, neighbour, BOTH);
-    await expectPings(a.netns, b, NONE);
-    await expectPings(b.netns, a, NONE);
-    await expectPings(a.netns, open, BOTH);
-    await expectPings(open.netns, a, BOTH);
-    await expectPings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH);
+    expect(await pings(a.netns, neighbour, BOTH)).toEqual(BOTH);
+    expect(await pings(a.netns, b, NONE)).toEqual(NONE);
+    expect(await pings(b.netns, a, NONE)).toEqual(NONE);
+    expect(await pings(a.netns, open, BOTH)).toEqual(BOTH);
+    expect(await pings(open.netns, a, BOTH)).toEqual(BOTH);
+    expect(await pings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH)).toEqual(BOTH);
   });
 
   test("isolated: not the neighbour either, where bridged packets are filtered", async () => {
@@ -163,12 +163,12 @@ describe.each(backends)("policies by %s", (backend) => {
     const neighbour = await attach(node, listOf(node, { ...one, policy }));
     const b = await attach(node, listOf(node, { ...two, policy: "same-bridge" }));
     await knowTheWay();
-    await expectPings(a.netns, neighbour, NONE);
-    await expectPings(neighbour.netns, a, NONE);
-    await expectPings(a.netns, b, NONE);
-    await expectPings(b.netns, a, NONE);
-    await expectPings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH);
-    await expectPings(a.netns, { ip4: "10.9.1.1", ip6: "fd00:9:1::1" }, BOTH);
+    expect(await pings(a.netns, neighbour, NONE)).toEqual(NONE);
+    expect(await pings(neighbour.netns, a, NONE)).toEqual(NONE);
+    expect(await pings(a.netns, b, NONE)).toEqual(NONE);
+    expect(await pings(b.netns, a, NONE)).toEqual(NONE);
+    expect(await pings(a.netns, { ip4: outside.address4, ip6: outside.address6 }, BOTH)).toEqual(BOTH);
+    expect(await pings(a.netns, { ip4: "10.9.1.1", ip6: "fd00:9:1::1" }, BOTH)).toEqual(BOTH);
   });
 });
 
@@ -177,8 +177,8 @@ test("isolated by nftables needs no br_netfilter, and holds for what a pod sends
   const a = await attach(node, list);
   const neighbour = await attach(node, list);
   const gateway = (await node.link("br0"))!.address;
-  await expectPings(a.netns, neighbour, NONE);
-  await expectPings(neighbour.netns, a, NONE);
+  expect(await pings(a.netns, neighbour, NONE)).toEqual(NONE);
+  expect(await pings(neighbour.netns, a, NONE)).toEqual(NONE);
   for (const [pod, other] of [
     [a, neighbour],
     [neighbour, a],
@@ -186,7 +186,7 @@ test("isolated by nftables needs no br_netfilter, and holds for what a pod sends
     await pod.netns.ip(`neighbour replace ${other.ip4} lladdr ${gateway} dev eth0`);
     await pod.netns.ip(`neighbour replace ${other.ip6} lladdr ${gateway} dev eth0`);
   }
-  await expectPings(a.netns, neighbour, NONE);
+  expect(await pings(a.netns, neighbour, NONE)).toEqual(NONE);
   const before = await node.rulesetText();
   expect(before).toContain('"br0" . "br0"');
   await neighbour.detach();
