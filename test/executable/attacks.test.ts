@@ -1,5 +1,15 @@
 import { execa } from "execa";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
@@ -185,7 +195,8 @@ describe("files podwire writes as root", () => {
     symlinkSync(join(folder, "victim"), join(folder, "link"));
     symlinkSync(join(folder, "new"), join(folder, "dangling"));
     await execa("mkfifo", [join(folder, "pipe")]);
-    for (const name of ["link", "dangling", "pipe"]) {
+    linkSync(join(folder, "victim"), join(folder, "name"));
+    for (const name of ["link", "dangling", "pipe", "name"]) {
       const call = await callFor(node, bridge(node, { log: { file: join(folder, name) } }));
       const { stderr } = await node.succeed("ADD", { ...call, timeoutMs: 5000 });
       expect(stderr).toContain("cannot write the log");
