@@ -65,10 +65,26 @@ export function ownerOfLabel(label: string): Owner | undefined {
     : undefined;
 }
 
+/**
+ * Names as the protocol allows them, cut or not: a pod may write anything into an alias, and a network's name becomes
+ * one of a folder.
+ */
+const aliasText =
+  /^podwire ([a-zA-Z0-9][\w.-]*(?:~[0-9a-f]{8})?) ([a-zA-Z0-9][\w.-]*(?:~[0-9a-f]{8})?) ([!#$&-[\]-~%]+)$/;
+
 /** Whose link has this alias, in its words, which were cut where they were long; undefined for any other link. */
 export function ownerOfAlias(alias: string): Owner | undefined {
-  const [, network, containerId, ifname] = /^podwire (\S+) (\S+) (\S+)$/.exec(alias) ?? [];
+  const [, network, containerId, ifname] = aliasText.exec(alias) ?? [];
   return network && containerId && ifname ? { network, containerId, ifname } : undefined;
+}
+
+/**
+ * True for the alias of another attachment's link. Container id and interface name are one attachment, whatever its
+ * network is called now.
+ */
+export function isAnothersAlias(alias: string, owner: Owner): boolean {
+  const maker = ownerOfAlias(alias);
+  return maker !== undefined && alias !== linkAlias({ ...owner, network: maker.network });
 }
 
 /** True for an owner of the network, as `ownerOfAlias` gives it. */

@@ -13,6 +13,7 @@ import {
   stat,
   type Stat,
   truncate,
+  typeAndNamesOf,
   typeOf,
   unlink,
   writeAll,
@@ -37,8 +38,10 @@ const naming = (path: string, error: unknown): unknown =>
     ? new SystemError(error.syscall, error.errno, path)
     : error;
 
+const notPlain = (path: string): SystemError => new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
+
 function assertPlain(fd: number, path: string): void {
-  if (typeOf(fd) !== S_IFREG) throw new SystemError("open", 22 /* EINVAL */, `${path}, no plain file`);
+  if (typeOf(fd) !== S_IFREG) throw notPlain(path);
 }
 
 /** What a regular file holds, though a link may lead to it: what else is there could never end. */
@@ -63,12 +66,21 @@ export function findText(path: string): string | undefined {
 
 /**
  * Opens a file to write to, which is made when it is missing. Only a regular file that stands at the path itself is
- * written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever.
+ * written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever. So it
+ * would into a file that has another name: a new one takes its place, but for one that is added to.
  */
 export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => T, append = 0): T {
-  const fd = open(path, O.WRONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK | append, mode);
+  let fd = open(path, O.WRONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK | append, mode);
   try {
-    assertPlain(fd, path);
+    const [type, names] = typeAndNamesOf(fd);
+    if (type !== S_IFREG) throw notPlain(path);
+    if (names > 1) {
+      if (append) throw new SystemError("open", 31 /* EMLINK */, path);
+      unlink(path);
+      const fresh = open(path, O.WRONLY | O.CREAT | O.EXCL, mode);
+      close(fd);
+      fd = fresh;
+    }
     return use(fd);
   } catch (error) {
     throw naming(path, error);

@@ -179,6 +179,12 @@ export const lstat = (path: string): Stat => statx(AT_FDCWD, path, AT_SYMLINK_NO
 /** The S_IFMT bits of an open file's mode. */
 export const typeOf = (fd: number): number => modeOf(readStatx(fd, "", AT_EMPTY_PATH)) & S_IFMT;
 
+/** As `typeOf`, with the number of names the file has. */
+export function typeAndNamesOf(fd: number): [type: number, names: number] {
+  const statx = readStatx(fd, "", AT_EMPTY_PATH);
+  return [modeOf(statx) & S_IFMT, viewOf(statx).getUint32(16, true)];
+}
+
 /** struct statx */
 function readStatx(directory: number, path: string, flags: number): Uint8Array {
   const out = new Uint8Array(256);

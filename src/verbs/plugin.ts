@@ -1,6 +1,6 @@
 import type { HostView } from "../attachment/host-view.ts";
 import { findLink } from "../attachment/link/links.ts";
-import { hostVethName, linkAlias } from "../attachment/owner.ts";
+import { hostVethName, isAnothersAlias, linkAlias } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { overridingDns } from "../cni/fields.ts";
@@ -165,8 +165,14 @@ function recallVeth(call: Invocation, site: Site): { subject: Subject; foreign: 
   };
 }
 
-/** The host's end of the container's link: podwire's own, else a veth of the host that prevResult lists. */
+/**
+ * The host's end of the container's link: podwire's own, else a veth of the host that prevResult lists and that podwire
+ * made for nobody else.
+ */
 function findHostLink(site: Site, { prevResult }: Invocation): string | undefined {
   const listed = (prevResult?.interfaces ?? []).filter(({ sandbox }) => !sandbox).map(({ name }) => name);
-  return [hostVethName(site.owner), ...listed].find((name) => findLink(site.host, name)?.kind === "veth");
+  return [hostVethName(site.owner), ...listed].find((name) => {
+    const link = findLink(site.host, name);
+    return link?.kind === "veth" && !isAnothersAlias(link.alias, site.owner);
+  });
 }

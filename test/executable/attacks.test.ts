@@ -1,5 +1,15 @@
 import { execa } from "execa";
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../harness/paths.ts";
@@ -198,7 +208,8 @@ describe("files podwire writes as root", () => {
     symlinkSync(join(folder, "victim"), join(folder, "link"));
     symlinkSync(join(folder, "new"), join(folder, "dangling"));
     await execa("mkfifo", [join(folder, "pipe")]);
-    for (const name of ["link", "dangling", "pipe"]) {
+    linkSync(join(folder, "victim"), join(folder, "name"));
+    for (const name of ["link", "dangling", "pipe", "name"]) {
       const call = await callFor(node, bridge(node, { log: { file: join(folder, name) } }));
       const { stderr } = await node.succeed("ADD", call);
       expect(stderr).toContain("cannot write the log");
@@ -244,6 +255,28 @@ describe("names and values", () => {
       { code: 4, msg: expect.stringContaining("CNI_IFNAME") as unknown },
     ]);
     expect(node.leases({ all: true })).toEqual({});
+  });
+
+  test("what a pod writes as alias of its link names no folder: DEL writes nothing elsewhere", async () => {
+    const node = await Node.create();
+    await node.outside();
+    mkdirSync(join(node.dataDir, "elsewhere"));
+    for (const make of [bridge, macvlan]) {
+      for (const network of ["net/../elsewhere", "../..", "..", ".podwire", "a\u001b[2J", "elsewhere~"]) {
+        const { call, pod, result } = await attach(node, make(node));
+        await pod.ip("link delete eth0");
+        await pod.ip("link add eth0 type bridge");
+        await pod.must("ip", "link", "set", "eth0", "alias", `podwire ${network} ${call.containerId} eth0`);
+        for (const type of ["portmap", "firewall", "bandwidth"]) {
+          const config = { cniVersion: "1.1.0", name: "net", type, prevResult: result };
+          await node.succeed("DEL", { ...call, plugin: type, config });
+        }
+        await node.succeed("DEL", call);
+        expect(readdirSync(join(node.dataDir, "elsewhere"))).toEqual([]);
+        expect(readdirSync(node.dataDir).toSorted()).toEqual([".podwire", "elsewhere", "net"]);
+        expect(readdirSync(join(node.dataDir, ".podwire"))).toEqual(["net"]);
+      }
+    }
   });
 
   test("control characters reach no terminal: not in errors, the log, warnings or commands", async () => {

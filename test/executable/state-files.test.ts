@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { bridge, callFor, type Config, everything, failure } from "./configs.ts";
@@ -83,6 +83,31 @@ describe("a link to somebody's file", () => {
       expect(readFileSync(join(folder, "file"), "utf8")).toBe("precious\n");
       expect(() => statSync(join(folder, "new"))).toThrow("ENOENT");
     }
+  });
+
+  test.each(OWN)(
+    "another name of somebody's file at %s: root writes nothing there, nor changes whose it is",
+    async (name) => {
+      const node = await Node.create();
+      const path = join(node.dataDir, name);
+      mkdirSync(dirname(path), { recursive: true });
+      const victim = join(node.dataDir, "victim");
+      writeFileSync(victim, "precious\n", { mode: 0o644 });
+      linkSync(victim, path);
+      await callAll(node, bridge(node));
+      expect([readFileSync(victim, "utf8"), statSync(victim).mode & 0o777]).toEqual(["precious\n", 0o644]);
+    },
+  );
+
+  test("what a killed ADD left, linked to its lease, is no such name: the same container's next ADD works", async () => {
+    const node = await Node.create();
+    const call = await callFor(node, bridge(node), { containerId: "pod" });
+    for (const folder of ["net", ".podwire/net"]) mkdirSync(join(node.dataDir, folder), { recursive: true });
+    writeFileSync(join(node.dataDir, ".podwire/net/.new-pod:eth0"), "pod\r\neth0");
+    linkSync(join(node.dataDir, ".podwire/net/.new-pod:eth0"), join(node.dataDir, "net/10.9.0.9"));
+    await node.succeed("DEL", call);
+    await node.succeed("ADD", call);
+    expect(node.leases()).toEqual({ "net/10.9.0.2": "pod\r\neth0" });
   });
 
   test("that never ends is not read", async () => {

@@ -7,6 +7,7 @@ import {
   complaint,
   type Config,
   defaultRoutes,
+  dualStack,
   hostLocal,
   programs,
   ptp,
@@ -54,6 +55,33 @@ describe.each<[string, (node: Node) => (more: object) => Config]>([
     await node.succeed("DEL", call);
     expect([await isMasqueraded(victim), await node.ping(victim.ip4)]).toEqual([true, true]);
     expect(await complaint(node, victim)).toBe("");
+  });
+});
+
+describe("a route of the node's to a pod's address", () => {
+  test.each([
+    ["IPv4, another metric", "route add 10.9.0.2/32 via 192.168.77.9 metric 100", "link lan"],
+    ["IPv4, the same", "route add 10.9.0.2/32 via 192.168.77.9", "link lan"],
+    ["IPv6, preferred", "-6 route add fd00:9::2/128 via fd77::9 metric 100", "link lan"],
+    ["IPv6, the same", "-6 route add fd00:9::2/128 via fd77::9", "link lan"],
+    ["IPv6, after podwire's", "-6 route add fd00:9::2/128 via fd77::9 metric 2000", "link lan"],
+    ["leads nowhere", "route add unreachable 10.9.0.2/32", "no link"],
+  ])("stays, and the ADD is refused: %s", async (_what, route, holder) => {
+    const node = await Node.create();
+    for (const line of [
+      "link add name lan type veth peer name far",
+      "link set far up",
+      "link set lan up",
+      "address add 192.168.77.1/24 dev lan",
+      "address add fd77::1/64 dev lan nodad",
+      route,
+    ]) {
+      await node.ip(line);
+    }
+    const before = await node.snapshot();
+    const error = await refusal(node, await callFor(node, ptp(node, { ipam: dualStack(node) })));
+    expect(error).toMatchObject({ code: 11, msg: expect.stringMatching(`route to .* leads to ${holder}`) as unknown });
+    expect(await node.snapshot()).toEqual(before);
   });
 });
 

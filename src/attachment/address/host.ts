@@ -1,11 +1,12 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
+import { findRoutesOf } from "../../kernel/route-lookup.ts";
 import { findSysctl } from "../../kernel/sysctl.ts";
 import { isErrno } from "../../kernel/system-error.ts";
 import { type Family, formatPrefix, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
 import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
-import { addRoute, claimRoute, decodeRoutes, getRoutes } from "../../netlink/rtnetlink/route.ts";
+import { addRoute, claimRoute, decodeRoutes, getRoutes, type KernelRoute } from "../../netlink/rtnetlink/route.ts";
 import type { HostPart, Route } from "../attachment.ts";
 import type { Kind, Step } from "../kind.ts";
 import { describeOwner, ownerOfAlias } from "../owner.ts";
@@ -69,31 +70,40 @@ const compareLink = ({ view, host: socket }: Site, link: Link, prefixes: Prefix[
     ? missingInView(view, link, prefixes, routes)
     : [...missingAddresses(socket, link, prefixes), ...missingRoutes(socket, link, routes)];
 
-/** A route to a pod's address that leads elsewhere is another pod's, or an administrator's: it is not taken over. */
+/**
+ * A route to a pod's address that leads elsewhere is another pod's, or an administrator's: it is not taken over. The
+ * kernel refuses a second one of the same metric; of two others one would never be used.
+ */
 function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket): void {
+  for (const { dst } of routes) {
+    const other = findRoutesOf(host, dst.ip).find((each) => each.index !== link.index && samePrefix(each.dst, dst));
+    if (other) throw routeTaken(other, host);
+  }
   try {
     host.request(routes.map((route) => claimRoute(link, route)));
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
-    const [first] = routes;
-    const present = host.dump(getRoutes(first!.dst.ip.family)).flatMap(decodeRoutes);
-    const other = present.find(
-      ({ dst, index }) => index !== link.index && routes.some((own) => samePrefix(own.dst, dst)),
-    );
-    const { dst } = other ?? first!;
-    const reply = other?.index === undefined ? undefined : host.find(getLinkByIndex(other.index));
-    const holder = reply && decodeLink(reply);
-    const owner = ownerOfAlias(holder?.alias ?? "");
-    throw new CniError(
-      Code.TryAgainLater,
-      `the node has a route to ${formatPrefix(dst)} already: ` +
-        (owner
-          ? `the address is that of ${describeOwner(owner)}`
-          : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
-      "",
-      { cause: error },
-    );
+    // one that leads nowhere, or by a link that is down, is not looked up as packets look for theirs
+    const present = host.dump(getRoutes(routes[0]!.dst.ip.family)).flatMap(decodeRoutes);
+    const isOther = ({ dst, index }: KernelRoute): boolean =>
+      index !== link.index && routes.some((own) => samePrefix(own.dst, dst));
+    throw routeTaken(present.find(isOther) ?? routes[0]!, host, error);
   }
+}
+
+function routeTaken({ dst, index }: Pick<KernelRoute, "dst" | "index">, host: NetlinkSocket, cause?: Error): CniError {
+  const reply = index === undefined ? undefined : host.find(getLinkByIndex(index));
+  const holder = reply && decodeLink(reply);
+  const owner = ownerOfAlias(holder?.alias ?? "");
+  return new CniError(
+    Code.TryAgainLater,
+    `the node has a route to ${formatPrefix(dst)} already: ` +
+      (owner
+        ? `the address is that of ${describeOwner(owner)}`
+        : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
+    "",
+    { cause },
+  );
 }
 
 /** Documentation/networking/ip-sysctl.rst */

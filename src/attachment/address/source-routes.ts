@@ -35,6 +35,7 @@ import {
 } from "../../netlink/rtnetlink/rule.ts";
 import type { SourceAddress, SourceRoutesPart } from "../attachment.ts";
 import type { Kind } from "../kind.ts";
+import { isAnothers } from "../link/anothers.ts";
 import { findLink, listAddresses } from "../link/links.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, rewriting } from "../step.ts";
@@ -80,6 +81,7 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
     if (!pod) return "unknown";
     const { socket } = pod;
     const link = findLink(socket, owner.ifname);
+    if (isAnothers(link, site)) return "unknown";
     const own = addresses.length > 0 ? addresses : link ? listAddresses(socket, link).map(({ ip }) => ip) : [];
     const rules = rulesFrom(socket, own).filter(({ table }) => part?.table === undefined || part.table === table);
     // the rules, which tell the tables, go last: a DEL that is killed can be repeated

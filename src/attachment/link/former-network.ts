@@ -1,4 +1,4 @@
-import { hostVethName, linkAlias, ownerOfAlias } from "../owner.ts";
+import { hostVethName, isAnothersAlias, linkAlias, ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { findLink, findPeer } from "./links.ts";
 
@@ -13,6 +13,5 @@ export function formerNetwork(site: Site): string | undefined {
   const link = pod && findLink(pod.socket, owner.ifname);
   const alias = link && (findPeer(host, link) ?? link).alias;
   const maker = alias ? ownerOfAlias(alias) : undefined;
-  const isRenamed = maker && alias !== linkAlias(owner) && alias === linkAlias({ ...owner, network: maker.network });
-  return isRenamed ? maker.network : undefined;
+  return maker && alias !== linkAlias(owner) && !isAnothersAlias(alias!, owner) ? maker.network : undefined;
 }

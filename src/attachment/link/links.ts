@@ -15,9 +15,12 @@ export function hasLink(socket: NetlinkSocket, { name, index }: Pick<Link, "name
   return reply !== undefined && indexOf(reply) === index;
 }
 
-/** The other end of a veth, where that is in the socket's namespace. */
+/**
+ * The other end of a veth, where that is in the socket's namespace. Of another kind of link the same attribute names
+ * its master, which may be a veth itself, of a node that is a container.
+ */
 export function findPeer(socket: NetlinkSocket, link: Link | undefined): Link | undefined {
-  const reply = link?.peer && socket.find(getLinkByIndex(link.peer));
+  const reply = link?.kind === "veth" && link.peer ? socket.find(getLinkByIndex(link.peer)) : undefined;
   const peer = reply ? decodeLink(reply) : undefined;
   return peer?.kind === "veth" && peer.peer === link!.index ? peer : undefined;
 }

@@ -2,7 +2,7 @@ import type { DeviceType } from "../../netlink/rtnetlink/device.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import type { PodLinkPart } from "../attachment.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
-import { linkAlias, ownerOfAlias } from "../owner.ts";
+import { isAnothersAlias, linkAlias, ownerOfAlias } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
@@ -48,8 +48,7 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
   const { owner } = traces;
   const maker = ownerOfAlias(link.alias);
   if (maker) {
-    // container id and ifname are one attachment, whatever its network is called now
-    if (link.alias !== linkAlias({ ...owner, network: maker.network })) return "unknown";
+    if (isAnothersAlias(link.alias, owner)) return "unknown";
     if (link.alias !== linkAlias(owner)) traces.former = maker.network;
     return "own";
   }

@@ -2,7 +2,7 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { deleteLink, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { Found, Selection, Traces } from "../kind.ts";
-import { hostVethName, linkAlias, ownerOfAlias } from "../owner.ts";
+import { hostVethName, isAnothersAlias, ownerOfAlias } from "../owner.ts";
 import { findAddresses, findLink, findPeer, listAddresses } from "./links.ts";
 
 /** Deletes a link by name; true when it was there. */
@@ -41,8 +41,7 @@ function isEvidentlyOf(link: Link, traces: Traces): boolean {
   const peer = findPeer(site.host, link);
   const maker = peer && ownerOfAlias(peer.alias);
   if (maker) {
-    // container id and ifname are one attachment, whatever its network is called now
-    if (peer.alias !== linkAlias({ ...owner, network: maker.network })) return false;
+    if (isAnothersAlias(peer.alias, owner)) return false;
     traces.former = maker.network;
     return true;
   }

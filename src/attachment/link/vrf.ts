@@ -19,6 +19,7 @@ import type { Kind, Traces } from "../kind.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import type { Undo } from "../undo.ts";
+import { isAnothers } from "./anothers.ts";
 import { findLink, listLinks } from "./links.ts";
 import { removeLink } from "./removal.ts";
 import { belongingsOf, rehome } from "./vrf-member.ts";
@@ -137,6 +138,7 @@ function removeMember({ owner, site, mac }: Traces, part: VrfPart | undefined): 
   const found = pod && findLink(pod.socket, part.name);
   if (found?.kind !== "vrf") return "unknown";
   const link = findLink(pod!.socket, owner.ifname);
+  if (isAnothers(link, site)) return "unknown";
   const isMine = link?.master === found.index && (mac === undefined || mac === link.mac);
   if (isMine) bringBack(link, found, site);
   removeIfEmpty(found, pod!.socket);

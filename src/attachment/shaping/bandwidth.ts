@@ -19,7 +19,7 @@ import { assertLinkKind, assertShaper } from "../features.ts";
 import type { Kind, Progress } from "../kind.ts";
 import { findLink, findPeer } from "../link/links.ts";
 import { removeLink } from "../link/removal.ts";
-import { hostVethName, ownerOfLabel } from "../owner.ts";
+import { hostVethName, ownerOfAlias, ownerOfLabel } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { rewriting } from "../step.ts";
 import type { Undo } from "../undo.ts";
@@ -182,16 +182,17 @@ function getHostEnd(site: Site): Link {
 }
 
 /**
- * The host's end where it is there and surely this attachment's: by name, by prevResult, or because it leads to an ifb
- * of the attachment's.
+ * The host's end where it is there and surely this attachment's: podwire's own, one that leads to an ifb of the
+ * attachment's, or the one of the pod's link that prevResult names too. What either says alone may be another's.
  */
 function findEndToFree(site: Site, ifbs: readonly Link[]): Link | undefined {
   const { owner, host } = site;
   const named = site.hostLink === undefined ? undefined : findLink(host, site.hostLink);
-  const pod = named ? undefined : site.findPod();
-  if (!pod || ifbs.length === 0) return named;
-  const peer = findPeer(host, findLink(pod.socket, owner.ifname));
-  return peer && leadsTo(host, peer, ifbs) ? peer : undefined;
+  if (named && (named.name === hostVethName(owner) || ownerOfAlias(named.alias))) return named;
+  const pod = site.findPod();
+  const peer = pod && findPeer(host, findLink(pod.socket, owner.ifname));
+  const led = ifbs.length === 0 ? undefined : [named, peer].find((end) => end && leadsTo(host, end, ifbs));
+  return led ?? (peer && peer.index === named?.index ? peer : undefined);
 }
 
 /** One that has lost its filters is taken for the attachment's where it has an ifb. */
