@@ -101,6 +101,21 @@ describe("firewall ADD", () => {
     },
   );
 
+  test.each(["nftables", "iptables"])(
+    "is for every address of a result that has no sandbox at all, as another's plugin may print it: %s",
+    async (backend) => {
+      const node = await Node.create();
+      const ips = ["10.9.0.7/24", "fd00:9::7/64"].map((address) => ({ address, interface: 0 }));
+      const given = call({ backend, prevResult: { ...previous("1.1.0"), interfaces: [{ name: "net7" }], ips } });
+      await node.succeed("ADD", given);
+      expect(await complaint(node, given)).toBe("");
+      const made = await rules(node);
+      expect([made.includes("10.9.0.7"), made.includes("fd00:9::7")]).toEqual([true, true]);
+      await node.succeed("DEL", withoutPrevious(given));
+      expect(await rules(node)).not.toMatch(/10\.9\.0\.7|fd00:9::7/);
+    },
+  );
+
   test("a zone that firewalld may not know is nothing to the others", async () => {
     const node = await Node.create();
     const given = call({ backend: "iptables", firewalldZone: "a.name-no-zone-of-firewalld-can-have" });
