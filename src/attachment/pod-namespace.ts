@@ -27,7 +27,7 @@ export class PodNamespace {
     if (kind === "no namespace") {
       throw new CniError(
         Code.InvalidEnvironment,
-        `CNI_NETNS ${JSON.stringify(path)} is a file but not a network namespace (left behind where one was mounted?)`,
+        `CNI_NETNS ${JSON.stringify(path)} is not a network namespace (a file left behind where one was mounted?)`,
       );
     }
     refuseOwn(kind, path, allowOwn);

@@ -49,10 +49,15 @@ function findFolder(ip: Ip, dataDirs: readonly string[], network: string | undef
   if (found.length === 1) return found[0]!;
   throw new Error(
     found.length === 0
-      ? `${formatIp(ip)} is not leased in ${dataDirs.join(", ")}`
+      ? notLeased(ip, dataDirs, network)
       : `${formatIp(ip)} is leased in networks ${found.map((folder) => folder.network).join(", ")}: say which by ` +
           `--network${new Set(found.map((folder) => folder.network)).size < found.length ? " and --data-dir" : ""}`,
   );
+}
+
+function notLeased(ip: Ip, dataDirs: readonly string[], network: string | undefined): string {
+  const where = dataDirs.length > 0 ? dataDirs.join(", ") : "any folder: none on this node has leases";
+  return `${formatIp(ip)} is not leased in ${network === undefined ? "" : `network ${network} of `}${where}`;
 }
 
 /** A file that is no lease says nothing, but a record may name its address, or the node lead to it. */

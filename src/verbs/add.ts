@@ -32,14 +32,12 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
       applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
     }
     const addressing = ipam.add(site, asked, undo);
-    if (!spec.isChained) {
-      assertOwnable(
-        addressing.ips.map(({ address }) => address.ip),
-        site.host,
-      );
-    }
     const plan = spec.plan(config, subject, addressing);
     const { parts } = plan.attachment;
+    if (!spec.isChained) {
+      const given = addressing.ips.map(({ address }) => address.ip);
+      assertOwnable(given, parts, site.host);
+    }
     if (addressing.ips.length > 0) assertTools(parts);
     applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
     settle(parts, site, made);

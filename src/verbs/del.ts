@@ -36,7 +36,13 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
       ...tracesOf(spec, call, known),
     };
     failures.try(() => ipam.giveBack?.());
-    removeParts(kindsOf(spec, known, asked), { asked, failures, foreign: known.foreign, traces });
+    removeParts(kindsOf(spec, known, asked), {
+      asked,
+      failures,
+      foreign: known.foreign,
+      traces,
+      isWhole: !spec.isChained,
+    });
     failures.try(() => ipam.del());
     const former =
       traces.former ?? known.former ?? (spec.isChained ? failures.try(() => formerNetwork(site)) : undefined);
@@ -74,13 +80,17 @@ interface Removal {
   /** the attachment may be the reference's */
   foreign: boolean;
   traces: Traces;
+  /** the attachment itself goes, not what one plugin of its list made */
+  isWhole: boolean;
 }
 
-function removeParts(kinds: readonly PartName[], { asked, failures, foreign, traces }: Removal): void {
+function removeParts(kinds: readonly PartName[], { asked, failures, foreign, traces, isWhole }: Removal): void {
   const backwards = kinds.toReversed();
   const found = backwards.map((name) =>
     failures.try(() => traces.site.log.step(name, () => kindOf(name).remove!(traces, findPart(asked, name)))),
   );
   if (found.includes("own") || !(foreign || found.includes("foreign"))) return;
-  for (const name of backwards) failures.try(() => kindOf(name).removeReference?.(traces, findPart(asked, name)));
+  // the reference's firewall names nobody in its rules: its own DEL needs prevResult, here the addresses are known
+  const left: PartName[] = isWhole && traces.addresses.length > 0 ? [...backwards, "filter"] : backwards;
+  for (const name of left) failures.try(() => kindOf(name).removeReference?.(traces, findPart(asked, name)));
 }

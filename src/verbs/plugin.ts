@@ -1,5 +1,6 @@
 import type { HostView } from "../attachment/host-view.ts";
 import { findLink } from "../attachment/link/links.ts";
+import { assertNewName } from "../attachment/link/own-link.ts";
 import { hostVethName, isAnothersAlias, linkAlias } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import { CniError, Code } from "../cni/error.ts";
@@ -51,13 +52,16 @@ export function interfacePlugin<C extends InterfaceConfig>(plugin: InterfacePlug
     isChained: false,
     known: (config) => withIpam(known, config),
     read: (call) => readInterface(plugin, call),
-    draw: (call, config) => ({
-      ...blankSubject(call),
-      hostMac: randomMac(),
-      bridgeMac: randomMac(),
-      vlanMac: randomMac(),
-      podMac: plugin.mac?.(config) ?? randomMac(),
-    }),
+    draw(call, config) {
+      assertNewName(call.ifname);
+      return {
+        ...blankSubject(call),
+        hostMac: randomMac(),
+        bridgeMac: randomMac(),
+        vlanMac: randomMac(),
+        podMac: plugin.mac?.(config) ?? randomMac(),
+      };
+    },
     addresses: containerIps,
     recall: hasHostEnd ? recallVeth : recallPodLink,
     hostLink: hasHostEnd ? ({ owner }) => hostVethName(owner) : () => undefined,

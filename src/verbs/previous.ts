@@ -27,12 +27,17 @@ export const containerIps: Addresses = ({ ifname }, { ips, interfaces }) =>
     return !link || (link.name === ifname && Boolean(link.sandbox));
   });
 
-/** The addresses of all interfaces that are a container's, whatever their names, and those of no interface. */
-export const sandboxedIps: Addresses = (_call, { ips, interfaces }) =>
-  ips.filter(({ interface: index }) => {
+/**
+ * The addresses of all interfaces that are a container's, whatever their names, and those of no interface. A result
+ * that has no sandbox anywhere is of a plugin that says nothing of whose its interfaces are.
+ */
+export const sandboxedIps: Addresses = (_call, { ips, interfaces }) => {
+  const saysWhose = interfaces.some(({ sandbox }) => Boolean(sandbox));
+  return ips.filter(({ interface: index }) => {
     const link = index === undefined ? undefined : interfaces[index];
-    return !link || Boolean(link.sandbox);
+    return !link || !saysWhose || Boolean(link.sandbox);
   });
+};
 
 /** Addresses as an earlier plugin of the chain got them: nothing is leased, and nothing given back. */
 export const previousIpam = (call: Invocation, name: string, addressesOf: Addresses): Ipam => ({

@@ -1,5 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { bareEnvironment, bridge, callFor, type Config, failure, macvlan, refusal, watchedTools } from "./configs.ts";
+import {
+  bareEnvironment,
+  bridge,
+  callFor,
+  type Config,
+  dualStack,
+  failure,
+  macvlan,
+  ptp,
+  refusal,
+  watchedTools,
+} from "./configs.ts";
 import { call, complaint, nodeWithPod, previous, rules, withoutPrevious } from "./firewall-calls.ts";
 import { type Answer, type CniResult, type Namespace, Node, reference, type Verb } from "./harness.ts";
 
@@ -98,6 +109,21 @@ describe("firewall ADD", () => {
       expect([made.includes("10.9.0.7"), made.includes("10.9.0.1/32")]).toEqual([true, false]);
       await node.succeed("DEL", withoutPrevious(given));
       expect(await rules(node)).not.toContain("10.9.0.7");
+    },
+  );
+
+  test.each(["nftables", "iptables"])(
+    "is for every address of a result that has no sandbox at all, as another's plugin may print it: %s",
+    async (backend) => {
+      const node = await Node.create();
+      const ips = ["10.9.0.7/24", "fd00:9::7/64"].map((address) => ({ address, interface: 0 }));
+      const given = call({ backend, prevResult: { ...previous("1.1.0"), interfaces: [{ name: "net7" }], ips } });
+      await node.succeed("ADD", given);
+      expect(await complaint(node, given)).toBe("");
+      const made = await rules(node);
+      expect([made.includes("10.9.0.7"), made.includes("fd00:9::7")]).toEqual([true, true]);
+      await node.succeed("DEL", withoutPrevious(given));
+      expect(await rules(node)).not.toMatch(/10\.9\.0\.7|fd00:9::7/);
     },
   );
 
@@ -334,6 +360,36 @@ describe.runIf(reference.newest)("where the reference has been", () => {
     expect(await isAccepted(node)).toBe(false);
     expect(await node.succeed("DEL", withoutPrevious(call(more)))).toMatchObject({ stderr: "" });
   });
+
+  const wired: [string, (node: Node) => Config][] = [
+    ["bridge", (node) => bridge(node, { ipam: dualStack(node) })],
+    ["ptp", (node) => ptp(node, { ipam: dualStack(node) })],
+  ];
+  const ways = ["prevResult", "prevResult and namespace"];
+  test.each(wired.flatMap(([type, config]) => ways.map((way) => [type, way, config] as const)))(
+    "its rules go with its pod, which a list's DEL removes: %s, without %s",
+    async (_type, way, config) => {
+      const node = await Node.create();
+      const pods = await Promise.all(
+        ["pod-5", "pod-6"].map(async (containerId) => callFor(node, config(node), { containerId })),
+      );
+      for (const pod of pods) {
+        const { result } = await node.reference("ADD", pod);
+        const chained = { ...call({ backend: "iptables", prevResult: result }).config };
+        const made = await node.reference("ADD", { ...pod, plugin: "firewall", config: chained });
+        expect(made.exitCode).toBe(0);
+      }
+      const [going, staying] = ["2", "3"].map((host) => new RegExp(`10\\.9\\.0\\.${host}/|fd00:9::${host}/`));
+      expect(await rules(node)).toMatch(going!);
+      const { netns, containerId } = pods[0]!;
+      if (way !== "prevResult") await (netns as Namespace).remove();
+      const to = { containerId: containerId!, ...(way === "prevResult" && { netns }) };
+      await node.succeed("DEL", { ...withoutPrevious(call()), ...to });
+      await node.succeed("DEL", { plugin: pods[0]!.plugin, config: config(node), ...to });
+      expect(await rules(node)).not.toMatch(going!);
+      expect(await rules(node)).toMatch(staying!);
+    },
+  );
 
   test("podwire's pod by iptables is content and goes, but for what is podwire's own", async () => {
     const node = await Node.create();

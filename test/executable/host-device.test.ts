@@ -53,6 +53,25 @@ describe("host-device", () => {
     expect(node.leases()).toEqual({});
   });
 
+  test("an address that the node has on the device goes with it; one that another link has as well is refused", async () => {
+    const { node, far } = await network();
+    await node.ip("address add 10.9.0.5/24 dev lan0");
+    await node.ip("address add fd00:9::5/64 dev lan0 nodad");
+    const addresses = [{ address: "10.9.0.5/24", gateway: "10.9.0.1" }, { address: "fd00:9::5/64" }];
+    const ipam = { type: "static", addresses, routes: [{ dst: "0.0.0.0/0" }] };
+    for (const choice of [{ device: "lan0" }, { hwaddr: MAC }]) {
+      const attached = await attach(node, hostDevice(node, { ...choice, ipam }));
+      expect([await far.ping("10.9.0.5"), await far.ping("fd00:9::5")]).toEqual([true, true]);
+      await node.succeed("DEL", attached.call);
+      for (const line of ["address add 10.9.0.5/24", "link set up"]) await node.ip(`${line} dev lan0`);
+    }
+    await node.ip("address add 10.9.0.5/32 dev lo");
+    const before = await node.snapshot();
+    const error = await refusal(node, await callFor(node, hostDevice(node, { device: "lan0", ipam })));
+    expect(error).toMatchObject({ code: 7, msg: expect.stringContaining("10.9.0.5, which is an address") as unknown });
+    expect(await node.snapshot()).toEqual(before);
+  });
+
   test.each<[string, object]>([
     ["hwaddr, in any spelling", { hwaddr: MAC.toUpperCase().replaceAll(":", "-") }],
     ["device before hwaddr", { device: "lan0", hwaddr: "02:00:00:00:00:bb" }],

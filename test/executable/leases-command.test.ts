@@ -120,6 +120,17 @@ describe("podwire leases", () => {
     await node.succeed("DEL", { plugin: "ptp", config: usual, containerId: "blue" });
   });
 
+  test("release of what nobody leased says where it looked, also where there is no folder", async () => {
+    const node = await Node.create();
+    const release = async (...more: string[]) =>
+      (await node.run(executable, ["leases", "release", "10.9.0.99", ...more], { env: {} })).stderr.trim();
+    const nowhere = ["--conf-dir", temporaryFolder("conf")];
+    expect(await release(...nowhere)).toMatch(/10\.9\.0\.99 is not leased in (\/|any folder: none on this node)/);
+    expect(await release("--data-dir", node.dataDir, "--network", "net")).toBe(
+      `podwire leases release: 10.9.0.99 is not leased in network net of ${node.dataDir}`,
+    );
+  });
+
   test("finds rules of an attachment nothing else is left of, and nothing of those that live", async () => {
     const node = await Node.create();
     const masquerading = { ...wire(node, "pods").config, ipMasq: true };

@@ -84,6 +84,24 @@ describe("refused before anything is touched, by key", () => {
     expect(msg).not.toContain("externalSetMarkChain is");
   });
 
+  test.each(["all", "default", "eth%d"])("CNI_IFNAME %s, by which no link can be made", async (ifname) => {
+    const node = await Node.create();
+    await node.outside(); // has the uplink
+    const before = await node.snapshot();
+    for (const config of [bridge(node), ptp(node), macvlan(node), { ...macvlan(node), type: "tap" }]) {
+      const call = await callFor(node, config, { ifname });
+      expect(await refusal(node, call)).toMatchObject({ code: 4, msg: expect.stringContaining(ifname) as unknown });
+    }
+    expect(await node.snapshot()).toEqual(before);
+    expect(readdirSync(node.dataDir)).toEqual([]);
+  });
+
+  test("a folder in place of a namespace is not called a file", async () => {
+    const node = await Node.create();
+    const { msg } = await refusal(node, await callFor(node, bridge(node), { netns: "/run/netns" }));
+    expect(msg).toMatch(/^CNI_NETNS "\/run\/netns" is not a network namespace/);
+  });
+
   test("the smallest MTUs there are", async () => {
     const node = await Node.create();
     const { pod } = await attach(node, bridge(node, { mtu: 68 }));

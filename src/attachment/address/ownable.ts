@@ -2,6 +2,9 @@ import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isLocal } from "../../kernel/route-lookup.ts";
 import { formatIp, type Ip } from "../../net/ip.ts";
+import type { Part } from "../attachment.ts";
+import { getDevice, isProgramDriven } from "../link/device-choice.ts";
+import { findAddresses } from "../link/links.ts";
 
 /** What no host has as its own (RFC 6890, RFC 4291); undefined for any other address. */
 function specialKind({ family, value }: Ip): string | undefined {
@@ -17,10 +20,19 @@ function specialKind({ family, value }: Ip): string | undefined {
   return first >= 224 && first < 240 ? "a multicast address" : undefined;
 }
 
-/** CniError 7 for an address that can be no pod's, whoever gave it: one of the node's own above all. */
-export function assertOwnable(ips: readonly Ip[], host: NetlinkSocket): void {
+/** Whether the host has the address on the device alone that goes to the pod: it leaves with that. */
+function isLeaving(ip: Ip, parts: readonly Part[], host: NetlinkSocket): boolean {
+  const moved = parts.find((part) => part.kind === "movedLink");
+  if (!moved || isProgramDriven(moved)) return false;
+  const holders = findAddresses(host, { index: 0 }, [ip]).length;
+  return holders > 0 && findAddresses(host, getDevice(moved.choice, host), [ip]).length === holders;
+}
+
+/** CniError 7 for an address that can be no pod's, whoever gave it: one that stays the node's own above all. */
+export function assertOwnable(ips: readonly Ip[], parts: readonly Part[], host: NetlinkSocket): void {
   for (const ip of ips) {
-    const what = specialKind(ip) ?? (isLocal(host, ip) ? "an address of this node" : undefined);
+    const isNodes = (): boolean => isLocal(host, ip) && !isLeaving(ip, parts, host);
+    const what = specialKind(ip) ?? (isNodes() ? "an address of this node" : undefined);
     if (what === undefined) continue;
     throw new CniError(Code.InvalidConfig, `IPAM gave the container ${formatIp(ip)}, which is ${what}`);
   }

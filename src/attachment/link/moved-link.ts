@@ -12,7 +12,7 @@ import { getDevice, isProgramDriven } from "./device-choice.ts";
 import { findLink } from "./links.ts";
 import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { mendLink } from "./mending.ts";
-import { assertNewName, beyondMending, compareLink, nameTaken } from "./own-link.ts";
+import { beyondMending, compareLink, nameTaken } from "./own-link.ts";
 
 /** A link of the host that is in the pod; its alias there is, as in the reference, the name it goes back to. */
 export const movedLink: Kind<MovedLinkPart> = {
@@ -21,7 +21,6 @@ export const movedLink: Kind<MovedLinkPart> = {
     const device = getDevice(part.choice, site.host);
     const { name } = part.link;
     const { pod, owner } = site;
-    assertNewName(name);
     if (findLink(pod.socket, name)) throw nameTaken(owner, pod.path, new Error(`it would be ${device.name}'s name`));
     undo.push(`move link ${device.name} back`, () => undoMove(device, name, site));
     try {

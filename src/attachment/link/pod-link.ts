@@ -13,7 +13,7 @@ import type { Undo } from "../undo.ts";
 import { findLink } from "./links.ts";
 import { getMaster } from "./master.ts";
 import { mendLink } from "./mending.ts";
-import { assertNewName, attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
+import { attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 import { createTap } from "./tap.ts";
 import { collectPodLinks, removePodLink, undoPodLink } from "./pod-link-removal.ts";
 
@@ -91,7 +91,6 @@ interface Maker {
 function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: Undo): Link {
   const { owner, pod } = site;
   const { link, device, mtu } = part;
-  assertNewName(link.name);
   // the master's index counts in the namespace that is asked; what is made of it goes into the pod at once
   const socket = master?.socket ?? pod.socket;
   const made = undoPodLink(link.name, device.type, site, undo);

@@ -9,7 +9,7 @@ import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import { applySysctls, compareSysctls, mendSysctls } from "../sysctls.ts";
 import type { Undo } from "../undo.ts";
-import { assertNewName, attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
+import { attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 import { findLink } from "./links.ts";
 import { comparePort } from "./compare-port.ts";
 import { mendLink, mendPort } from "./mending.ts";
@@ -88,7 +88,6 @@ const forgetNeighbours = (host: NetlinkSocket, link: Link): Step => ({
 });
 
 function createPair(veth: VethPart, { owner, host, pod }: Site, undo: Undo, master: number | undefined): Link {
-  assertNewName(veth.pod.name);
   const make = createVeth({
     host: veth.host,
     pod: veth.pod,
