@@ -30,9 +30,9 @@ export interface Start {
 
 /**
  * Readies a program, to be started once; what is returned does nothing but start it, and returns its process id or the
- * negative errno. Node starts a program by fork(2): it copies its page tables, and meets a fault at each page it touches
- * afterwards, which costs more than most programs of the tests. posix_spawn(3) shares the memory until the program is
- * executed, in the namespace of this thread.
+ * negative errno. Node starts a program by fork(2): it copies its page tables, and meets a fault at each page it
+ * touches afterwards, which costs more than most programs of the tests. posix_spawn(3) shares the memory until the
+ * program is executed, in the namespace of this thread.
  */
 export function prepareStart({ command, env, fds, cwd }: Start): () => number {
   const actions = new Uint8Array(512); // posix_spawn_file_actions_t, 80 bytes in glibc
