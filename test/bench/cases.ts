@@ -181,7 +181,9 @@ export const cases: Case[] = [
   },
 ];
 
-/** As `cases`, of links a kernel may lack: they are measured in user-mode Linux, where the ratio alone says something. */
+/**
+ * As `cases`, of links a kernel may lack: they are measured in user-mode Linux, where the ratio alone says something.
+ */
 export const umlCases: Case[] = [
   {
     name: "ipvlan",

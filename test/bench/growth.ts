@@ -130,7 +130,9 @@ function cycle({ side, netns, times }: Wired, plugin: string, round: number): vo
   }
 }
 
-/** What every program makes the kernel do for a pod, by iproute2: a veth pair with addresses and routes, up; deleted. */
+/** The verbs in which every program makes the kernel do the same: neither can do with less than what that takes. */
+const bareVerbs: readonly string[] = ["ADD", "DEL"];
+/** That, for a pod, by iproute2: a veth pair with addresses and routes, up; deleted. */
 const bareLines = (pod: string): Record<string, { host: string[]; pod: string[] }> => ({
   ADD: {
     host: [
@@ -149,7 +151,8 @@ const bareLines = (pod: string): Record<string, { host: string[]; pod: string[] 
 function bare({ side, netns, times }: Wired, round: number): void {
   enter(side);
   const pod = basename(netns);
-  for (const [verb, lines] of Object.entries(bareLines(pod))) {
+  for (const verb of bareVerbs) {
+    const lines = bareLines(pod)[verb]!;
     const ip = (args: string[], input: string[]): number =>
       run(`ip, ${verb}`, { cmd: ["/usr/sbin/ip", ...args, "-batch", "-"], stdin: input.join("\n") }).processorMs;
     const processorMs = ip([], lines.host) + ip(["-n", pod], lines.pod);
@@ -186,14 +189,13 @@ async function measureMuch(what: string): Promise<Row[]> {
   const wanted = verbs.flatMap((verb) =>
     plugins.flatMap((plugin): Row[] => {
       const all = row(`${plugin} ${verb}`);
-      if (!(verb in bareLines(""))) return [{ ...all, target }];
-      // neither ADD nor DEL can do with less than what the kernel takes for the link
+      if (!bareVerbs.includes(verb)) return [{ ...all, target }];
       const [fewBare, manyBare] = timesOf(`ip ${verb}`) as [number, number];
       const own = { ...all, what: `${all.what}, without what ip's grew`, podwire: all.podwire - (manyBare - fewBare) };
       return [all, { ...own, target }];
     }),
   );
-  return [...wanted, ...Object.keys(bareLines("")).map((verb) => row(`ip ${verb}`))];
+  return [...wanted, ...bareVerbs.map((verb) => row(`ip ${verb}`))];
 }
 
 const described = (program: string, verb: string, what: string): Pick<Row, "what" | "runs"> => ({

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { libcCall } from "../harness/host.ts";
 import { temporaryFolder } from "../harness/paths.ts";
+import { prepareStart } from "../harness/spawn.ts";
 
 /** A program with all that it gets: `cmd[0]` is its file, the environment is nothing but `env`. */
 export interface Program {
@@ -25,14 +26,9 @@ export interface Cost {
 
 /*
  * Node's own way of starting programs costs more than the programs measured here, and never the same. This is the C
- * library's: posix_spawn(3) shares our memory with the child until it executes its program, wait4(2) blocks until that
- * has ended, and standard input and output are files in memory, so that between the two clocks nothing is left of ours
- * but these two calls. Both sides are started alike.
+ * library's: posix_spawn(3) and wait4(2), which blocks until the program has ended; standard input and output are files
+ * in memory, so that between the two clocks nothing is left of ours but these two calls. Both sides are started alike.
  */
-const spawn = libcCall("posix_spawn", "int bytes text bytes bytes texts texts");
-const initActions = libcCall("posix_spawn_file_actions_init", "int bytes");
-const addDup2 = libcCall("posix_spawn_file_actions_adddup2", "int bytes int int");
-const destroyActions = libcCall("posix_spawn_file_actions_destroy", "int bytes");
 const wait4 = libcCall("wait4", "int int bytes int bytes");
 const clockResolution = libcCall("clock_getres", "int int bytes");
 
@@ -76,17 +72,11 @@ export function prepare(program: Program, slot = 0): Prepared {
 /** Starts it; its clock begins to run. */
 export function start(prepared: Prepared): Started {
   const { cmd, env = {} } = prepared.program;
-  const actions = new Uint8Array(512); // posix_spawn_file_actions_t, 80 bytes in glibc
-  initActions(actions);
-  for (const [to, fd] of prepared.fds.entries()) addDup2(actions, fd, to);
-  const argv = [...cmd, null];
-  const environment = [...Object.entries(env).map(([name, value]) => `${name}=${value}`), null];
-  const pid = new Uint8Array(4);
+  const begin = prepareStart({ command: cmd, env, fds: prepared.fds });
   const since = process.hrtime.bigint();
-  const errno = spawn(pid, cmd[0]!, actions, null, argv, environment);
-  destroyActions(actions);
-  if (errno !== 0) throw new Error(`cannot start ${cmd[0]}: errno ${errno}`);
-  return { ...prepared, pid: new DataView(pid.buffer).getInt32(0, true), since };
+  const pid = begin();
+  if (pid < 0) throw new Error(`cannot start ${cmd[0]}: errno ${-pid}`);
+  return { ...prepared, pid, since };
 }
 
 /** Waits until it has ended; throws unless it exits with 0. */

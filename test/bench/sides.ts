@@ -8,7 +8,9 @@ import { executable, reference, root } from "../harness/paths.ts";
 import { pluginNames } from "../harness/podwire-folder.ts";
 import { type Cost, finish, prepare, type Program, run, start } from "./process.ts";
 
-/** One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules. */
+/**
+ * One implementation under measurement: its executables and a node of its own, so that neither meets the other's rules.
+ */
 export interface Side {
   name: "podwire" | "reference";
   folder: string;
@@ -17,7 +19,10 @@ export interface Side {
 
 let folders: Record<Side["name"], string> | undefined;
 
-/** Fresh copies, both written like `podwire install` does: what a start costs depends on how the page cache holds the file. */
+/**
+ * Fresh copies, both written like `podwire install` does: what a start costs depends on how the page cache holds the
+ * file.
+ */
 function installed(): Record<Side["name"], string> {
   const folder = join(root, ".cache/bench-bin");
   rmSync(folder, { recursive: true, force: true });
@@ -52,7 +57,10 @@ export interface Step {
 /** sched.h */
 const CLONE_NEWNET = 0x40000000;
 
-/** Moves this thread, and so every process it starts, into a side's node: `nsenter` would add its own start to each figure. */
+/**
+ * Moves this thread, and so every process it starts, into a side's node: `nsenter` would add its own start to each
+ * figure.
+ */
 export function enter(side: Side): void {
   const fd = openSync(side.node.path, "r");
   const result = host.setns(fd, CLONE_NEWNET);

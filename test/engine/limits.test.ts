@@ -185,8 +185,14 @@ describe("stack", () => {
   test("that runs out in script or in what it calls is an error script can catch", () => {
     const executable = executableOf(`const names = [];
       const deep = (n) => 1 + deep(n + 1);
-      for (const work of [() => deep(0), () => JSON.parse("[".repeat(1e6) + "]".repeat(1e6)), () => JSON.stringify((() => { let all = []; for (let i = 0; i < 1e6; i++) all = [all]; return all; })()),
-        () => /^(?:a|b|(?:c))*$/.test("c".repeat(1e7))]) {
+      const nested = () => { let all = []; for (let i = 0; i < 1e6; i++) all = [all]; return all; };
+      const works = [
+        () => deep(0),
+        () => JSON.parse("[".repeat(1e6) + "]".repeat(1e6)),
+        () => JSON.stringify(nested()),
+        () => /^(?:a|b|(?:c))*$/.test("c".repeat(1e7)),
+      ];
+      for (const work of works) {
         try { names.push(typeof work()); } catch (error) { names.push(error === null ? "null" : error.constructor.name); }
       }
       say(names);`);

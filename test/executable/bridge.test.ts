@@ -1,6 +1,18 @@
 import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, complaint, defaultRoutes, dualStack, hostLocal, refusal, callFor, v4, v6 } from "./configs.ts";
+import {
+  attach,
+  bridge,
+  complaint,
+  defaultRoutes,
+  dualStack,
+  hostLocal,
+  refusal,
+  callFor,
+  v4,
+  v6,
+  versions,
+} from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 const defaultsOf = (routes: { dst: string }[]): object[] => routes.filter(({ dst }) => dst === "default");
@@ -189,7 +201,7 @@ describe("bridge: DNS", () => {
 });
 
 describe("bridge: results by version", () => {
-  const cases = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+  const cases = versions;
   test.each(cases)("%s", async (cniVersion) => {
     const node = await Node.create();
     const ipam = dualStack(node, { routes: [{ dst: "0.0.0.0/0", gw: "10.9.0.1" }] });

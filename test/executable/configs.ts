@@ -11,6 +11,9 @@ import {
   temporaryFolder,
 } from "./harness.ts";
 
+/** Every version of the protocol. */
+export const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
 export const v4 = { subnet: "10.9.0.0/24" };
 export const v6 = { subnet: "fd00:9::/64" };
 export const defaultRoutes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
@@ -59,6 +62,15 @@ export const hostDevice = (node: Node, more: object = {}): Config => ({
   cniVersion: "1.1.0",
   name: "net",
   type: "host-device",
+  ipam: hostLocal(node),
+  ...more,
+});
+
+/** A network "net" whose pods have a TAP device, with one IPv4 subnet. */
+export const tap = (node: Node, more: object = {}): Config => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  type: "tap",
   ipam: hostLocal(node),
   ...more,
 });

@@ -10,13 +10,15 @@ import {
   hostDevice,
   hostLocal,
   macvlan,
+  type More,
   namesIn,
   programs,
   ptp,
   refusal,
+  tap,
   v4,
 } from "./configs.ts";
-import { Node, reference } from "./harness.ts";
+import { type CniErrorText, Node, reference } from "./harness.ts";
 
 const fixed = {
   type: "static",
@@ -35,11 +37,31 @@ const recorder = (log: string, script: string): string =>
 const verbs = (log: string): string[] => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : []);
 const answer = `echo '{"cniVersion":"1.0.0","interfaces":[{"name":"x"}],"ips":[{"address":"10.9.0.5/24","gateway":"10.9.0.1","interface":0}]}'`;
 
+type Make = (node: Node, more?: object) => Config;
+const gatewayed: [string, Make][] = [
+  ["bridge", bridge],
+  ["ptp", ptp],
+];
+
+/** ADD by a plugin whose IPAM runs `script` and which must fail: its call and error; DEL followed, and nothing is left. */
+async function takenBack(
+  node: Node,
+  make: Make,
+  script: string,
+  more: More = {},
+): Promise<{ call: Awaited<ReturnType<typeof callFor>>; error: CniErrorText }> {
+  const log = join(node.dataDir, "verbs");
+  const config = make(node, { ipam: { type: "recorder" } });
+  const before = await node.snapshot();
+  const call = await callFor(node, config, { path: recorder(log, script), ...more });
+  const error = await refusal(node, call);
+  expect(verbs(log)).toEqual(["ADD", "DEL"]);
+  expect(await node.snapshot()).toEqual(before);
+  return { call, error };
+}
+
 describe("IPAM of another executable", () => {
-  test.each([
-    ["bridge", bridge],
-    ["ptp", ptp],
-  ])("the reference's static serves %s: ADD, CHECK, DEL", async (_what, make) => {
+  test.each(gatewayed)("the reference's static serves %s: ADD, CHECK, DEL", async (_what, make) => {
     const node = await Node.create();
     await attach(node, make(node));
     const before = await node.snapshot();
@@ -88,10 +110,7 @@ describe("IPAM of another executable", () => {
     expect(node.leases()).toEqual({});
   });
 
-  test.each([
-    ["bridge", bridge],
-    ["ptp", ptp],
-  ])(
+  test.each(gatewayed)(
     "%s: a missing executable is code 7, naming ipam.type and CNI_PATH; no CNI_PATH is code 4",
     async (_what, make) => {
       const node = await Node.create();
@@ -126,56 +145,35 @@ describe("IPAM of another executable", () => {
   ])("one that %s: DEL follows, and nothing is left", async (_what, script, error) => {
     const node = await Node.create();
     await attach(node, bridge(node));
-    const log = join(node.dataDir, "verbs");
-    const before = await node.snapshot();
-    const call = await callFor(node, bridge(node, { ipam: { type: "recorder" } }), { path: recorder(log, script) });
-    expect(await refusal(node, call)).toMatchObject(error);
-    expect(verbs(log)).toEqual(["ADD", "DEL"]);
-    expect(await node.snapshot()).toEqual(before);
+    expect((await takenBack(node, bridge, script)).error).toMatchObject(error);
   });
 
   const nothing = `echo '{"cniVersion":"1.0.0","dns":{}}'`;
-  test.each<[string, (node: Node, more: object) => Config]>([
-    ["bridge", bridge],
-    ["ptp", ptp],
+  test.each<[string, Make]>([
+    ...gatewayed,
     ["macvlan", macvlan],
-    ["tap", (node, more) => ({ ...macvlan(node, more), type: "tap" })],
+    ["tap", tap],
     ["host-device", (node, more) => hostDevice(node, { device: "uplink", ...more })],
   ])(
     "%s: one that gives no address is refused, as by the reference; DEL follows, and nothing is left",
     async (_what, make) => {
       const node = await Node.create();
       await node.outside();
-      const log = join(node.dataDir, "verbs");
-      const config = make(node, { ipam: { type: "recorder" } });
-      const before = await node.snapshot();
-      const call = await callFor(node, config, { path: recorder(log, nothing) });
-      expect((await refusal(node, call)).msg).toMatch(/IPAM plugin recorder returned no IP addresses/);
-      expect(verbs(log)).toEqual(["ADD", "DEL"]);
+      const { call, error } = await takenBack(node, make, nothing);
+      expect(error.msg).toMatch(/IPAM plugin recorder returned no IP addresses/);
       expect(await namesIn(call)).toEqual(["lo"]);
-      expect(await node.snapshot()).toEqual(before);
       if (!reference.newest) return;
       const theirs = await node.reference("ADD", { ...call, netns: await node.pod() });
       expect(theirs.error?.msg).toMatch(/missing IP config/);
     },
   );
 
-  test.each([
-    ["bridge", bridge],
-    ["ptp", ptp],
-  ])("%s: a step that fails afterwards takes the delegated lease back", async (_what, make) => {
+  test.each(gatewayed)("%s: a step that fails afterwards takes the delegated lease back", async (_what, make) => {
     const node = await Node.create();
     await attach(node, bridge(node));
-    const log = join(node.dataDir, "verbs");
     const pod = await node.pod();
     await pod.ip("link add name eth0 type bridge");
-    const before = await node.snapshot();
-    await refusal(
-      node,
-      await callFor(node, make(node, { ipam: { type: "recorder" } }), { netns: pod, path: recorder(log, answer) }),
-    );
-    expect(verbs(log)).toEqual(["ADD", "DEL"]);
-    expect(await node.snapshot()).toEqual(before);
+    expect((await takenBack(node, make, answer, { netns: pod })).error.msg).toContain("eth0");
   });
 
   test("its stderr is passed on, its interfaces are dropped", async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { type Call, reference } from "./harness.ts";
-import { scenarios, shapes, versions, type Scenario } from "./differential/scenarios.ts";
+import { versions } from "./configs.ts";
+import { type Scenario, shapes } from "./differential/scenario.ts";
+import { scenarios } from "./differential/scenarios.ts";
 import { configOf, podwire, type Run, setUp, theirs, transcript } from "./differential/transcript.ts";
 
 /**

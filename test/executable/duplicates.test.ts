@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { attach, bridge, complaint, type Config, hostLocal, macvlan, programs, ptp, refusal } from "./configs.ts";
+import { attach, bridge, complaint, type Config, hostLocal, macvlan, programs, ptp, refusal, tap } from "./configs.ts";
 import { DhcpScene } from "./dhcp.ts";
 import { Node, reference } from "./harness.ts";
 
@@ -13,7 +13,7 @@ const theirHostLocal = (node: Node): object => ({ ...hostLocal(node), type: "the
 const own: [string, (node: Node) => Config][] = [
   ["macvlan, static", (node) => macvlan(node, { ipam: { ...fixed, dataDir: node.dataDir } })],
   ["macvlan without IPAM", (node) => macvlan(node, { ipam: undefined, dataDir: node.dataDir })],
-  ["tap, static", (node) => ({ ...macvlan(node), type: "tap", ipam: { ...fixed, dataDir: node.dataDir } })],
+  ["tap, static", (node) => tap(node, { ipam: { ...fixed, dataDir: node.dataDir } })],
 ];
 const others: typeof own = [
   ["macvlan, another executable", (node) => macvlan(node, { ipam: theirHostLocal(node) })],

@@ -1,8 +1,8 @@
 import type { Namespace, Node } from "./harness.ts";
 
 /**
- * A virtual machine as kubevirt has it: behind a bridge in its pod, of which the pod's interface is a port. The machine has
- * the MAC the interface was given, and the interface another one.
+ * A virtual machine as kubevirt has it: behind a bridge in its pod, of which the pod's interface is a port. The machine
+ * has the MAC the interface was given, and the interface another one.
  */
 export async function guestBehind(
   node: Node,

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { wireCached } from "../harness/cached.ts";
 import { executable, type NetworkList, Node, temporaryFolder } from "./harness.ts";
 
-// Commands for people on a node that is full: 300 pods, 3 seconds of processor time (1.5 to 2.1 beside other tests, which
-// share the processors' caches), 100 MB.
+// Commands for people on a node that is full: 300 pods, 3 seconds of processor time (1.5 to 2.1 beside other tests,
+// which share the processors' caches), 100 MB.
 
 const PODS = 300;
 /** Each transaction of the 600 that mend them waits for the kernel, which takes its time where the machine is busy. */

@@ -3,8 +3,8 @@ import { attach, type Attached, bridge, type Config, ptp } from "./configs.ts";
 import { Node, runList } from "./harness.ts";
 import { tcp, translations } from "./ports.ts";
 
-// What pods have in iptables: its rules are told apart by comments of 255 bytes, its chains are a container's, and it is
-// found whatever backend the configuration names by now.
+// What pods have in iptables: its rules are told apart by comments of 255 bytes, its chains are a container's, and it
+// is found whatever backend the configuration names by now.
 
 const byIptables = { ipMasqBackend: "iptables", backend: "iptables" };
 const wired = (node: Node, more: object = {}): Config =>

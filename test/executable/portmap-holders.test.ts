@@ -1,25 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { bareEnvironment, defaultRoutes, dualStack } from "./configs.ts";
-import {
-  type Answer,
-  type Call,
-  type CniResult,
-  type Namespace,
-  type Node,
-  type Outside,
-  reference,
-  runList,
-  type Verb,
-} from "./harness.ts";
-import { type Mapping, nodeWithOutside, reach, tcp, translations, udp } from "./ports.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { reference } from "./harness.ts";
+import { type Backend, backends, type Holding, holding, portmap, serving } from "./portmap-holders.ts";
+import { tcp, translations, udp } from "./ports.ts";
 
 // A host port that somebody holds elsewhere than in the tables podwire is about to write: in the reference's, or in
 // those of podwire's other backend.
 
-type Backend = "nftables" | "iptables";
-const backends: readonly Backend[] = ["nftables", "iptables"];
 /** Debian's v1.1.1 knows iptables only, and no key to ask for it. */
 const theirs: readonly Backend[] = reference.newest ? backends : ["iptables"];
 const places = {
@@ -28,78 +14,14 @@ const places = {
 };
 const ownPlaces = { ...places, nftables: "nftables table inet podwire" };
 
-let node: Node;
-let outside: Outside;
+let node: Holding["node"];
+let podwire: Holding["podwire"];
+let theReference: Holding["theReference"];
+let attach: Holding["attach"];
+let attachBy: Holding["attachBy"];
+let owners: Holding["owners"];
 beforeEach(async () => {
-  ({ node, outside } = await nodeWithOutside());
-  // as on a kind node: the default route leads through a veth
-  await node.ip("route add default via 192.0.2.2");
-  await node.ip("route add default via 2001:db8::2");
-});
-
-type Run = (verb: Verb, call: Call) => Promise<Answer>;
-const podwire: Run = async (verb, call) => node.podwire(verb, call);
-const theReference: Run = async (verb, call) => node.reference(verb, call);
-
-interface Pod {
-  containerId: string;
-  netns: Namespace;
-  answer: Answer;
-}
-
-/** Wires a pod by ptp (or bridge) and portmap, dual stack. */
-async function attach(run: Run, containerId: string, backend: Backend, ...mappings: Mapping[]): Promise<Pod> {
-  return attachBy("ptp", run, { containerId, backend, mappings });
-}
-
-async function attachBy(
-  main: string,
-  run: Run,
-  { containerId, backend, mappings }: { containerId: string; backend: Backend; mappings: Mapping[] },
-): Promise<Pod> {
-  const netns = await node.pod({ up: true });
-  const ipam = dualStack(node, { routes: defaultRoutes });
-  const key = reference.newest || run === podwire ? { backend } : {};
-  const list = {
-    cniVersion: "1.0.0",
-    name: "net",
-    plugins: [
-      { type: main, isGateway: true, ipam },
-      { type: "portmap", capabilities: { portMappings: true }, ...key },
-    ],
-  };
-  return {
-    containerId,
-    netns,
-    answer: await runList(run, "ADD", list, { containerId, netns, capabilities: { portMappings: mappings } }),
-  };
-}
-
-/** The pod of an ADD that must have succeeded, with a server on port 80. */
-async function serving(made: Promise<Pod>): Promise<Pod & { result: CniResult }> {
-  const pod = await made;
-  if (!pod.answer.result) throw new Error(pod.answer.stdout);
-  await pod.netns.listen(80, { name: pod.containerId });
-  return { ...pod, result: pod.answer.result };
-}
-
-/** Both families' answers on the host port, without whom they saw. */
-const owners = async (port = 8080): Promise<string[]> =>
-  Promise.all(
-    [outside.node4, outside.node6].map(async (address) => (await reach(outside, address, port)).replace(/ saw .*/, "")),
-  );
-
-/** portmap alone, as after an ADD of another plugin that gave these addresses. */
-const portmap = (backend: Backend, result: CniResult, ...portMappings: Mapping[]): Pick<Call, "plugin" | "config"> => ({
-  plugin: "portmap",
-  config: {
-    cniVersion: "1.0.0",
-    name: "net",
-    type: "portmap",
-    ...(reference.newest && { backend }),
-    runtimeConfig: { portMappings },
-    prevResult: result,
-  },
+  ({ node, podwire, theReference, attach, attachBy, owners } = await holding());
 });
 
 describe.each(theirs.flatMap((their) => backends.map((our) => [their, our] as const)))(
@@ -254,99 +176,6 @@ describe.each([
     await node.succeed("DEL", call);
     expect(await translations(node)).not.toContain("8080");
   });
-});
-
-describe("the tools of iptables", () => {
-  const result = { cniVersion: "1.0.0", ips: [{ address: "10.9.0.5/24" }, { address: "fd00:9::5/64" }] };
-
-  const allTools = ["iptables", "ip6tables"].flatMap((family) =>
-    ["", "-nft", "-legacy"].flatMap((flavour) => [`${family}${flavour}-save`, `${family}${flavour}-restore`]),
-  );
-
-  test("are run by the nftables backend only where a chain has something in it, and are not needed", async () => {
-    const folder = mkdtempSync("/run/podwire-test-tools-");
-    const used = join(folder, "used");
-    writeFileSync(used, "");
-    for (const tool of allTools) {
-      writeFileSync(join(folder, tool), `#!/bin/sh\necho ${tool} >> ${used}\nexec /usr/sbin/${tool} "$@"\n`, {
-        mode: 0o755,
-      });
-    }
-    const add = async (port: number, PATH: string) =>
-      node.succeed("ADD", {
-        ...portmap("nftables", result, tcp(port, 80)),
-        containerId: `pod-${port}`,
-        netns: "/run/netns/none",
-        env: { PATH },
-      });
-    await node.must("iptables", "-t", "nat", "-N", "CNI-HOSTPORT-DNAT");
-    await add(8000, `${folder}:/usr/sbin:/usr/bin:/bin`);
-    expect(readFileSync(used, "utf8")).toBe("");
-    expect(
-      await node.reference("ADD", {
-        ...portmap("iptables", { ...result, ips: result.ips.slice(0, 1) }, tcp(9000, 80)),
-        containerId: "theirs",
-        netns: "/run/netns/none",
-      }),
-    ).toMatchObject({ exitCode: 0 });
-    await add(8001, `${folder}:/usr/sbin:/usr/bin:/bin`);
-    expect(readFileSync(used, "utf8")).toBe("iptables-nft-restore\n");
-    await add(9000, bareEnvironment().PATH!);
-    rmSync(folder, { recursive: true });
-  });
-
-  /** A PATH whose plain names are those of one kind. */
-  function plainly(kind: "legacy" | "nft"): { PATH: string } {
-    const folder = mkdtempSync("/run/podwire-test-tools-");
-    for (const family of ["iptables", "ip6tables"]) {
-      for (const tool of ["", "-save", "-restore"]) {
-        symlinkSync(`/usr/sbin/${family}-${kind}${tool}`, join(folder, `${family}${tool}`));
-      }
-    }
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    return { PATH: `${folder}:/usr/sbin:/usr/bin:/bin` };
-  }
-  const asked = (backend: Backend, containerId: string, env: Record<string, string>, more: object = {}): Call => ({
-    ...portmap(backend, result, tcp(8080, 80)),
-    containerId,
-    netns: "/run/netns/none",
-    env,
-    ...more,
-  });
-
-  test.each([
-    ["legacy", "nftables", "legacy"],
-    ["legacy", "iptables", "nft"],
-    ["nft", "iptables", "legacy"],
-  ] as const)("of the %s kind show what another backend does not see: %s, %s", async (held, backend, ours) => {
-    const pod = await serving(attach(podwire, "live", "nftables"));
-    const theirs = { ...portmap("iptables", pod.result, tcp(8080, 80)), netns: pod.netns, env: plainly(held) };
-    expect(await node.reference("ADD", { ...theirs, containerId: "live" })).toMatchObject({ exitCode: 0 });
-    const { error } = await node.podwire("ADD", asked(backend, "other", plainly(ours)));
-    expect(error?.msg).toMatch(
-      /^host port tcp 8080 is held by container live, network net \(rules of the reference portmap, iptables table nat, chain CNI-DN-/,
-    );
-  });
-
-  test.each([
-    ["legacy", "nft"],
-    ["nft", "legacy"],
-  ] as const)(
-    "of the %s kind are asked for a gone pod's port, and its own, by ADDs with the %s kind",
-    async (held, ours) => {
-      const gone = await serving(attach(podwire, "gone", "nftables"));
-      const old = { ...portmap("iptables", gone.result, tcp(8080, 80)), netns: gone.netns };
-      await node.succeed("ADD", { ...old, containerId: "gone", env: plainly(held) });
-      await gone.netns.vanish();
-      const dnats = async (kind: string): Promise<number> =>
-        (await node.must(`iptables-${kind}-save`, "-t", "nat")).split("-j DNAT --to").length - 1;
-      expect(await dnats(held)).toBe(1);
-      await node.succeed("ADD", asked("iptables", "heir", plainly(ours)));
-      expect([await dnats(held), await dnats(ours)]).toEqual([0, 1]);
-      await node.succeed("ADD", asked("iptables", "heir", plainly(held)));
-      expect([await dnats(held), await dnats(ours)]).toEqual([1, 0]);
-    },
-  );
 });
 
 test("rules of another form in the reference's table are nobody's claim, and a counter is no other form", async () => {

@@ -146,7 +146,8 @@ test("a rule in the reference's table that says nobody's name stays, and stops n
   await node.must(
     "sh",
     "-c",
-    "nft add table ip cni_hostport; nft add chain ip cni_hostport hostports; nft add rule ip cni_hostport hostports tcp dport 8080 dnat to 10.9.0.9:80",
+    "nft add table ip cni_hostport; nft add chain ip cni_hostport hostports; " +
+      "nft add rule ip cni_hostport hostports tcp dport 8080 dnat to 10.9.0.9:80",
   );
   await node.succeed("ADD", call("pod-1", tcp(8080, 80)));
   await node.succeed("DEL", call("pod-1", tcp(8080, 80)));

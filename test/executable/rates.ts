@@ -7,8 +7,9 @@ const PAYLOAD = 1200;
 const HEADERS = { 4: 42, 6: 62 };
 
 /**
- * Bits of payload a second at the receiver, after the first second, in which the bucket and the queue fill. With a limit
- * it sends datagrams, twice as many as may pass: they show it whatever else the machine does. TCP shows that there is none.
+ * Bits of payload a second at the receiver, after the first second, in which the bucket and the queue fill. With a
+ * limit it sends datagrams, twice as many as may pass: they show it whatever else the machine does. TCP shows that
+ * there is none.
  */
 export async function measure(
   from: Namespace,

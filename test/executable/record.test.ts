@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { programs } from "./configs.ts";
 import { type Call, Node } from "./harness.ts";
 
-// What podwire knows of an attachment is kept whatever gives it its addresses, and is enough to remove it. The folder is
-// that of all tests which name none: the network is of these alone.
+// What podwire knows of an attachment is kept whatever gives it its addresses, and is enough to remove it. The folder
+// is that of all tests which name none: the network is of these alone.
 
 const given = (): string =>
   programs({

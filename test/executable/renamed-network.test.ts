@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, type Config, hostDevice, macvlan, ptp } from "./configs.ts";
+import { attach, bridge, type Config, hostDevice, macvlan, ptp, tap } from "./configs.ts";
 import { type Attachment, type Namespace, type NetworkList, Node, runList } from "./harness.ts";
 import { tcp } from "./ports.ts";
 
@@ -14,7 +14,7 @@ const makes: [string, (node: Node) => Config][] = [
 const links: [string, (node: Node) => Config][] = [
   ["macvlan", macvlan],
   ["host-device", (node) => hostDevice(node, { device: "device0" })],
-  ["tap", (node) => ({ ...macvlan(node), type: "tap" })],
+  ["tap", tap],
 ];
 
 /** The records and leases there are. */

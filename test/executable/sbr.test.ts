@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, callFor, type Config, dualStack, failure, hostLocal, macvlan } from "./configs.ts";
-import { versions } from "./differential/scenarios.ts";
+import { attach, callFor, type Config, dualStack, failure, hostLocal, macvlan, versions } from "./configs.ts";
 import { type CniResult, type Namespace, Node, reference } from "./harness.ts";
 
 const sbr = (prevResult: unknown, more: object = {}): Config => ({

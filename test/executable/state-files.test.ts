@@ -5,7 +5,8 @@ import { describe, expect, test } from "vitest";
 import { bridge, callFor, type Config, everything, failure } from "./configs.ts";
 import { temporaryFolder, type Answer, type Call, Node, type Verb } from "./harness.ts";
 
-// What stands, by chance or by somebody's will, where podwire keeps its own: a folder may be one that anybody writes to.
+// What stands, by chance or by somebody's will, where podwire keeps its own: a folder may be one that anybody writes
+// to.
 
 const OWN = [
   "net/lock",

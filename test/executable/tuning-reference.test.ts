@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { after, podwire, theirs, wire, type Wired } from "./chained.ts";
+import { versions } from "./configs.ts";
 import { type Call, Node, reference, type Verb } from "./harness.ts";
 
 // tuning beside the reference's: the same sequences, and pods that change over from one to the other.
@@ -41,7 +42,6 @@ function backups(node: Node): unknown[] {
 }
 
 describe.runIf(reference.newest)("beside the reference", () => {
-  const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
   test.each(versions)("the same results, settings and backups, %s", async (version) => {
     const transcripts = await Promise.all(
       [podwire, theirs].map(async (run) => {

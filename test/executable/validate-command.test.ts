@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { example } from "./examples.ts";
 import { confFolder, executable, loadConf, Node, podwireFolder, temporaryFolder } from "./harness.ts";
+import { containerd, findings, ipam, program, validateOn } from "./validate-call.ts";
 
 let node: Node;
 let folder: string;
@@ -11,24 +12,7 @@ beforeEach(async () => {
   folder = temporaryFolder("net.d");
 });
 
-const program = (file: string, script: string): void => {
-  writeFileSync(file, `#!/bin/sh\n${script}\n`);
-  chmodSync(file, 0o755);
-};
-
-/** A folder for PATH with a containerd that says its version. */
-function containerd(version: string): string {
-  const bin = temporaryFolder("bin");
-  program(join(bin, "containerd"), `echo "containerd github.com/containerd/containerd ${version} 1c4457e00facac03"`);
-  return `${bin}:/usr/sbin:/usr/bin:/sbin:/bin`;
-}
-
-/** As a person on the node types it, who has a new containerd and no other networks. */
-const validate = async (args: string[], more: { PATH?: string; input?: string; confDir?: string } = {}) =>
-  node.run(executable, ["validate", "--bin-dir", podwireFolder(), "--conf-dir", more.confDir ?? "/nowhere", ...args], {
-    env: { PATH: more.PATH ?? containerd("v2.1.4") },
-    ...(more.input !== undefined && { input: more.input }),
-  });
+const validate = async (args: string[], more: Parameters<typeof validateOn>[2] = {}) => validateOn(node, args, more);
 
 function file(name: string, content: unknown): string {
   const path = join(folder, name);
@@ -36,15 +20,6 @@ function file(name: string, content: unknown): string {
   return path;
 }
 
-/** What was found, without the file's name and the breaks of lines; the sum last. */
-const findings = ({ stdout }: { stdout: string }): string[] =>
-  stdout
-    .trimEnd()
-    .replaceAll(/\n {4}/g, " ")
-    .split("\n")
-    .map((line) => line.replace(/^\/\S+?:(?=\d)/, "").replaceAll(/ +/g, " "));
-
-const ipam = { type: "host-local", ranges: [[{ subnet: "10.9.0.0/24" }]] };
 const network = (name: string, subnet: string, more: object = {}) => ({
   cniVersion: "1.0.0",
   name,
@@ -261,52 +236,5 @@ describe("podwire validate", () => {
     const outcome = await validate(args);
     expect([outcome.exitCode, outcome.stdout]).toEqual([2, ""]);
     expect(outcome.stderr).toContain(expected);
-  });
-});
-
-describe("ADD warns of a key that was mistyped, and of no other,", () => {
-  const [range] = ipam.ranges;
-  const addresses = [{ address: "10.9.0.7/24", gatway: "10.9.0.1" }];
-  const lost = "/nowhere/dhcp.sock";
-  test.each<[string, object, string[]]>([
-    ["host-local", { ranges: [range], rotues: [] }, ["ipam.rotues is unknown; routes?"]],
-    ["podwire", { ranges: [range], rangs: [] }, ["ipam.rangs is unknown; ranges?"]],
-    [
-      "static",
-      { addresses, routs: [], colour: 1 },
-      ["ipam.addresses[0].gatway is unknown; gateway?", "ipam.routs is unknown; routes?"],
-    ],
-    [
-      "dhcp",
-      { daemonSocketPath: lost, daemonSocketpaths: lost, provid: [], request: [{ option: "1", skipDefualt: true }] },
-      [
-        "ipam.daemonSocketpaths is unknown; daemonSocketPath?",
-        "ipam.provid is unknown; provide?",
-        "ipam.request[0].skipDefualt is unknown; skipDefault?",
-      ],
-    ],
-  ])("%s", async (type, keys, expected) => {
-    const log = join(temporaryFolder("log"), "log");
-    const config = { cniVersion: "1.0.0", name: "n", vendor: "x", log: { file: log } };
-    const own = { type, dataDir: node.dataDir, ...keys };
-    const warnings = (): (string | undefined)[] =>
-      readFileSync(log, "utf8")
-        .trimEnd()
-        .split("\n")
-        .map((line) => JSON.parse(line) as { level: string; message?: string })
-        .filter(({ level, message }) => level === "warn" && message?.includes("unknown"))
-        .map(({ message }) => message);
-    const to = { containerId: "one", netns: await node.pod() };
-    const inside = { ...config, type: "bridge", bridge: "br-slips", isDefaultGatway: true, ipam: own };
-    await node.podwire("ADD", { plugin: "bridge", config: inside, ...to });
-    expect(warnings()).toEqual(["isDefaultGatway is unknown; isDefaultGateway?", ...expected]);
-    rmSync(log);
-    // by itself it is handed another plugin's configuration
-    const plugin = type === "podwire" ? "host-local" : type;
-    await node.podwire("ADD", { plugin, config: inside, ...to, ifname: "eth1" });
-    expect(warnings()).toEqual(expected);
-    const path = join(temporaryFolder("conf"), "n.json");
-    writeFileSync(path, JSON.stringify(inside));
-    for (const each of expected) expect(findings(await validate([path])).join("\n")).toContain(each);
   });
 });

@@ -58,7 +58,10 @@ const base = () => {
   };
 };
 
-/** Starts podwire at once in the node's namespace: thousands of runs are a matter of seconds only without a promise for each. */
+/**
+ * Starts podwire at once in the node's namespace: thousands of runs are a matter of seconds only without a promise for
+ * each.
+ */
 function run({ plugin, env, stdin }: Pick<Bad, "plugin" | "env" | "stdin">, command = "ADD") {
   const sound = {
     CNI_COMMAND: command,

@@ -1,3 +1,5 @@
+import { type Base, type Json, isNot, keys } from "./corpus-keys.ts";
+
 /** One call that must be refused: what a runtime says, and the error it must get. */
 export interface Bad {
   what: string;
@@ -8,14 +10,6 @@ export interface Bad {
   code: number | number[];
   /** what the message (or details) must name: the key or variable */
   names: string | RegExp;
-}
-
-type Json = Record<string, unknown>;
-export interface Base {
-  bridge: Json;
-  ptp: Json;
-  "host-local": Json;
-  portmap: Json;
 }
 
 export const text = (config: unknown): string => JSON.stringify(config);
@@ -40,106 +34,6 @@ export function withValue(config: Json, path: string, value: unknown): Json {
   at[keys.at(-1)!] = value;
   return copy;
 }
-
-const isNot = {
-  boolean: ["true", 1, 0, [], {}],
-  text: [1, true, [], {}],
-  integer: ["1", -1, 1.5, true, [], {}, 1e20],
-  signed: ["1", 1.5, true, [], {}, 1e20],
-  list: [1, "x", true, { a: 1 }],
-  object: [1, "x", true, []],
-  address: [1, "10.9.0.256", "::g", "10.9.0.1/24", true, [], "010.9.0.1", "fe80::1%eth0"],
-  prefix: [1, "10.9.0.0", "10.9.0.0/33", "fd00::/129", "x", "/24", true, []],
-  mac: [1, "0a:58", "0a:58:0a:01:00:0g", true, []],
-  link: [1, "../../../etc", "a b", "a:b", "sixteen-bytes-xx", "..", ".", "a/b", "", "br%d", "br\u0000", "br\n"],
-  choice: [1, "x", "__proto__", "constructor", "", true, []],
-} as const;
-type Kind = keyof typeof isNot;
-
-const wiringKeys: Record<string, Kind> = {
-  ipMasq: "boolean",
-  ipMasqBackend: "text", // any text while ipMasq is off
-  mtu: "signed", // below 0 it says nothing, as a route's numbers
-  enabledad: "boolean",
-  ipam: "object",
-  "ipam.type": "text",
-  dns: "object",
-  "dns.nameservers": "list",
-  "dns.nameservers[0]": "text",
-  "dns.domain": "text",
-  "dns.search": "list",
-  "dns.options": "list",
-  prevResult: "object",
-  "log.level": "choice",
-  "log.file": "text",
-  log: "object",
-};
-const ipamKeys: Record<string, Kind> = {
-  "ipam.ranges": "list",
-  "ipam.ranges[0]": "list",
-  "ipam.ranges[0][0]": "object",
-  "ipam.ranges[0][0].subnet": "prefix",
-  "ipam.ranges[0][0].rangeStart": "address",
-  "ipam.ranges[0][0].rangeEnd": "address",
-  "ipam.ranges[0][0].gateway": "address",
-  "ipam.routes": "list",
-  "ipam.routes[0]": "object",
-  "ipam.routes[0].dst": "prefix",
-  "ipam.routes[0].gw": "address",
-  "ipam.routes[0].mtu": "signed",
-  "ipam.routes[0].table": "signed",
-  "ipam.routes[0].scope": "signed",
-  "ipam.dataDir": "text",
-  "ipam.resolvConf": "text",
-  "runtimeConfig.ipRanges": "list",
-  "runtimeConfig.ips": "list",
-  "args.cni.ips": "list",
-  args: "object",
-  "args.cni": "object",
-  runtimeConfig: "object",
-};
-const keys: Record<keyof Base, Record<string, Kind>> = {
-  bridge: {
-    ...wiringKeys,
-    ...ipamKeys,
-    bridge: "link",
-    isGateway: "boolean",
-    isDefaultGateway: "boolean",
-    forceAddress: "boolean",
-    hairpinMode: "boolean",
-    promiscMode: "boolean",
-    vlan: "integer",
-    vlanTrunk: "list",
-    "vlanTrunk[0]": "object",
-    "vlanTrunk[0].id": "integer",
-    "vlanTrunk[0].minID": "integer",
-    preserveDefaultVlan: "boolean",
-    macspoofchk: "boolean",
-    disableContainerInterface: "boolean",
-    portIsolation: "boolean",
-    "args.cni.mac": "mac",
-    "runtimeConfig.mac": "mac",
-  },
-  ptp: { ...wiringKeys, ...ipamKeys, gatewayMode: "choice" },
-  "host-local": ipamKeys,
-  portmap: {
-    backend: "choice",
-    snat: "boolean",
-    masqAll: "boolean",
-    markMasqBit: "integer",
-    externalSetMarkChain: "text",
-    conditionsV4: "list",
-    "conditionsV6[0]": "text",
-    "runtimeConfig.portMappings": "list",
-    "runtimeConfig.portMappings[0].hostPort": "integer",
-    "runtimeConfig.portMappings[0].containerPort": "integer",
-    "runtimeConfig.portMappings[0].protocol": "choice",
-    "runtimeConfig.portMappings[0].hostIP": "address",
-    prevResult: "object",
-    "prevResult.ips": "list",
-    "prevResult.ips[0].address": "prefix",
-  },
-};
 
 /** Wrong types and values at every key. */
 export function wrongValues(base: Base): Bad[] {

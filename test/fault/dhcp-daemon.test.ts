@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { dhcp, goesOn, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
-import { add, del, nodeWorkers, setUp, type Stage, stateOf } from "./scenarios.ts";
+import { nodeWorkers } from "./node-workers.ts";
+import { add, del, setUp, type Stage, stateOf } from "./scenarios.ts";
 import { changes, type Fault, type SystemCall, systemCalls } from "./strace.ts";
 
 // The daemon is disturbed, from its start to the end of a verb that asks it; the plugin is not.

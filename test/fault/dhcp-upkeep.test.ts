@@ -3,11 +3,12 @@ import { describe, expect, test } from "vitest";
 import { type Process, socketOf } from "../executable/dhcp.ts";
 import type { CniResult, Namespace } from "../executable/harness.ts";
 import { dhcp, goesOn, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
-import { add, nodeWorkers, setUp, type Stage, succeed } from "./scenarios.ts";
+import { nodeWorkers } from "./node-workers.ts";
+import { add, setUp, type Stage, succeed } from "./scenarios.ts";
 import { changes, type SystemCall, systemCalls } from "./strace.ts";
 
-// The daemon is disturbed as it keeps a lease up. None waits for the hour: the lease is made older, and a daemon that is
-// started finds that it is time.
+// The daemon is disturbed as it keeps a lease up. None waits for the hour: the lease is made older, and a daemon that
+// is started finds that it is time.
 
 const HOURS = 43_200;
 /** RFC 2131, 4.4.5 */

@@ -5,7 +5,6 @@ import {
   callOf,
   collect,
   del,
-  nodeWorkers,
   record,
   type Scenario,
   type Stage,
@@ -14,6 +13,7 @@ import {
   succeed,
 } from "./scenarios.ts";
 import { changes, onFiles, onNetlink, type SystemCall, trace } from "./strace.ts";
+import { nodeWorkers } from "./node-workers.ts";
 
 /** What a disk says when something is changed, and when something is read; what a socket and a wait can say. */
 const errors = {

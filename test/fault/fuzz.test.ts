@@ -155,7 +155,10 @@ const input = fc.record({
   ),
 });
 
-/** The text of a configuration, or undefined where it would lead outside of the node: leases, logs and files stay in its folder. */
+/**
+ * The text of a configuration, or undefined where it would lead outside of the node: leases, logs and files stay in its
+ * folder.
+ */
 function textOf(
   config: Record<string, unknown>,
   changes: [string, unknown][],

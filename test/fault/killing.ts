@@ -6,7 +6,6 @@ import {
   collect,
   del,
   liveAgain,
-  nodeWorkers,
   record,
   type Scenario,
   type Stage,
@@ -14,6 +13,7 @@ import {
   succeed,
 } from "./scenarios.ts";
 import { changes, type SystemCall, trace } from "./strace.ts";
+import { nodeWorkers } from "./node-workers.ts";
 
 /** Processes that were to be killed, and those that were. */
 export const killing = { attempts: 0, kills: 0 };

@@ -44,7 +44,8 @@ describe("one after the other", () => {
       const live = await attach(wired, config);
       const pod = await wired.pod();
       const leases = { cniVersion: "1.1.0", name: "net", type: "host-local", ipam: dualStack(leased) };
-      const loop = `${call} i=0; while [ $i -lt $COUNT ]; do i=$((i+1)); call ADD c$i "$NETNS" eth0 "$PLUGIN" && call DEL c$i "$NETNS" eth0 "$PLUGIN" || exit 1; done`;
+      const cycle = 'call ADD c$i "$NETNS" eth0 "$PLUGIN" && call DEL c$i "$NETNS" eth0 "$PLUGIN" || exit 1';
+      const loop = `${call} i=0; while [ $i -lt $COUNT ]; do i=$((i+1)); ${cycle}; done`;
       const cycles = (node: Node, plugin: string, count: number, it: object): Promise<void> =>
         shell(node, loop, {
           COUNT: `${count}`,
@@ -84,7 +85,10 @@ const stable = (node: Node): string[] =>
     /last_reserved_ip|\.stamp$|\.census$/.test(path) ? path : `${path}: ${content}`,
   );
 
-/** Runs a verb for AT_ONCE containers, all processes started before the first is waited for; `plugin` says which executable each one runs. */
+/**
+ * Runs a verb for AT_ONCE containers, all processes started before the first is waited for; `plugin` says which
+ * executable each one runs.
+ */
 const allAtOnce = (
   node: Node,
   verb: string,

@@ -1,4 +1,3 @@
-import { cpus } from "node:os";
 import { bridge, dualStack, flannel, hostDevice, hostLocal, macvlan, ptp, type Config } from "../executable/configs.ts";
 import { expect } from "vitest";
 import { Node, type Answer, type Call, type IpLink, type Namespace, type Verb } from "../executable/harness.ts";
@@ -249,7 +248,7 @@ export const del = async ({ node, call }: Stage, more: object = {}): Promise<Ans
   node.succeed("DEL", { ...call, ...more });
 
 /** The call of a GC for which all is valid but the disturbed attachment. */
-export function gcCall({ call, valid }: Stage): Call {
+function gcCall({ call, valid }: Stage): Call {
   return { plugin: call.plugin, config: { ...call.config, prevResult: undefined, "cni.dev/valid-attachments": valid } };
 }
 
@@ -277,37 +276,4 @@ export async function record(scenario: Scenario, verb: Verb, options?: { live: b
   succeed(verb, run);
   await stage.node.remove();
   return systemCalls(run.lines);
-}
-
-/** Nodes that work at the same time. */
-const WORKERS = Math.min(2, cpus().length);
-
-/** Runs `disturb` for every point, each worker on a node that is kept as long as nothing fails on it; the failures. */
-export async function nodeWorkers<P>(
-  scenario: Scenario,
-  points: readonly P[],
-  disturb: (stage: Stage, before: State, point: P, at: number) => Promise<void>,
-): Promise<[P, string][]> {
-  const failures: [P, string][] = [];
-  const rest = [...points.entries()];
-  const work = async (): Promise<void> => {
-    let stage: Stage | undefined;
-    let before: State | undefined;
-    for (let next = rest.shift(); next; next = rest.shift()) {
-      const [at, point] = next;
-      stage ??= await setUp(scenario);
-      before ??= await stateOf(stage);
-      try {
-        await disturb(stage, before, point, at);
-        if (rest.length === 0) await scenario.end?.(stage);
-      } catch (error) {
-        failures.push([point, (error as Error).message]);
-        await stage.node.remove();
-        stage = before = undefined;
-      }
-    }
-    await stage?.node.remove();
-  };
-  await Promise.all(Array.from({ length: WORKERS }, work));
-  return failures;
 }

@@ -32,7 +32,10 @@ const untraced = [
 const traces = temporaryFolder("strace");
 let count = 0;
 
-/** Executes podwire under strace, with a fault where one is given; the lines strace printed. Interface as `Node.podwire`. */
+/**
+ * Executes podwire under strace, with a fault where one is given; the lines strace printed. Interface as
+ * `Node.podwire`.
+ */
 export async function trace(
   node: Node,
   verb: Verb,

@@ -1,4 +1,5 @@
-import { bad, type Bad, type Base, text, withValue } from "./corpus.ts";
+import { bad, type Bad, text, withValue } from "./corpus.ts";
+import { type Base } from "./corpus-keys.ts";
 
 // What comes to podwire from outside a configuration: names, variables, arguments.
 

@@ -8,7 +8,10 @@ import { environment } from "../harness/invoke.ts";
 // The environment is exactly the CNI variables: no PATH, no HOME. A shell sets the scene and becomes podwire.
 const SCENE = { HOSTS_PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
-/** Runs podwire where `scene`, shell text, has set it up; "$PODWIRE" is what runs it, with the CNI variables and nothing else. */
+/**
+ * Runs podwire where `scene`, shell text, has set it up; "$PODWIRE" is what runs it, with the CNI variables and nothing
+ * else.
+ */
 async function inScene(node: Node, verb: Verb, call: Attached["call"], scene: string): Promise<Outcome> {
   const variables = Object.entries(environment(podwireFolder(), verb, call)).filter(([name]) =>
     name.startsWith("CNI_"),

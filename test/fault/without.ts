@@ -1,8 +1,8 @@
 import { constants } from "node:os";
 import koffi from "koffi";
 
-// node --import tsx test/fault/without.ts PROGRAM ARGUMENTS...: runs a program for which there are no netlink sockets of
-// netfilter, as on a kernel that was built without: seccomp answers EPROTONOSUPPORT.
+// node --import tsx test/fault/without.ts PROGRAM ARGUMENTS...: runs a program for which there are no netlink sockets
+// of netfilter, as on a kernel that was built without: seccomp answers EPROTONOSUPPORT.
 
 const AF_NETLINK = 16;
 const NETLINK_NETFILTER = 12;

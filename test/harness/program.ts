@@ -4,33 +4,13 @@ import { constants } from "node:os";
 import { promisify } from "node:util";
 import { host, libcCall, libcWait } from "./host.ts";
 import { inNamespace } from "./inside.ts";
+import { prepareStart } from "./spawn.ts";
 
-/*
- * Node starts a program by fork(2): it copies its page tables, and meets a fault at each page it touches afterwards,
- * which costs more than most programs of the tests. posix_spawn(3) shares the memory until the program is executed. As
- * it is called in the namespace, no nsenter has to be executed first.
- */
-const spawn = libcCall("posix_spawnp", "int bytes text bytes bytes texts texts");
-const initActions = libcCall("posix_spawn_file_actions_init", "int bytes");
-const addDup2 = libcCall("posix_spawn_file_actions_adddup2", "int bytes int int");
-const addChdir = libcCall("posix_spawn_file_actions_addchdir_np", "int bytes text");
-const destroyActions = libcCall("posix_spawn_file_actions_destroy", "int bytes");
-const initAttributes = libcCall("posix_spawnattr_init", "int bytes");
-const setFlags = libcCall("posix_spawnattr_setflags", "int bytes int");
-const setDefaults = libcCall("posix_spawnattr_setsigdefault", "int bytes bytes");
 const pipe2 = libcCall("pipe2", "int bytes int");
 const waitpid = libcCall("waitpid", "int int bytes int");
 
-const POSIX_SPAWN_SETSIGDEF = 0x04;
-const POSIX_SPAWN_SETSIGMASK = 0x08;
 const O_CLOEXEC = 0o2000000;
 const WNOHANG = 1;
-
-/** What a program gets whoever starts it: no signal blocked, and none ignored, as Node ignores SIGPIPE. */
-const attributes = new Uint8Array(512); // posix_spawnattr_t, 336 bytes in glibc
-initAttributes(attributes);
-setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-setDefaults(attributes, new Uint8Array(128).fill(0xff)); // sigset_t
 
 export interface ProgramOptions {
   /** path of the network namespace it runs in; this process's own when absent */
@@ -53,11 +33,11 @@ export interface Outcome {
  * and a namespace that is not (1). Rejects when a signal ended it, or when it took too long, after which it is killed.
  */
 export async function runProgram(command: string, args: string[], options: ProgramOptions = {}): Promise<Outcome> {
-  const { netns, input = "", timeoutMs = 120_000 } = options;
+  const { netns, input = "", env = process.env, cwd, timeoutMs = 120_000 } = options;
   if (netns !== undefined && !existsSync(netns)) return failed(1, `no namespace ${netns}`);
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   const theirs = [stdin.read, stdout.write, stderr.write];
-  const pid = inNamespace(netns, () => start([command, ...args], theirs, options));
+  const pid = inNamespace(netns, prepareStart({ command: [command, ...args], env, fds: theirs, cwd }));
   for (const fd of theirs) host.close(fd);
   const said = [text(stdout.read), text(stderr.read)] as const;
   void give(stdin.write, input);
@@ -84,20 +64,6 @@ function pipe(): { read: number; write: number } {
   const result = pipe2(new Uint8Array(fds.buffer), O_CLOEXEC);
   if (result < 0) throw new Error(`pipe2: errno ${-result}`);
   return { read: fds[0]!, write: fds[1]! };
-}
-
-/** Its process id, or the negative errno. */
-function start(argv: string[], fds: number[], { env, cwd }: ProgramOptions): number {
-  const actions = new Uint8Array(512); // posix_spawn_file_actions_t, 80 bytes in glibc
-  initActions(actions);
-  for (const [to, fd] of fds.entries()) addDup2(actions, fd, to);
-  if (cwd !== undefined) addChdir(actions, cwd);
-  const variables = Object.entries(env ?? process.env).map(([name, value]) => `${name}=${value}`);
-  const pid = new Int32Array(1);
-  const into = new Uint8Array(pid.buffer);
-  const errno = spawn(into, argv[0]!, actions, attributes, [...argv, null], [...variables, null]);
-  destroyActions(actions);
-  return errno === 0 ? pid[0]! : -Math.abs(errno);
 }
 
 /** All that comes out of a pipe; closes it. */

@@ -93,8 +93,8 @@ class Runtime {
   }
 
   /**
-   * The reference looks for port mappings and a firewall's rules in tables of its own, and podwire's are there only with its iptables backend;
-   * Debian's v1.1.1 finds not even its own of a dual-stack pod.
+   * The reference looks for port mappings and a firewall's rules in tables of its own, and podwire's are there only
+   * with its iptables backend; Debian's v1.1.1 finds not even its own of a dual-stack pod.
    */
   async check(pod: Pod): Promise<void> {
     const findsRules =

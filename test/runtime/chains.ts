@@ -2,7 +2,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import type { NetworkList, Node } from "./harness.ts";
 import { SUBNET_ENV } from "../executable/configs.ts";
 
-/** A second network of a pod, on the node's own wire, as multus' quick start has it, but for its second default route. */
+/**
+ * A second network of a pod, on the node's own wire, as multus' quick start has it, but for its second default route.
+ */
 export const second: NetworkList = {
   cniVersion: "0.3.1",
   name: "macvlan-conf",

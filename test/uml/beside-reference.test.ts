@@ -10,7 +10,9 @@ import {
   namesIn,
   v4,
 } from "../executable/configs.ts";
-import { resolvConf, type Scenario, versions } from "../executable/differential/scenarios.ts";
+import { versions } from "../executable/configs.ts";
+import type { Scenario } from "../executable/differential/scenario.ts";
+import { resolvConf } from "../executable/differential/scenarios.ts";
 import { answers, podwire, setUp, theirs, transcript } from "../executable/differential/transcript.ts";
 import { type Namespace, Node, reference } from "../executable/harness.ts";
 

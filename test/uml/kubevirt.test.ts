@@ -21,7 +21,10 @@ const inVlan = (vlan: number): NetworkList => ({
   ],
 });
 
-/** A node with the bridge br1; the machine outside has an interface in VLAN 100, which takes in nothing but what has the tag. */
+/**
+ * A node with the bridge br1; the machine outside has an interface in VLAN 100, which takes in nothing but what has the
+ * tag.
+ */
 async function trunked(): Promise<{ node: Node; outside: Outside }> {
   const node = await Node.create();
   const outside = await node.outside();

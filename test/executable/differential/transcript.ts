@@ -1,6 +1,6 @@
 import { Node, reference, type Answer, type Call, type Verb } from "../harness.ts";
 import { type Forms, normalise, podState, type Naming } from "./normalise.ts";
-import type { Scenario } from "./scenarios.ts";
+import type { Scenario } from "./scenario.ts";
 
 export type Run = (node: Node, verb: Verb, call: Call) => Promise<Answer>;
 

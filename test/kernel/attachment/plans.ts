@@ -31,7 +31,7 @@ const bridgeDefaults = {
   disableContainerInterface: false,
   portIsolation: false,
 };
-export const ptpDefaults: PtpConfig = {
+const ptpDefaults: PtpConfig = {
   ...portDefaults,
   ipMasq: false,
   mtu: 0,

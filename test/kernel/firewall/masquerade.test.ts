@@ -217,7 +217,8 @@ describe("masquerading by nftables", () => {
       ip -n ${pod} addr add 10.244.0.5/24 dev eth0; ip -n ${pod} link set eth0 up; ip -n ${pod} route add default via 10.244.0.1
       ip -n ${out} addr add 192.0.2.2/24 dev eth0; ip -n ${out} link set eth0 up
       echo 1 > /proc/sys/net/ipv4/ip_forward`);
-    const reaches = (seconds: number) => succeeds(`ip netns exec ${pod} ping -q -c 1 -w ${seconds} 192.0.2.2`); // the outside has no route back to the pod
+    // the outside has no route back to the pod
+    const reaches = (seconds: number) => succeeds(`ip netns exec ${pod} ping -q -c 1 -w ${seconds} 192.0.2.2`);
     try {
       expect(reaches(1)).toBe(false);
       apply(owner("c1"), dual);

@@ -35,7 +35,10 @@ beforeEach(() => {
       .map((name) => {
         const [protocol, source, destination, port, answering] = flows[name];
         const state = protocol === "tcp" ? "--state ESTABLISHED" : "";
-        return `conntrack -I -t 300 -p ${protocol} ${state} -s ${source} -d ${destination} --sport ${sourcePort(name)} --dport ${port} -r ${answering} -q ${source} --reply-port-src ${port} --reply-port-dst ${sourcePort(name)}`;
+        const from = sourcePort(name);
+        const asked = `-s ${source} -d ${destination} --sport ${from} --dport ${port}`;
+        const answered = `-r ${answering} -q ${source} --reply-port-src ${port} --reply-port-dst ${from}`;
+        return `conntrack -I -t 300 -p ${protocol} ${state} ${asked} ${answered}`;
       })
       .join("\n"),
   );
