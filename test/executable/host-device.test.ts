@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach, callFor, complaint, dualStack, failure, hostDevice, hostLocal, refusal } from "./configs.ts";
-import { type IpLink, type Namespace, Node, reference } from "./harness.ts";
+import { type IpLink, type Namespace, type Node, reference } from "./harness.ts";
 import { MAC, names, network } from "./lan.ts";
 
 const deviceOf = async (node: Node): Promise<IpLink> => (await node.link("lan0"))!;
