@@ -10,7 +10,7 @@ import { probeTbf } from "../netlink/rtnetlink/qdisc.ts";
 // What a kernel may have been built without. A module that lies there is not loaded to find out.
 
 /** The option of the kernel's configuration for each kind of link. */
-export const kindOptions = {
+const kindOptions = {
   macvlan: "MACVLAN",
   ipvlan: "IPVLAN",
   vlan: "VLAN_8021Q",

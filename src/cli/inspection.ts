@@ -10,7 +10,7 @@ import { ownCall } from "../survey/own-call.ts";
 import { type ListedPlugin, type NetworkList, type Problem, problemsOf, unknownKey } from "./network-list.ts";
 
 /** A plugin's configuration as it is given to it. */
-export const configFor = ({ name, cniVersion }: NetworkList, { config }: ListedPlugin): JsonObject => ({
+const configFor = ({ name, cniVersion }: NetworkList, { config }: ListedPlugin): JsonObject => ({
   ...config,
   name: name || "network",
   cniVersion,

@@ -43,7 +43,7 @@ export const map = command({
 });
 
 /** The picture as text of 80 columns. */
-export function formatMap(topology: Topology, warnings: readonly string[] = []): string {
+function formatMap(topology: Topology, warnings: readonly string[] = []): string {
   const { hostname, uplinks, groups, gone } = topology;
   const lines = [
     hostname,

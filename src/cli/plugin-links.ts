@@ -21,15 +21,17 @@ import { DEFAULT_BIN_DIR } from "../survey/places.ts";
 
 export const EXECUTABLE = "podwire";
 /** Where install keeps what it replaces: on the same file system, and nothing a runtime would run. */
-export const KEPT = ".podwire-kept";
+const KEPT = ".podwire-kept";
 
 export const binDirOption = {
   "--bin-dir": { value: "DIR", about: `where the runtime looks for plugins (${DEFAULT_BIN_DIR})` },
 } as const;
 
+/** The folder that was meant, without `/` at its end. */
 export const cleanFolder = (folder: string | undefined): string =>
   (folder ?? DEFAULT_BIN_DIR).replace(/(?<=.)\/+$/, "");
 export const inFolder = (folder: string, name: string): string => (folder === "/" ? `/${name}` : `${folder}/${name}`);
+/** Where what stood in a folder before is kept. */
 export const keptIn = (folder: string): string => inFolder(folder, KEPT);
 
 /** What stands at a path, in words; undefined for nothing. Throws where it is no file that could be replaced. */

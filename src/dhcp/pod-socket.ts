@@ -67,6 +67,7 @@ export function withPodLink<T>(netns: string, name: string, use: (link: PodLink)
 export const isLinkOf = ({ cookie, mac }: Pick<LeaseRecord, "cookie" | "mac">, link: PodLink): boolean =>
   link.cookie === cookie && link.mac === mac;
 
+/** A link that is down asks and hears nothing. */
 export const ensureUp = (link: PodLink): void => {
   if (!link.up) link.pod.socket.request([setLink(link, { up: true })]);
 };

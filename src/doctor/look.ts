@@ -58,6 +58,7 @@ function push<T>(groups: Map<string, T[]>, key: string, item: T): void {
   else groups.set(key, [item]);
 }
 
+/** By its name now; `linkAt` by its index, as the links were listed at first. */
 export const linkNamed = ({ view }: Pick<Look, "view">, name: string | undefined): Link | undefined =>
   name === undefined ? undefined : view.link(name);
 

@@ -148,7 +148,7 @@ export const conntrack: NodeLayer = () => {
 };
 
 /** iptables on bridges: without it a Service's answers from a pod beside the client go past its translation. */
-export const bridgeNetfilter: NodeLayer = ({ links, survey }) => {
+const bridgeNetfilter: NodeLayer = ({ links, survey }) => {
   const value = findSysctl("net/bridge/bridge-nf-call-iptables");
   const hasPods = survey.attachments.some(
     ({ link }) => link?.master !== undefined && links.get(link.master)?.kind === "bridge",

@@ -1,7 +1,7 @@
 import { findText } from "./file.ts";
 
 /** capability.h */
-export const CAPABILITY = { NET_ADMIN: 12n, SYS_ADMIN: 21n } as const;
+const CAPABILITY = { NET_ADMIN: 12n, SYS_ADMIN: 21n } as const;
 
 /** Whether this process has a capability in its own user namespace; undefined where that cannot be found out. */
 export function hasCapability(name: keyof typeof CAPABILITY): boolean | undefined {

@@ -164,7 +164,7 @@ export const entriesAtMost = (path: string): number =>
   ) ?? 0;
 
 /** Names in a directory, without `.` and `..`, in the order the file system gives them. */
-export function readDirectory(path: string): string[] {
+function readDirectory(path: string): string[] {
   return withFile(path, O.RDONLY, 0, (fd) => {
     const names: string[] = [];
     const buffer = new Uint8Array(64 << 10);

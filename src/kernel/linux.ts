@@ -160,7 +160,7 @@ export interface Stat {
 }
 
 /** linux/stat.h */
-export const S_IFMT = 0o170000;
+const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
 export const S_IFDIR = 0o040000;
 export const S_IFLNK = 0o120000;

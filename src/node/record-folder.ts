@@ -12,4 +12,5 @@ export interface RecordOwner {
 
 /** No network is named with a dot in front, so the reference never looks there. */
 export const recordsPath = (dataDir: string): string => `${dataDir}/.podwire`;
+/** What is kept of a network beside its leases. */
 export const asidePath = ({ dataDir, network }: RecordFolder): string => `${recordsPath(dataDir)}/${network}`;

@@ -21,7 +21,7 @@ export interface PluginCall {
  * The calls of CHECK for an attachment that a runtime remembers, in the order of its list, whatever verbs its version
  * has; CniError where the result cannot be read.
  */
-export function checkCalls(cached: CachedAttachment, binDirs: readonly string[] = BIN_DIRS): PluginCall[] {
+function checkCalls(cached: CachedAttachment, binDirs: readonly string[] = BIN_DIRS): PluginCall[] {
   const { owner, netns, args, plugins, capabilityArgs, result } = cached;
   const cniVersion = parseVersion(cached.cniVersion);
   const prevResult = decodePrevResult(result, cniVersion);

@@ -21,7 +21,7 @@ import { chainNetwork, COMMENT_BYTES } from "./label.ts";
 export const INET_TABLE: Table = { family: NFPROTO.INET, name: "podwire" };
 export const INET_COMMENT = "podwire: forwarding, masquerading and port mappings of pods";
 
-export const masqueradeMap = (family: Family): string => `masquerade${family}`;
+const masqueradeMap = (family: Family): string => `masquerade${family}`;
 
 /** NF_IP_PRI_NAT_SRC, where the reference has its rules too. */
 const SRCNAT = 100;

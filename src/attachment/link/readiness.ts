@@ -23,6 +23,7 @@ export interface Side {
   open(): NetlinkSocket;
 }
 
+/** Either end's socket, and how to open another one there to wait with. */
 export const hostSide = ({ host }: Site): Side => ({ socket: host, open: openRoute });
 export const podSide = ({ pod }: Pick<Site, "pod">): Side => ({ socket: pod.socket, open: () => pod.enter(openRoute) });
 

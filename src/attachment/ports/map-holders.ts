@@ -25,7 +25,9 @@ import { portOwners } from "./owners.ts";
 
 const LABEL_BYTES = COMMENT_BYTES - 16;
 
+/** Whose an element is, as its comment begins. */
 export const portLabel = (owner: Owner): string => ownerLabel(owner, LABEL_BYTES);
+/** And the host's end of the link its packets go by: what proves later that the pod is gone. */
 export const portComment = (owner: Owner, hostLink: string | undefined): string =>
   `${portLabel(owner)} ${hostLink ?? UNKNOWN_LINK}`;
 /** True for an element of a pod that has no link of the host. */

@@ -38,6 +38,7 @@ const HASHED_DRAFT = ".new:"; // which no network's begins with
 /** ext4 and most others allow so many. */
 const NAME_BYTES = 255;
 
+/** Whole or not at all; throws what the file system says. */
 export function writeBackup(dataDir: string, owner: Owner, { link, sysctl, netns, cookie }: Backup): void {
   const json = { ...link, sysctl, ...owner, netns, cookie };
   const draft = draftOf(dataDir, owner);

@@ -43,7 +43,7 @@ function readRules(name: string): LegacyRules | undefined {
 }
 
 /** What the text of iptables-save says. */
-export function countRules(text: string): LegacyRules {
+function countRules(text: string): LegacyRules {
   const lines = text.split("\n");
   const from = lines.indexOf("*filter");
   const filter = from < 0 ? [] : lines.slice(from, lines.indexOf("COMMIT", from));

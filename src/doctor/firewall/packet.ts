@@ -26,14 +26,14 @@ export interface Packet {
 /** linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_BIT: new is 1 << 3, established 1 << 1. */
 export const stateBits = { new: 1 << 3, established: 1 << 1 } as const;
 /** IPS_DST_NAT */
-export const DST_NAT = 1 << 5;
+const DST_NAT = 1 << 5;
 /** linux/rtnetlink.h */
 export const kindNumbers = { unicast: 1, local: 2 } as const;
 
 /** IFNAMSIZ */
 const NAME_BYTES = 16;
 
-export function nameBytes(name: string): Uint8Array {
+function nameBytes(name: string): Uint8Array {
   const bytes = new Uint8Array(NAME_BYTES);
   bytes.set(encodeUtf8(name).subarray(0, NAME_BYTES - 1));
   return bytes;

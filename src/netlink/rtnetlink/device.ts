@@ -5,10 +5,10 @@ import { header, IFF_UP, IFLA, IFLA_INFO, RTM_NEWLINK } from "./ifinfo.ts";
 
 /** linux/if_link.h */
 const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
-export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 export type MacvlanMode = keyof typeof macvlanModes;
 const IFLA_IPVLAN_MODE = 1;
-export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
+const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
 export type IpvlanMode = keyof typeof ipvlanModes;
 const IFLA_VLAN_ID = 1;
 const IFLA_VRF_TABLE = 1;

@@ -59,7 +59,7 @@ export const planPod = (
 export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];
 
 /** The gateway routes of a family go through when they name none: the first one IPAM gave for it. */
-export const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
+const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
   ips.find(({ address, gateway }) => address.ip.family === family && gateway)?.gateway;
 
 /**
@@ -188,7 +188,7 @@ export function containerComplaints({ ipMasq, ipMasqBackend, mtu, ...config }: C
 }
 
 /** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
-export const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
+const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
   capabilities?.["portMappings"] === true;
 
 /** What the host's firewall holds for these addresses, as far as it is asked for: masquerading and port mappings. */
