@@ -23,11 +23,6 @@ export async function measure(
   return limit === 0 ? mean : Math.min(best, Math.max(mean, limit * payloadOf(address.includes(":") ? 6 : 4)));
 }
 
-/** Sends by TCP so much that a limit holds which lets the first 268 megabytes pass. */
-export async function exhaust(from: Namespace, to: Namespace, end: [string, number]): Promise<void> {
-  await send(from, to, end, ["-n", "260M"]);
-}
-
 /** Runs iperf3's client with these options: the mean rate at its server, and that of the best half second. */
 async function send(
   from: Namespace,

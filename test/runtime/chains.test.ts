@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { dropForwarded } from "../executable/ports.ts";
-import { exhaust, measure, payloadOf, within } from "../executable/rates.ts";
+import { measure, payloadOf, within } from "../executable/rates.ts";
 import { Cnitool, cnitoolPath } from "./cnitool.ts";
 import { k3s, nerdctl } from "../harness/lists.ts";
 import { everything, flanneld, second } from "./chains.ts";
@@ -39,7 +39,7 @@ const chains: Chain[] = [
     gateway: "10.42.3.1",
     see: async (node, pod, address) => {
       // containerd lets some 270 megabytes pass before its limit holds: they are sent first
-      await exhaust(node, pod, [address, 5201]);
+      await measure(node, pod, [address, 5201]);
       expect(await measure(node, pod, [address, 5202], INGRESS)).toEqual(within(INGRESS * payloadOf(4)));
       expect((await pod.link("eth0"))!.mtu).toBe(1450);
     },
