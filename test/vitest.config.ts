@@ -6,7 +6,7 @@ const kind = (
   more: { maxWorkers: number; isolate?: boolean; setupFiles?: string[] },
 ) => ({
   extends: true as const,
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 300_000, ...more },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: 900_000, ...more },
 });
 
 const nodes = { setupFiles: ["test/executable/setup.ts"] };

@@ -72,10 +72,15 @@ describe("whatever the daemon does", () => {
     expect(await namesIn(call)).toEqual(["lo"]);
   });
 
-  const greeting = '{"podwire":"dhcp-daemon","withinMs":200}\n';
+  const greeting = '{"podwire":"dhcp-daemon","withinMs":60000}\n';
   test.each<[string, (socket: Socket) => void, RegExp, number]>([
     ["half an answer", (socket) => socket.end(`${greeting}{"resu`), /ended before it had answered/, 11],
-    ["silence after its greeting", (socket) => void socket.write(greeting), /did not answer within/, 11],
+    [
+      "silence after its greeting",
+      (socket) => void socket.write(greeting.replace("60000", "200")),
+      /did not answer within/,
+      11,
+    ],
     ["a huge answer", (socket) => socket.end(greeting + "x".repeat(3 << 20)), /ended before it had answered/, 11],
     ["no JSON", (socket) => socket.end(`${greeting}x\n`), /answer of the DHCP daemon/, 6],
     ["a wrong result", (socket) => socket.end(`${greeting}{"result":{"ips":[{}]}}\n`), /ips\[0\]\.address/, 6],

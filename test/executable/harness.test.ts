@@ -1,4 +1,5 @@
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Node } from "./harness.ts";
 
@@ -17,6 +18,15 @@ describe("the harness", () => {
   test("lets files that are tested at the same time share no folder of podwire's", () => {
     const filesOf = (process: number | string): string => readlinkSync(`/proc/${process}/ns/mnt`);
     expect(filesOf("self")).not.toBe(filesOf(process.ppid)); // vitest, which started this process
+  });
+
+  test("ends with a program that takes too long, whatever that has started", async () => {
+    const node = await Node.create();
+    const file = join(node.dataDir, "pid");
+    const script = 'sleep 1000 & echo $! > "$1"; wait';
+    const started = node.run("sh", ["-c", script, "sh", file], { timeoutMs: 3000 });
+    await expect(started).rejects.toThrow("sh was killed as it took more than 3000 ms");
+    process.kill(Number(readFileSync(file, "utf8")));
   });
 
   test("drives a plugin, reads the pod back and sees real packets", async () => {

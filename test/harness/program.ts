@@ -45,14 +45,10 @@ export async function runProgram(command: string, args: string[], options: Progr
     await Promise.all(said);
     return failed(-pid === constants.errno.ENOENT ? 127 : 126, `cannot execute ${command}: errno ${-pid}`);
   }
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    process.kill(pid, "SIGKILL");
-  }, timeoutMs);
-  const status = await ended(pid, said);
-  clearTimeout(timer);
-  if (late) throw new Error(`${command} was killed as it took more than ${timeoutMs} ms`);
+  const status = await inTime(ended(pid, said), timeoutMs, () => {
+    process.kill(pid, "SIGKILL"); // what it started may go on, and is not waited for
+    return new Error(`${command} was killed as it took more than ${timeoutMs} ms`);
+  });
   if ((status & 0x7f) !== 0) throw new Error(`${command} was ended by signal ${status & 0x7f}`);
   return { exitCode: status >> 8, stdout: await said[0], stderr: await said[1] };
 }
@@ -78,6 +74,15 @@ async function text(fd: number): Promise<string> {
 async function give(fd: number, input: string): Promise<void> {
   if (input !== "") await promisify(writeFile)(fd, input).catch(() => undefined);
   host.close(fd);
+}
+
+/** What comes of it, or, after a time, the error of `giveUp`. */
+async function inTime<T>(outcome: Promise<T>, timeoutMs: number, giveUp: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(giveUp()), timeoutMs);
+  });
+  return Promise.race([outcome, late]).finally(() => clearTimeout(timer));
 }
 
 /** The wait status of a process, which mostly ends when nothing more can come out of it. */
