@@ -156,7 +156,7 @@ function planGateways(
     others: gateways,
     force: config.forceAddress,
     ...(config.vlan !== 0 && {
-      vlanInterface: { name, mac: vlanMac, vlans: planVlans(config)!, ...(mtu && { mtu }) },
+      vlanInterface: { name, mac: vlanMac, vlans: { ...planVlans(config)!, tagged: [] }, ...(mtu && { mtu }) },
     }),
   };
 }
