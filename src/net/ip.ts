@@ -130,6 +130,9 @@ export function compareIps(a: Ip, b: Ip): number {
 
 export const sameIp = (a: Ip, b: Ip): boolean => a.family === b.family && a.value === b.value;
 
+/** 0.0.0.0 and ::, which as a gateway mean that there is none. */
+export const isUnspecified = ({ value }: Ip): boolean => value === 0n;
+
 /** Each address once, at its first place. */
 export const uniqueIps = (ips: readonly Ip[]): Ip[] =>
   ips.filter((ip, at) => ips.findIndex((other) => sameIp(ip, other)) === at);

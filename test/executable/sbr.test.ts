@@ -110,6 +110,23 @@ describe("sbr", () => {
     expect((await node.run("ls", ["/run/netns/no-such"])).exitCode).not.toBe(0);
   });
 
+  test("an unspecified gateway is none: the default route of the table is on the link", async () => {
+    const { node, pod, second, call } = await twoLinks();
+    const before = [await rules(pod), await routes(pod, 4), await routes(pod, 6)];
+    const ips = second.ips!.map((ip) => ({ ...ip, gateway: ip.address.includes(":") ? "::" : "0.0.0.0" }));
+    const to = await call({ prevResult: { ...second, ips } });
+    for (const own of [[], ["-4 route add default dev net1 metric 7", "-6 route add default dev net1 metric 7"]]) {
+      for (const line of own) await pod.ip(line);
+      await node.succeed("ADD", to);
+      expect(await routes(pod, 4, 100)).toContainEqual(expect.stringMatching(/^default dev net1/));
+      expect(await routes(pod, 6, 101)).toContainEqual(expect.stringMatching(/^default dev net1/));
+      await node.succeed("CHECK", to);
+      await node.succeed("DEL", to);
+    }
+    for (const family of [4, 6]) await pod.ip(`-${family} route delete default dev net1`);
+    expect([await rules(pod), await routes(pod, 4), await routes(pod, 6)]).toEqual(before);
+  });
+
   test("CHECK of the plugin before finds its routes in the tables they went to, and says which is gone", async () => {
     const { node, pod, second, call } = await twoLinks();
     await node.succeed("ADD", await call());

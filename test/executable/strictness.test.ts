@@ -1,5 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, complaint, hostLocal, linkOf, macvlan, ptp, refusal, v4, v6 } from "./configs.ts";
+import {
+  attach,
+  bridge,
+  callFor,
+  complaint,
+  type Config,
+  hostLocal,
+  linkOf,
+  macvlan,
+  ptp,
+  refusal,
+  v4,
+  v6,
+} from "./configs.ts";
 import { Node, reference } from "./harness.ts";
 
 describe("what the reference takes and nobody is harmed by", () => {
@@ -21,6 +34,42 @@ describe("what the reference takes and nobody is harmed by", () => {
     const attached = await attach(node, bridge(node, { isGateway: true, ipam }));
     expect(attached.ip6).toBe("fd00:9::2");
     await node.ping(attached.ip6);
+  });
+
+  describe("an unspecified gateway, which is none: reported as it is, routes are on the link, CHECK is content", () => {
+    const given = {
+      type: "static",
+      addresses: [
+        { address: "10.9.0.5/24", gateway: "0.0.0.0" },
+        { address: "fd00:9::5/64", gateway: "::" },
+      ],
+      routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }, { dst: "10.99.0.0/16", gw: "0.0.0.0" }],
+    };
+    const v4Only = { ...given, addresses: given.addresses.slice(0, 1), routes: [{ dst: "10.99.0.0/16" }] };
+    test.each<[string, (node: Node) => Config]>([
+      ["bridge", (node) => bridge(node, { ipam: given })],
+      ["bridge, gateway", (node) => bridge(node, { isDefaultGateway: true, ipam: v4Only })],
+      [
+        "bridge, host-local",
+        (node) => bridge(node, { isGateway: true, ipam: hostLocal(node, { ...v4, gateway: "0.0.0.0" }) }),
+      ],
+      ["macvlan", (node) => macvlan(node, { ipam: given })],
+      ["ptp", (node) => ptp(node, { ipam: v4Only })],
+    ])("%s", async (_what, config) => {
+      const node = await Node.create();
+      await node.outside();
+      const attached = await attach(node, config(node));
+      expect(attached.result.ips![0]).toMatchObject({ gateway: "0.0.0.0" });
+      expect(await complaint(node, attached)).toBe("");
+      const routes = [...(await attached.pod.routes(4)), ...(await attached.pod.routes(6))];
+      expect(routes.filter(({ gateway }) => gateway !== undefined)).toEqual([]);
+      if (attached.call.config.ipam === given) {
+        expect(routes.filter(({ dst }) => dst === "default" || dst === "10.99.0.0/16")).toHaveLength(3);
+      }
+      const holders = (await node.links()).flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
+      expect(holders).not.toContain("0.0.0.0");
+      await node.succeed("DEL", attached.call);
+    });
   });
 
   test("an MTU below 0 is the kernel's choice", async () => {

@@ -156,6 +156,7 @@ describe("bridge, VLANs: what fails, and who else made it", () => {
   test.each<{ vlan?: number; vlanTrunk?: object[]; isGateway?: boolean; preserveDefaultVlan?: boolean }>([
     { vlan: 100 },
     { vlan: 100, isGateway: true },
+    { vlan: 100, vlanTrunk: [{ id: 20 }], isGateway: true },
     { vlan: 4094, preserveDefaultVlan: true },
     { vlanTrunk: [] },
     { vlanTrunk: [{ id: 300 }, { minID: 20, maxID: 22 }] },
@@ -172,6 +173,10 @@ describe("bridge, VLANs: what fails, and who else made it", () => {
     const port = interfaces![1]!.name;
     // Debian's older one knows neither trunks nor that the default VLAN may be left
     if (reference.newest) expect(await vlans(theirs, port)).toEqual(await vlans(ours, one.hostVeth));
+    if (reference.newest && keys.isGateway) {
+      const [, gateway] = / br0\.100@(\w+):/.exec(await theirs.ip("link show dev br0.100"))!;
+      expect(await vlans(theirs, gateway!)).toEqual(await vlans(ours, await vlanPort(ours)));
+    }
     expect(interfaces!.map(({ name }) => name.replace(/^veth.*/, "veth"))).toEqual(
       one.result.interfaces!.map(({ name }) => name.replace(/^veth.*/, "veth")),
     );

@@ -10,6 +10,7 @@ import {
   formatIp,
   type Ip,
   isLinkLocal,
+  isUnspecified,
   networkOf,
   sameIp,
   samePrefix,
@@ -69,7 +70,7 @@ export const sourceRoutes: Kind<SourceRoutesPart> = {
       const rule = rules.find(({ from, table: to }) => sameIp(from, ip) && (table === undefined || to === table));
       if (!rule) return [`rule from ${formatIp(ip)}${table === undefined ? "" : ` lookup ${table}`} is missing`];
       if (table !== undefined || !gateway) return [];
-      const wanted = { dst: defaultPrefix(ip.family), gw: gateway, table: rule.table };
+      const wanted = { dst: defaultPrefix(ip.family), ...through(gateway), table: rule.table };
       return lackingRoutes(socket, link, [wanted]).length === 0
         ? []
         : [`default route via ${formatIp(gateway)} is missing in table ${rule.table}`];
@@ -226,9 +227,13 @@ function moveRoutes(
       return route.dst.ip.family === family && (!told || contains(networkOf(address), told));
     });
     for (const [, reply] of own) change(copyRoute(reply, table), deleteRoute(reply, table));
-    const hasDefault = own.some(([{ dst, gw }]) => samePrefix(dst, defaultPrefix(family)) && gw !== undefined);
-    if (!gateway || hasDefault) continue;
-    const spec = { dst: defaultPrefix(family), gw: gateway, table, onlink: !contains(networkOf(address), gateway) };
+    if (!gateway) continue;
+    const { gw: wantedGateway } = through(gateway);
+    const isSuch = ({ dst, gw }: KernelRoute): boolean =>
+      samePrefix(dst, defaultPrefix(family)) && (gw !== undefined || !wantedGateway);
+    if (own.some(([route]) => isSuch(route))) continue;
+    const onlink = wantedGateway !== undefined && !contains(networkOf(address), wantedGateway);
+    const spec = { dst: defaultPrefix(family), ...through(gateway), table, onlink };
     const message = marked(addRoute(link, spec));
     change(message, removalOf(message));
   }
@@ -236,6 +241,9 @@ function moveRoutes(
     change(deleteRoute(reply, RT_TABLE_MAIN), copyRoute(reply, RT_TABLE_MAIN));
   }
 }
+
+/** An unspecified gateway is none: the route is on the link. */
+const through = (gateway: Ip): { gw?: Ip } => (isUnspecified(gateway) ? {} : { gw: gateway });
 
 /** A gateway must be reachable when its route is made. */
 const gatewaysLast = ([a]: [KernelRoute, Reply], [b]: [KernelRoute, Reply]): number =>

@@ -11,7 +11,7 @@ import type { Invocation } from "../../cni/invocation.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
-import { addToIp, defaultPrefix, type Ip, isDefault, networkOf } from "../../net/ip.ts";
+import { addToIp, defaultPrefix, type Ip, isDefault, isUnspecified, networkOf } from "../../net/ip.ts";
 import { isLinkName, isNewLinkName, newLinkNameRule } from "../../net/link-name.ts";
 import {
   assertCarried,
@@ -150,11 +150,13 @@ function planGateways(
   return {
     kind: "gateways",
     bridge: config.bridge,
-    addresses: ips.map(({ address, gateway }) => ({ ip: gateway!, length: address.length })),
+    addresses: ips
+      .map(({ address, gateway }) => ({ ip: gateway!, length: address.length }))
+      .filter(({ ip }) => !isUnspecified(ip)),
     others: gateways,
     force: config.forceAddress,
     ...(config.vlan !== 0 && {
-      vlanInterface: { name, mac: vlanMac, vlans: planVlans(config)!, ...(mtu && { mtu }) },
+      vlanInterface: { name, mac: vlanMac, vlans: { ...planVlans(config)!, tagged: [] }, ...(mtu && { mtu }) },
     }),
   };
 }

@@ -16,7 +16,7 @@ import {
   text,
 } from "../../cni/schema.ts";
 import { RT_SCOPE, RT_TABLE_MAIN } from "../../netlink/rtnetlink/route.ts";
-import { type Family, formatPrefix, type Ip, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
+import { type Family, formatPrefix, type Ip, isUnspecified, networkOf, sameIp, samePrefix } from "../../net/ip.ts";
 import type { Subject } from "../../verbs/plan.ts";
 import { planPorts, portMappingComplaints, type PortMappingConfig, portMappingFields } from "../port-mappings.ts";
 
@@ -64,7 +64,7 @@ const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
 
 /**
  * Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there
- * is none; equal ones once, and none that is among `others` already.
+ * is none, an unspecified one left out; equal ones once, and none that is among `others` already.
  */
 export function planRoutes(routes: ResultRoute[], ips: ResultIp[], others: readonly Route[] = []): Route[] {
   const planned = routes.map(withoutNegative).map(({ dst, gw, table, priority, ...rest }): Route => {
@@ -74,7 +74,7 @@ export function planRoutes(routes: ResultRoute[], ips: ResultIp[], others: reado
     return {
       ...rest,
       dst: networkOf(dst),
-      ...(through && { gw: through }),
+      ...(through && !isUnspecified(through) && { gw: through }),
       // what the kernel does anyway is not said
       ...(table !== undefined && table !== 0 && table !== RT_TABLE_MAIN && { table }),
       ...(priority && priority !== usualPriority[family] && { priority }),

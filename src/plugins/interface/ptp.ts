@@ -20,6 +20,7 @@ import {
   hostPrefix,
   type Ip,
   isDefault,
+  isUnspecified,
   networkOf,
   parseIp,
   sameIp,
@@ -93,7 +94,7 @@ function subnetSides(
       `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`,
     );
   }
-  const gateways = uniqueIps(ips.map(({ gateway }) => gateway!));
+  const gateways = uniqueIps(ips.map(({ gateway }) => gateway!)).filter((gateway) => !isUnspecified(gateway));
   // another router of the subnet is reached through the link as well, though no route says so
   const throughLink = (route: Route): Route =>
     route.gw &&
@@ -109,7 +110,7 @@ function subnetSides(
   }));
   const toSubnets = ips.map(({ address, gateway }): Route => ({
     dst: networkOf(address),
-    gw: gateway!,
+    ...(!isUnspecified(gateway!) && { gw: gateway! }),
     src: address.ip,
   }));
   const own = [...toGateways, ...toSubnets];
