@@ -1,5 +1,6 @@
 import { describeGroup } from "../survey/topology.ts";
 import type { Group, MappedPod, Topology } from "../survey/topology.ts";
+import { visible } from "../net/text.ts";
 import { cut } from "./terminal.ts";
 
 // A drawing that needs nothing but itself: fixed columns of boxes, and lines that run between them. All text is
@@ -19,7 +20,7 @@ const LINE = 15;
 const CHARACTER = 7.25;
 
 const escape = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+  visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
 interface At {
   x: number;

@@ -116,21 +116,21 @@ export const addresses: NodeLayer = ({ survey }) => {
   return orFine(found, "addresses", `${survey.leases.length} leased, the fullest range to ${fullest} %`);
 };
 
-/** A node that forwards keeps an advertised default route only where accept_ra is 2. */
+/** A node that forwards keeps routes and addresses that routers advertise only where accept_ra is 2. */
 export const forwarding: NodeLayer = (look) => {
   const states = [
     ["IPv4", findSysctl("net/ipv4/ip_forward")],
     ["IPv6", findSysctl("net/ipv6/conf/all/forwarding")],
   ] as const;
   const routes = states[1][1] === "1" ? look.host.dump(getRoutes(6)).flatMap(decodeRoutes) : [];
-  const uplinks = new Set(
-    routes.filter(({ dst, isAdvertised }) => dst.length === 0 && isAdvertised).map(({ index }) => index),
-  );
-  const found = [...uplinks].flatMap((index): Finding[] => {
+  const advertised = routes.filter(({ isAdvertised }) => isAdvertised);
+  const found = [...new Set(advertised.map(({ index }) => index))].flatMap((index): Finding[] => {
     const name = linkAt(look, index)?.name;
     if (name === undefined || findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") return [];
+    const hasDefault = advertised.some((route) => route.index === index && route.dst.length === 0);
+    const what = hasDefault ? "the default route a router advertised when it expires" : "what routers advertise";
     return [
-      fault("forwarding", `${name} loses the default route a router advertised when it expires: this node forwards`, {
+      fault("forwarding", `${name} loses ${what}: this node forwards`, {
         expected: "accept_ra 2",
         is: "accept_ra 1",
         mend: `sysctl -w net.ipv6.conf.${name}.accept_ra=2`,

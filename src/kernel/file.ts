@@ -76,7 +76,7 @@ export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => 
     if (type !== S_IFREG) throw notPlain(path);
     if (names > 1) {
       if (append) throw new SystemError("open", 31 /* EMLINK */, path);
-      unlink(path);
+      removeFile(path);
       const fresh = open(path, O.WRONLY | O.CREAT | O.EXCL, mode);
       close(fd);
       fd = fresh;

@@ -169,6 +169,7 @@ const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
 
 /** The file at `path` (links followed) or, for a number, the open file. */
 export const stat = (file: string | number): Stat =>
@@ -185,12 +186,22 @@ export function typeAndNamesOf(fd: number): [type: number, names: number] {
   return [modeOf(statx) & S_IFMT, viewOf(statx).getUint32(16, true)];
 }
 
+/** When a file or folder was made, in nanoseconds since 1970; 0 where its file system does not know. */
+export function birthOf(path: string): bigint {
+  const statx = readStatx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME);
+  return timeAt(viewOf(statx), 80);
+}
+
 /** struct statx */
-function readStatx(directory: number, path: string, flags: number): Uint8Array {
+function readStatx(directory: number, path: string, flags: number, mask = STATX_BASIC_STATS): Uint8Array {
   const out = new Uint8Array(256);
-  check(host.statx(directory, path, flags, STATX_BASIC_STATS, out), "statx", path);
+  check(host.statx(directory, path, flags, mask, out), "statx", path);
   return out;
 }
+
+/** struct statx_timestamp { s64 tv_sec; u32 tv_nsec; } */
+const timeAt = (view: DataView, at: number): bigint =>
+  view.getBigInt64(at, true) * 1_000_000_000n + BigInt(view.getUint32(at + 8, true));
 
 const modeOf = (statx: Uint8Array): number => statx[28]! | (statx[29]! << 8);
 
@@ -204,7 +215,7 @@ function statx(directory: number, path: string, flags: number): Stat {
     links: view.getUint32(16, true),
     inode: view.getBigUint64(32, true),
     size: Number(view.getBigUint64(40, true)),
-    mtime: view.getBigInt64(112, true) * 1_000_000_000n + BigInt(view.getUint32(120, true)),
+    mtime: timeAt(view, 112),
     device: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
   };
 }

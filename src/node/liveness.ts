@@ -17,7 +17,7 @@ export interface Liveness {
   namespaceCookie(path: string): bigint | undefined;
   /** a link or route of the host carries this very address */
   addressInUse(ip: Ip): boolean;
-  /** when the machine was started, in nanoseconds since 1970 */
+  /** when the machine was started at the earliest, in nanoseconds since 1970 */
   bootTime(): bigint;
   /**
    * text of the marker that dies with the boot, or the restart of the container the node runs in; "" when there can be
@@ -63,9 +63,18 @@ export function hostLiveness(): Liveness {
     linkExists: (name) => findLink(host(), name) !== undefined,
     namespaceCookie,
     addressInUse: (ip) => (used ??= addressesOfHost(host())).has(formatIp(ip)),
-    bootTime,
+    bootTime: earliestBoot,
     marker: () => runMarker(),
   };
+}
+
+/**
+ * When the machine was started, by the clock of today or that of then: one that was wrong and has been set since, as on
+ * a node without a battery, would have whatever was made in between be older than the boot. /run comes with the boot.
+ */
+function earliestBoot(): bigint {
+  const [byClock, byRun] = [bootTime(), linux.birthOf("/run")];
+  return byRun > 0n && byRun < byClock ? byRun : byClock;
 }
 
 /** Addresses of links, and destinations of routes to a single address. */

@@ -53,9 +53,10 @@ export function takeSurvey({ dataDir, confDir, resultsFolder = RESULTS_FOLDER, n
     );
   const leases = folders(leasedNetworks).flatMap((folder) => leasesIn(folder, liveness));
   const host = NetlinkSocket.open(NETLINK_ROUTE);
+  const records = allowed(denied, () => folders(recordedNetworks)) ?? [];
   const inventory = allowed(denied, () =>
     takeInventory({
-      records: folders(recordedNetworks),
+      records,
       leases: leases.flatMap(({ folder, ip, holder }) =>
         holder?.ifname === undefined ? [] : [{ owner: ownerOf(folder, holder), ip }],
       ),

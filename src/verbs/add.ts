@@ -5,7 +5,8 @@ import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
-import { hasLink } from "../attachment/link/links.ts";
+import { findLink, hasLink } from "../attachment/link/links.ts";
+import { hostVethName } from "../attachment/owner.ts";
 import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { noAddressing, type Result } from "../cni/result.ts";
@@ -42,6 +43,7 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
     settle(parts, site, made);
     assertKept(made, site, ipam);
+    if (spec.isChained) assertLinkKept(call, site);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
@@ -63,6 +65,14 @@ function assertKept({ veth, pod }: Made, site: Site, ipam: Ipam): void {
     Code.TryAgainLater,
     `${isThere ? "the lease" : `link ${link.name}`} was removed while the attachment was being made, as by a GC`,
   );
+}
+
+/** As `assertKept`, of what an earlier plugin of the chain made: the next pod gets this one's address and ports. */
+function assertLinkKept({ prevResult }: Invocation, { owner, host }: Site): void {
+  const name = hostVethName(owner);
+  const isListed = prevResult?.interfaces.some((each) => each.name === name && !each.sandbox) ?? false;
+  if (!isListed || findLink(host, name)) return;
+  throw new CniError(Code.TryAgainLater, `link ${name}, which prevResult lists, is gone: it was removed, as by a GC`);
 }
 
 const assertTools = (parts: readonly Part[]): void => {

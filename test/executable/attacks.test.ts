@@ -113,6 +113,30 @@ describe("names and values", () => {
     expect(listed.stderr).toContain("\\x1b[2J");
   });
 
+  test("control characters of an interface's name reach no drawing and no list", async () => {
+    const node = await Node.create();
+    await attach(node, bridge(node), { ifname: "e\u001b[2Jv\u009bl" });
+    const folder = temporaryFolder("nothing");
+    const places = ["--data-dir", node.dataDir, "--conf-dir", folder, "--results-dir", folder];
+    const picture = join(folder, "map.svg");
+    const commands = [
+      "map",
+      "map --json",
+      "map --dot",
+      "leases",
+      "leases --json",
+      "gc --dry-run",
+      `map --svg ${picture}`,
+    ];
+    for (const line of commands) {
+      const { stdout, stderr } = await node.run(executable, [...line.split(" "), ...places]);
+      // oxlint-disable-next-line no-control-regex -- they are what this is about
+      expect([line, stdout + stderr]).not.toMatchObject([line, expect.stringMatching(/[\0-\x08\x0b-\x1f\x7f-\x9f]/)]);
+    }
+    // oxlint-disable-next-line no-control-regex -- as above; XML has no way to write them
+    expect(readFileSync(picture, "utf8")).not.toMatch(/[\0-\x08\x0b-\x1f\x7f-\x9f]/);
+  });
+
   test("values of arguments and configurations do not go into the log", async () => {
     const node = await Node.create();
     const file = join(temporaryFolder("log"), "log");
@@ -149,6 +173,20 @@ describe("podwire leases", () => {
     expect(closed.stderr).toMatch(/permission denied.*run this as root/);
     const help = await node.run(executable, ["leases", "--help"]);
     expect(help.stdout).not.toMatch(/delete/);
+  });
+
+  test("beside it the map shows an ordinary user the pods by their links, and says which results it cannot read", async () => {
+    const node = await Node.create();
+    const { hostVeth } = await attach(node, bridge(node));
+    const [confDir, results] = [temporaryFolder("conf"), temporaryFolder("results")];
+    for (const folder of [node.dataDir, confDir, results]) chmodSync(folder, 0o755);
+    writeFileSync(join(results, "net-pod-eth0"), "{}", { mode: 0o600 });
+    const places = ["--data-dir", node.dataDir, "--conf-dir", confDir, "--results-dir", results];
+    const asUser = ["--reuid=65534", "--regid=65534", "--clear-groups", "--", executable];
+    const { stdout } = await node.run("setpriv", [...asUser, "map", ...places]);
+    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(
+      new RegExp(`1 pod .*${hostVeth}.*net-pod-eth0: it cannot be read: .*run this as root`),
+    );
   });
 
   test("release frees what is gone, refuses what lives, and asks for --force where it is not known", async () => {

@@ -20,6 +20,7 @@ import {
   v4,
 } from "./configs.ts";
 import { type Answer, Node } from "./harness.ts";
+import { translations } from "./ports.ts";
 
 const entry = ({ call }: Attached): object => ({ containerID: call.containerId, ifname: call.ifname ?? "eth0" });
 
@@ -128,6 +129,26 @@ describe("GC", () => {
     expect(await node.rulesetText()).not.toContain(call.containerId);
     await collect(node, config, []); // a chain that no pod uses is the next GC's
     expect(await node.snapshot()).toEqual(before);
+  });
+
+  test.each<[string, object]>([
+    ["portmap", {}],
+    ["portmap", { backend: "iptables" }],
+    ["firewall", {}],
+    ["firewall", { backend: "iptables" }],
+    ["bandwidth", { ingressRate: 1e6, ingressBurst: 1e6 }],
+    ["tuning", { mtu: 1400 }],
+    ["sbr", {}],
+  ])("between the plugins of a chain: %s says that the link is gone, and leaves nothing (%j)", async (type, more) => {
+    const node = await Node.create();
+    const { call, result } = await attach(node, bridge(node, { isGateway: true }));
+    await collect(node, call.config, []);
+    const shown = async () => [await translations(node), await node.must("iptables-save", "-t", "filter")].join("\n");
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] };
+    const config = { cniVersion: "1.1.0", name: "net", type, runtimeConfig, prevResult: result, ...more };
+    const { exitCode, error } = await node.podwire("ADD", { ...call, plugin: type, config });
+    expect([exitCode, error!.msg]).toEqual([1, expect.stringMatching(/is gone|no such interface|no link|no veth/)]);
+    expect(await shown()).not.toMatch(/8080|10\.9\.0\.2/);
   });
 
   test("goes on after one step failed, and reports it at the end; works with keys that are not valid", async () => {

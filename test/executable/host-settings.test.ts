@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   attach,
   bridge,
@@ -57,6 +57,32 @@ describe("the node's own default route by router advertisements", () => {
       expect(second).toBe("");
     },
   );
+});
+
+test("the node's own address by router advertisements is kept too, where no router gave it a default route", async () => {
+  const node = await Node.create();
+  await node.setSysctl("net/ipv6/conf/default/accept_dad", 0);
+  const outside = await node.outside();
+  await node.setSysctl("net/ipv6/conf/uplink/accept_ra", 1);
+  // RFC 4861: hop limit 64, router lifetime 0; a prefix of 64 bits, on-link and autonomous, valid for ten minutes
+  const advertise = `import socket, struct
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 600, 500, 0)
+s.sendto(message + socket.inet_pton(socket.AF_INET6, "2001:db8:5::"), ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))`;
+  await vi.waitFor(
+    async () => {
+      await outside.must("python3", "-c", advertise);
+      expect((await node.addresses("uplink")).join(" ")).toContain("2001:db8:5:");
+    },
+    { timeout: 10_000 },
+  );
+  const { stderr } = await node.succeed(
+    "ADD",
+    await callFor(node, bridge(node, { isGateway: true, ipam: hostLocal(node, v6) })),
+  );
+  expect(stderr).toContain("accept_ra of uplink is 2");
+  expect(await node.sysctl("net/ipv6/conf/uplink/accept_ra")).toBe("2");
 });
 
 describe("a bridge without a MAC", () => {

@@ -12,7 +12,9 @@ import {
   dualStack,
   everything,
   failure,
+  hostDevice,
   hostLocal,
+  macvlan,
   type More,
   ptp,
   wirings,
@@ -108,6 +110,31 @@ describe("DEL takes everything away", () => {
     await node.succeed("DEL", attached.call);
     expect([node.leases(), (await node.links()).map(({ ifname }) => ifname)]).toEqual([{}, ["lo"]]);
     expect(await node.rulesetText()).not.toContain(attached.call.containerId);
+  });
+
+  test.each<[string, (node: Node) => Config]>([
+    ["bridge", bridge],
+    ["ptp", ptp],
+    ["macvlan", macvlan],
+    ["tap", (node) => ({ cniVersion: "1.1.0", name: "net", type: "tap", ipam: hostLocal(node) })],
+    ["host-device", (node) => hostDevice(node, { device: "lan0" })],
+  ])("under the name the pod has given its link, with its lease: %s", async (_what, make) => {
+    const node = await Node.create();
+    await node.outside();
+    await node.ip("link add lan0 type veth peer name far0");
+    const before = (await node.links()).map(({ ifname }) => ifname).filter((name) => name !== "br0");
+    for (const more of [{}, { alias: "x" }]) {
+      const { call, pod, result } = await attach(node, make(node));
+      for (const line of ["down", "name other", ...("alias" in more ? ["alias x"] : [])]) {
+        await pod.ip(`link set ${line.startsWith("alias") ? "other" : "eth0"} ${line}`);
+      }
+      // who takes the alias away too is known by the MAC
+      const config = { ...call.config, ...("alias" in more && { prevResult: result }) };
+      await node.succeed("DEL", { ...call, config });
+      expect((await pod.links()).map(({ ifname }) => ifname)).toEqual(["lo"]);
+      const links = (await node.links()).map(({ ifname }) => ifname).filter((name) => name !== "br0");
+      expect([links.toSorted(), node.leases()]).toEqual([before.toSorted(), {}]);
+    }
   });
 
   test("of an attachment that never was: success, and nothing is made", async () => {

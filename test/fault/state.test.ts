@@ -14,7 +14,8 @@ import {
   v4,
   type Config,
 } from "../executable/configs.ts";
-import { Node } from "../executable/harness.ts";
+import { environment } from "../harness/invoke.ts";
+import { Node, podwireFolder } from "../executable/harness.ts";
 
 const network = (node: Node, more: object = {}): Config =>
   bridge(node, { isDefaultGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...more });
@@ -198,6 +199,30 @@ test.each([["2099-01-01"], ["1970-01-02"]])(
     expect(readFileSync(join(folder, "10.9.0.3"), "utf8")).toBe(`${pods[1]!.call.containerId}\r\neth0`);
   },
 );
+
+test("a clock that was set forward since the boot: a lease of the reference's is not taken for older than that", async () => {
+  const node = await Node.create();
+  const small = network(node, {
+    ipMasq: false,
+    ipam: hostLocal(node, { ...v4, rangeStart: "10.9.0.2", rangeEnd: "10.9.0.2" }),
+  });
+  const theirs = await callFor(node, { ...small, cniVersion: "1.0.0" });
+  expect((await node.reference("ADD", theirs)).exitCode).toBe(0);
+  const stat = join(node.dataDir, "stat"); // as /proc has it, for who asks an hour after the clock was set
+  writeFileSync(stat, `btime ${Math.floor(Date.now() / 1000) + 3600}\n`);
+  const call = await callFor(node, small);
+  const script = 'mount --bind "$1" /proc/stat && exec "$2"';
+  const plugin = join(podwireFolder(), call.plugin);
+  const { stdout } = await node.run("unshare", ["--mount", "sh", "-c", script, "sh", stat, plugin], {
+    env: environment(podwireFolder(), "ADD", call),
+    input: JSON.stringify(call.config),
+  });
+  expect(JSON.parse(stdout)).toMatchObject({
+    code: 11,
+    msg: expect.stringContaining("no IP addresses available") as unknown,
+  });
+  expect(node.leases()["net/10.9.0.2"]).toContain(theirs.containerId);
+});
 
 test("`nft flush ruleset` under running pods: a new ADD is masqueraded, CHECK says what the others lack, DEL works", async () => {
   const node = await Node.create();

@@ -111,7 +111,7 @@ const forwardingSysctl = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwa
 
 /**
  * A node that forwards ignores router advertisements unless accept_ra is 2: a link through which a router gave the
- * node its default route is told so first, or the node would lose that route when it expires.
+ * node a route or an address is told so first, or the node would lose it when it expires.
  */
 function ensureForwarding(family: Family, { host, log }: Site): void {
   const path = forwardingSysctl[family];
@@ -120,16 +120,16 @@ function ensureForwarding(family: Family, { host, log }: Site): void {
     for (const name of advertisedUplinks(host)) {
       if (findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") continue;
       requireSysctl(`net/ipv6/conf/${name}/accept_ra`, "2");
-      log.warn(`accept_ra of ${name} is 2 from now on: it keeps its advertised default route while the node forwards`);
+      log.warn(`accept_ra of ${name} is 2 from now on: it keeps what routers advertise while the node forwards`);
     }
   }
   requireSysctl(path, "1");
 }
 
-/** Links with a default route that a router advertised. */
+/** Links with a route or an address that a router advertised. */
 function advertisedUplinks(host: NetlinkSocket): string[] {
   const routes = host.dump(getRoutes(6)).flatMap(decodeRoutes);
-  const indexes = routes.filter(({ dst, isAdvertised }) => dst.length === 0 && isAdvertised).map(({ index }) => index);
+  const indexes = routes.filter(({ isAdvertised }) => isAdvertised).map(({ index }) => index);
   const links = [...new Set(indexes)].flatMap((index) => (index === undefined ? [] : host.find(getLinkByIndex(index))));
   return links.flatMap((reply) => (reply && decodeLink(reply)?.name) ?? []);
 }

@@ -12,6 +12,7 @@ import { getDevice, isProgramDriven } from "./device-choice.ts";
 import { findLink } from "./links.ts";
 import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { mendLink } from "./mending.ts";
+import { findEvenRenamed } from "./own-name.ts";
 import { beyondMending, compareLink, nameTaken } from "./own-link.ts";
 
 /** A link of the host that is in the pod; its alias there is, as in the reference, the name it goes back to. */
@@ -92,7 +93,8 @@ function moveHome({ socket }: PodNamespace, link: Link, to: { name: string; alia
 /** DEL: the attachment's device goes back under its former name. */
 function takeBack(pod: PodNamespace, traces: Traces, part: MovedLinkPart | undefined): Found {
   const { owner, site } = traces;
-  const link = findLink(pod.socket, owner.ifname);
+  const device = part?.choice.by === "device" ? part.choice.id : undefined;
+  const link = findEvenRenamed(pod, owner.ifname, { alias: device, mac: traces.mac });
   const former = link && formerName(link, part);
   if (!link || former === undefined) return "unknown";
   const whose = isEvident(link, pod, traces);

@@ -8,6 +8,7 @@ import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
 import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { findLink } from "./links.ts";
+import { findEvenRenamed, isShared } from "./own-name.ts";
 import { removeLink } from "./removal.ts";
 
 /**
@@ -32,10 +33,10 @@ export const removePodLink = (traces: Traces, part: PodLinkPart | undefined): Fo
   usePod(traces, (pod) => removeFrom(pod, traces, part)) ?? "unknown";
 
 function removeFrom(pod: PodNamespace, traces: Traces, part: PodLinkPart | undefined): Found {
-  const { ifname } = traces.owner;
-  const link = findLink(pod.socket, ifname);
+  const { owner, mac } = traces;
+  const link = findEvenRenamed(pod, owner.ifname, { alias: linkAlias(owner), mac });
   const whose = link ? whoseIs(link, pod, traces, part) : "unknown";
-  if (whose !== "unknown") removeLink(pod.socket, ifname);
+  if (link && whose !== "unknown") removeLink(pod.socket, link.name);
   return whose;
 }
 
@@ -54,9 +55,9 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
   }
   // one that a killed ADD could not give its alias, that lost it, or that the reference made
   const { mac: _, ...others } = traces;
-  // all ipvlans and VLANs of a master have its MAC
-  const isShared = link.kind === "ipvlan" || link.kind === "vlan";
-  return isEvident(link, pod, isShared ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown");
+  return (
+    isEvident(link, pod, isShared(link) ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown")
+  );
 }
 
 /** GC: as `removePodLink`, for attachments that are not valid. */

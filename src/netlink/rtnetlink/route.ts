@@ -61,7 +61,7 @@ export interface KernelRoute {
   priority?: number;
   mtu?: number;
   advmss?: number;
-  /** a router advertised it */
+  /** a router advertised it, or the prefix of an address the node made itself */
   isAdvertised: boolean;
 }
 
@@ -223,13 +223,16 @@ export function decodeRoute({ type, data }: Reply): KernelRoute | undefined {
     dst: { ip: dst ? ipFromBytes(dst) : { family, value: 0n }, length: data[1]! },
     table: attributes.u32(RTA.TABLE) ?? data[4]!,
     scope: data[6]!,
-    isAdvertised: data[5] === RTPROT_RA,
+    isAdvertised: data[5] === RTPROT_RA || (data[5] === RTPROT_KERNEL && doesExpire(attributes.get(RTA.CACHEINFO))),
     ...(gw && { gw: ipFromBytes(gw) }),
     ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<
       Record<keyof typeof optional, number>
     >),
   };
 }
+
+/** struct rta_cacheinfo { u32 clntref, lastuse; s32 expires; ... }: 0 for a route that stays */
+const doesExpire = (info: Uint8Array | undefined): boolean => info !== undefined && viewOf(info).getInt32(8, true) > 0;
 
 /**
  * As `decodeRoute`, but one route per next hop: of two IPv6 routes that differ in device or gateway alone the kernel
