@@ -55,7 +55,8 @@ function tolerant(work: () => void): void {
  * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is
  * written over, not emptied first: it says the same, and a lease may be linked to it.
  */
-const writeDraft = (draft: Draft): void => withOwnFile(draft.path, 0o600, (fd) => writeDurably(fd, draft));
+const writeDraft = (draft: Draft): void =>
+  withOwnFile(draft.path, 0o600, (fd) => writeDurably(fd, draft), { linked: draft.content });
 
 function writeDurably(fd: number, { path, content }: Draft): void {
   try {
