@@ -1,4 +1,4 @@
-import { findText, removeFile, withFile, withOwnFile } from "../kernel/file.ts";
+import { removeFile, withFile, withOwnFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
@@ -55,13 +55,8 @@ function tolerant(work: () => void): void {
  * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is
  * written over, not emptied first: it says the same, and a lease may be linked to it.
  */
-function writeDraft(draft: Draft): void {
-  // another ADD of the owner, at this moment, may have linked it: it must not be exchanged under its hands
-  if (findText(draft.path) === draft.content) return flush(draft.path);
-  withOwnFile(draft.path, 0o600, (fd) => writeDurably(fd, draft));
-}
-
-const flush = (path: string): void => withFile(path, linux.O.RDONLY, 0, linux.fsync);
+const writeDraft = (draft: Draft): void =>
+  withOwnFile(draft.path, 0o600, (fd) => writeDurably(fd, draft), { linked: draft.content });
 
 function writeDurably(fd: number, { path, content }: Draft): void {
   try {
@@ -178,7 +173,7 @@ export class LeaseStore {
 
   /** Flushes the folder to disk: what was leased stays leased when the machine loses power. */
   flush(): void {
-    flush(folderPath(this.folder));
+    withFile(folderPath(this.folder), linux.O.RDONLY, 0, linux.fsync);
   }
 
   /**

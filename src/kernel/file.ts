@@ -67,14 +67,20 @@ export function findText(path: string): string | undefined {
 /**
  * Opens a file to write to, which is made when it is missing. Only a regular file that stands at the path itself is
  * written to: through a link root would write elsewhere, and a pipe nobody reads would hold the call for ever. So it
- * would into a file that has another name: a new one takes its place, but for one that is added to.
+ * would into a file that has another name: a new one takes its place, but for one that is added to, and one that is
+ * `linked` with just that content.
  */
-export function withOwnFile<T>(path: string, mode: number, use: (fd: number) => T, append = 0): T {
+export function withOwnFile<T>(
+  path: string,
+  mode: number,
+  use: (fd: number) => T,
+  { append = 0, linked }: { append?: number; linked?: string } = {},
+): T {
   let fd = open(path, O.WRONLY | O.CREAT | O.NOFOLLOW | O.NONBLOCK | append, mode);
   try {
     const [type, names] = typeAndNamesOf(fd);
     if (type !== S_IFREG) throw notPlain(path);
-    if (names > 1) {
+    if (names > 1 && (linked === undefined || findText(path) !== linked)) {
       if (append) throw new SystemError("open", 31 /* EMLINK */, path);
       removeFile(path);
       const fresh = open(path, O.WRONLY | O.CREAT | O.EXCL, mode);
@@ -124,7 +130,7 @@ export const overwriteFile = (path: string, text: string, mode = 0o600): void =>
 
 /** Adds text to the end of a file, which is made when it is missing. */
 export const appendFile = (path: string, text: string, mode: number): void =>
-  withOwnFile(path, mode, (fd) => writeAll(fd, encodeUtf8(text)), O.APPEND);
+  withOwnFile(path, mode, (fd) => writeAll(fd, encodeUtf8(text)), { append: O.APPEND });
 
 /** As `stat`, but undefined when nothing is there. */
 export const findStat = (path: string): Stat | undefined => whereThere(() => stat(path));
