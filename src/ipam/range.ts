@@ -50,8 +50,8 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
     ...(gateway && gateway.family !== subnet.ip.family
       ? [{ at: "gateway", must: `must be an address of IPv${subnet.ip.family}, as the subnet is` }]
       : []),
-    ...bound("rangeStart", rangeStart),
-    ...bound("rangeEnd", rangeEnd),
+    ...inside("rangeStart", rangeStart),
+    ...inside("rangeEnd", rangeEnd),
   ];
   const { start, end } = toRange({ subnet, rangeStart, rangeEnd });
   if (complaints.length > 0 || start.value <= end.value) return complaints;
@@ -61,31 +61,21 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
       must: `must leave a range: it would go from ${formatIp(start)} to ${formatIp(end)}`,
     },
   ];
-
-  function bound(at: string, ip: Ip | undefined): Complaint[] {
-    if (!ip) return [];
-    if (ip.family === 4 && sameIp(ip, subnet.ip)) {
-      return [{ at, must: `must not be the address of the network ${formatPrefix(subnet)} itself` }];
-    }
-    if (ip.family === 4 && sameIp(ip, broadcastOf(subnet))) {
-      return [{ at, must: `must not be the broadcast address of ${formatPrefix(subnet)}` }];
-    }
-    return inside(at, ip);
-  }
 }
 
 /**
  * The range with what its keys leave out: the first address as gateway and start, the last one (IPv4: before the
- * broadcast address) as end. A start on the network address is the first one too: in IPv6 that address is the routers'
- * (RFC 4291, section 2.6.1), and a node that is the gateway answers for it itself.
+ * broadcast address) as end. So it is where they stand on the network's address or IPv4's broadcast address, which are
+ * no host's; in IPv6 the former is the routers' (RFC 4291, section 2.6.1), and a node that is the gateway answers for
+ * it itself.
  */
 export function toRange({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): Range {
   const first = addToIp(subnet.ip, 1);
-  const last = broadcastOf(subnet);
+  const last = subnet.ip.family === 4 ? addToIp(broadcastOf(subnet), -1) : broadcastOf(subnet);
   return {
     subnet,
     start: rangeStart && !sameIp(rangeStart, subnet.ip) ? rangeStart : first,
-    end: rangeEnd ?? (subnet.ip.family === 4 ? addToIp(last, -1) : last),
+    end: rangeEnd && !(rangeEnd.family === 4 && sameIp(rangeEnd, broadcastOf(subnet))) ? rangeEnd : last,
     gateway: gateway ?? first,
   };
 }

@@ -28,12 +28,19 @@ describe("what the reference takes and nobody is harmed by", () => {
     await attach(node, bridge(node, { ipMasq: true, ipMasqBackend: "" }));
   });
 
-  test("an IPv6 range that starts on the network address, which is the routers': from the next one on", async () => {
+  test("a range that starts on the network's address, or ends on the broadcast address: without them", async () => {
     const node = await Node.create();
-    const ipam = hostLocal(node, { ...v6, rangeStart: "fd00:9::" });
-    const attached = await attach(node, bridge(node, { isGateway: true, ipam }));
-    expect(attached.ip6).toBe("fd00:9::2");
-    await node.ping(attached.ip6);
+    const keys = [
+      { subnet: "10.9.0.0/29", rangeStart: "10.9.0.0", rangeEnd: "10.9.0.7" },
+      { ...v6, rangeStart: "fd00:9::" },
+    ];
+    const config = bridge(node, { isGateway: true, ipam: hostLocal(node, { ranges: keys.map((each) => [each]) }) });
+    for (const host of [2, 3, 4, 5, 6]) {
+      const attached = await attach(node, config);
+      expect([attached.ip4, attached.ip6]).toEqual([`10.9.0.${host}`, `fd00:9::${host}`]);
+      expect([await node.ping(attached.ip4), await node.ping(attached.ip6)]).toEqual([true, true]);
+    }
+    expect(await refusal(node, await callFor(node, config))).toMatchObject({ code: 11 });
   });
 
   describe("an unspecified gateway, which is none: reported as it is, routes are on the link, CHECK is content", () => {

@@ -102,7 +102,7 @@ describe("errors", () => {
       args: { cni: { ips: ["x"] } },
       ipam: {
         subnet: "10.2.0.0/31",
-        ranges: [[{ subnet: "10.3.0.0/24", gateway: "fd00::1", rangeStart: "10.3.0.0" }, {}]],
+        ranges: [[{ subnet: "10.3.0.0/24", gateway: "fd00::1", rangeStart: "10.3.1.0" }, {}]],
         routes: [{ gw: "1" }],
         dataDir: 5,
       },
@@ -116,7 +116,7 @@ describe("errors", () => {
     }
     for (const part of [
       `ipam.ranges[0][0].gateway is "fd00::1", must be an address of IPv4, as the subnet is`,
-      `ipam.ranges[0][0].rangeStart is "10.3.0.0", must not be the address of the network 10.3.0.0/24 itself`,
+      `ipam.ranges[0][0].rangeStart is "10.3.1.0", must be inside the subnet 10.3.0.0/24`,
       "ipam.ranges[0][1].subnet is missing, must be an address with a prefix length",
       "ipam.routes[0].dst is missing",
       `ipam.routes[0].gw is "1", must be an IP address`,

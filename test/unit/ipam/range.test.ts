@@ -34,6 +34,8 @@ describe("what a range leaves out", () => {
     [{ subnet: "fd00:9::/64" }, "fd00:9::1-fd00:9::ffff:ffff:ffff:ffff", "fd00:9::1"],
     [{ subnet: "10.9.0.0/24", start: "10.9.0.10", gateway: "10.9.0.254" }, "10.9.0.10-10.9.0.254", "10.9.0.254"],
     [{ subnet: "10.9.0.0/24", end: "10.9.0.20" }, "10.9.0.1-10.9.0.20", "10.9.0.1"],
+    [{ subnet: "10.9.0.0/24", start: "10.9.0.0", end: "10.9.0.255" }, "10.9.0.1-10.9.0.254", "10.9.0.1"],
+    [{ subnet: "fd00:9::/126", start: "fd00:9::", end: "fd00:9::3" }, "fd00:9::1-fd00:9::3", "fd00:9::1"],
   ])("%j", (written, span, gateway) => {
     const range = toRange(keys(written));
     expect([formatSet([range]), formatIp(range.gateway)]).toEqual([span, gateway]);
@@ -51,11 +53,15 @@ describe("what is wrong with a range", () => {
     [{ subnet: "10.9.0.0/24", gateway: "10.8.0.1" }, []],
     [{ subnet: "fd00::/64", gateway: "fe80::1" }, []],
     [{ subnet: "10.9.0.0/24", gateway: "fd00::1" }, ["gateway must be an address of IPv4, as the subnet is"]],
+    [{ subnet: "10.9.0.0/24", start: "10.9.0.0", end: "10.9.0.255" }, []],
     [
-      { subnet: "10.9.0.0/24", start: "10.9.0.0" },
-      ["rangeStart must not be the address of the network 10.9.0.0/24 itself"],
+      { subnet: "10.9.0.0/24", start: "10.9.0.255" },
+      ["rangeStart must leave a range: it would go from 10.9.0.255 to 10.9.0.254"],
     ],
-    [{ subnet: "10.9.0.0/24", end: "10.9.0.255" }, ["rangeEnd must not be the broadcast address of 10.9.0.0/24"]],
+    [
+      { subnet: "10.9.0.0/24", end: "10.9.0.0" },
+      ["rangeEnd must leave a range: it would go from 10.9.0.1 to 10.9.0.0"],
+    ],
     [{ subnet: "fd00::/64", start: "fd00::" }, []],
     [{ subnet: "fd00::/64", end: "fd00::" }, ["rangeEnd must leave a range: it would go from fd00::1 to fd00::"]],
     [
