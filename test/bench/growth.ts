@@ -14,7 +14,9 @@ const rounds = Number(process.env.BENCH_ROUNDS ?? 20);
 const plugins = ["bridge", "ptp"];
 const verbs = ["ADD", "CHECK", "DEL", "STATUS"] as const;
 
-const config = (side: Side, plugin: string, ports: readonly [number, string][]) => ({
+type Port = [hostPort: number, protocol: string];
+
+const config = (side: Side, plugin: string, ports: readonly Port[]) => ({
   cniVersion: "1.1.0",
   name: `growth-${plugin}`,
   type: plugin,
@@ -44,18 +46,21 @@ async function batch(node: Node, lines: string): Promise<void> {
   if (exitCode !== 0) throw new Error(`ip -batch: ${stderr}`);
 }
 
+/** Pods with their leases, records and masquerading, and the ports that are asked for. */
+async function addPods(side: Side, count: number, portsOf: (at: number) => Port[]): Promise<void> {
+  const { path } = await side.node.pod();
+  enter(side);
+  for (let at = 0; at < count; at++) {
+    const call = { plugin: "ptp", config: config(side, "ptp", portsOf(at)), netns: path };
+    measure(side, { verb: "ADD", call: { ...call, containerId: `pod-${at}`, ifname: `eth${at}` } });
+  }
+}
+
 /** What a node can have much of, and how it comes to have so much. */
 const much: Record<string, (side: Side, count: number) => Promise<void>> = {
-  /** with their leases, records, masquerading and a host port each */
-  async pods(side, count) {
-    const { path } = await side.node.pod();
-    enter(side);
-    for (let at = 0; at < count; at++) {
-      const ports: [number, string][] = [[20_000 + at, at % 2 === 0 ? "tcp" : "udp"]];
-      const call = { plugin: "ptp", config: config(side, "ptp", ports), netns: path };
-      measure(side, { verb: "ADD", call: { ...call, containerId: `pod-${at}`, ifname: `eth${at}` } });
-    }
-  },
+  pods: async (side, count) => addPods(side, count, () => []),
+  "pods with host ports": async (side, count) =>
+    addPods(side, count, (at) => [[20_000 + at, at % 2 === 0 ? "tcp" : "udp"]]),
   async routes({ node }, count) {
     await node.outside();
     await batch(
@@ -102,25 +107,31 @@ const much: Record<string, (side: Side, count: number) => Promise<void>> = {
   },
 };
 
+/** What is asked for beside it: among pods of the common sort, one more of them. */
+const portsBeside = (what: string): Port[] =>
+  what === "pods"
+    ? []
+    : [
+        [8080, "tcp"],
+        [5353, "udp"],
+      ];
+
 /** A pod of a plugin on a node, and what its verbs took. */
 interface Wired {
   side: Side;
+  ports: Port[];
   netns: string;
   count: number;
   times: Record<string, number[]>;
 }
 
-function cycle({ side, netns, times }: Wired, plugin: string, round: number): void {
+function cycle({ side, ports, netns, times }: Wired, plugin: string, round: number): void {
   enter(side);
   let prevResult: unknown;
   for (const verb of verbs) {
-    const ports = config(side, plugin, [
-      [8080, "tcp"],
-      [5353, "udp"],
-    ]);
     const call = {
       plugin,
-      config: { ...ports, ...(prevResult !== undefined && { prevResult }) },
+      config: { ...config(side, plugin, ports), ...(prevResult !== undefined && { prevResult }) },
       containerId: `growth-${round}`,
       netns,
     };
@@ -166,7 +177,7 @@ async function measureMuch(what: string): Promise<Row[]> {
     const [side, unused] = (await bothSides()) as [Side, Side];
     await unused.node.remove();
     await much[what]!(side, count);
-    wired.push({ side, netns: (await side.node.pod()).path, count, times: {} });
+    wired.push({ side, ports: portsBeside(what), netns: (await side.node.pod()).path, count, times: {} });
   }
   for (let round = -2; round < rounds; round++) {
     for (const plugin of plugins) {
