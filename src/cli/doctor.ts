@@ -171,7 +171,7 @@ function podsFinding(pods: readonly PodReport[], broken: readonly PodReport[]): 
     what: `${broken.length} of ${pods.length} are not as they were made`,
     mend:
       broken.length === 1
-        ? `podwire doctor ${podTitle(one!.attached)}`
+        ? `podwire doctor ${podTitle(one!.attached)} says how`
         : "podwire doctor POD says it of each; podwire repair",
   };
 }
