@@ -78,7 +78,7 @@ describe("host-local by itself", () => {
   test("a wrong configuration names every wrong key and makes nothing; DEL works with it", async () => {
     const node = await Node.create();
     await node.succeed("ADD", call(node, "c1"));
-    const wrong = { ranges: [[{ subnet: "10.9.0.0/24", gateway: "fe80::1", rangeStart: "10.9.0.0" }]], routes: [{}] };
+    const wrong = { ranges: [[{ subnet: "10.9.0.0/24", gateway: "fe80::1", rangeStart: "10.8.0.9" }]], routes: [{}] };
     const error = failure(await node.podwire("ADD", call(node, "c2", wrong)));
     expect(error.code).toBe(7);
     for (const key of ["ipam.ranges[0][0].gateway", "ipam.ranges[0][0].rangeStart", "ipam.routes[0].dst"]) {
