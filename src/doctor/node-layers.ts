@@ -1,3 +1,4 @@
+import { findLosingLinks } from "../attachment/address/advertised.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import type { JsonObject } from "../cni/invocation.ts";
 import { isObject } from "../cni/schema.ts";
@@ -7,7 +8,6 @@ import { readLink } from "../kernel/file.ts";
 import { SystemError } from "../kernel/linux.ts";
 import { findSysctl } from "../kernel/sysctl.ts";
 import { formatIp } from "../net/ip.ts";
-import { decodeRoutes, getRoutes } from "../netlink/rtnetlink/route.ts";
 import { findPlugin } from "../plugins/registry.ts";
 import { capacitiesOf, findOverlaps, percentOf } from "../survey/capacity.ts";
 import type { NetworkFile } from "../survey/networks.ts";
@@ -15,7 +15,7 @@ import { ownCall } from "../survey/own-call.ts";
 import { findPluginFile } from "../survey/plugin-file.ts";
 import { judgeCapacity, judgeConntrack } from "./judgements.ts";
 import { fault, type Finding, orFine, skip, warn } from "./finding.ts";
-import { linkAt, type Look } from "./look.ts";
+import type { Look } from "./look.ts";
 import { fileSince } from "./since.ts";
 
 /** A layer of the node: what it finds there, whatever its pods. */
@@ -122,20 +122,14 @@ export const forwarding: NodeLayer = (look) => {
     ["IPv4", findSysctl("net/ipv4/ip_forward")],
     ["IPv6", findSysctl("net/ipv6/conf/all/forwarding")],
   ] as const;
-  const routes = states[1][1] === "1" ? look.host.dump(getRoutes(6)).flatMap(decodeRoutes) : [];
-  const advertised = routes.filter(({ isAdvertised }) => isAdvertised);
-  const found = [...new Set(advertised.map(({ index }) => index))].flatMap((index): Finding[] => {
-    const name = linkAt(look, index)?.name;
-    if (name === undefined || findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") return [];
-    const hasDefault = advertised.some((route) => route.index === index && route.dst.length === 0);
+  const losing = states[1][1] === "1" ? findLosingLinks(look.host) : [];
+  const found = losing.map(({ name, hasDefault }): Finding => {
     const what = hasDefault ? "the default route a router advertised when it expires" : "what routers advertise";
-    return [
-      fault("forwarding", `${name} loses ${what}: this node forwards`, {
-        expected: "accept_ra 2",
-        is: "accept_ra 1",
-        mend: `sysctl -w net.ipv6.conf.${name}.accept_ra=2`,
-      }),
-    ];
+    return fault("forwarding", `${name} loses ${what}: this node forwards`, {
+      expected: "accept_ra 2",
+      is: "accept_ra 1",
+      mend: `sysctl -w net.ipv6.conf.${name}.accept_ra=2`,
+    });
   });
   const on = states.filter(([, value]) => value === "1").map(([name]) => name);
   return orFine(found, "forwarding", on.length > 0 ? `${on.join(" and ")} on` : "off, and no pod asks for it");

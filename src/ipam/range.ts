@@ -75,7 +75,7 @@ export function toRange({ subnet, rangeStart, rangeEnd, gateway }: RangeKeys): R
   return {
     subnet,
     start: rangeStart && !sameIp(rangeStart, subnet.ip) ? rangeStart : first,
-    end: rangeEnd && !(rangeEnd.family === 4 && sameIp(rangeEnd, broadcastOf(subnet))) ? rangeEnd : last,
+    end: rangeEnd && rangeEnd.value < last.value ? rangeEnd : last,
     gateway: gateway ?? first,
   };
 }

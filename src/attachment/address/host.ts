@@ -14,6 +14,7 @@ import type { Site } from "../site.ts";
 import { stepOf } from "../step.ts";
 import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
+import { findLosingLinks } from "./advertised.ts";
 import { lackingAddresses, lackingRoutes, missingAddresses, missingInView, missingRoutes } from "./missing.ts";
 
 /** The host's side of the pod's addresses. It goes with the link, but for forwarding, which stays on. */
@@ -117,21 +118,12 @@ function ensureForwarding(family: Family, { host, log }: Site): void {
   const path = forwardingSysctl[family];
   if (findSysctl(path) === "1") return;
   if (family === 6) {
-    for (const name of advertisedUplinks(host)) {
-      if (findSysctl(`net/ipv6/conf/${name}/accept_ra`) !== "1") continue;
+    for (const { name } of findLosingLinks(host)) {
       requireSysctl(`net/ipv6/conf/${name}/accept_ra`, "2");
       log.warn(`accept_ra of ${name} is 2 from now on: it keeps what routers advertise while the node forwards`);
     }
   }
   requireSysctl(path, "1");
-}
-
-/** Links with a route or an address that a router advertised. */
-function advertisedUplinks(host: NetlinkSocket): string[] {
-  const routes = host.dump(getRoutes(6)).flatMap(decodeRoutes);
-  const indexes = routes.filter(({ isAdvertised }) => isAdvertised).map(({ index }) => index);
-  const links = [...new Set(indexes)].flatMap((index) => (index === undefined ? [] : host.find(getLinkByIndex(index))));
-  return links.flatMap((reply) => (reply && decodeLink(reply)?.name) ?? []);
 }
 
 const compareForwarding = (families: HostPart["forwarding"]): string[] =>

@@ -1,6 +1,6 @@
 import { hostVethName, isAnothersAlias, linkAlias, ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
-import { findLink, findPeer } from "./links.ts";
+import { aliasOf, findLink } from "./links.ts";
 
 /**
  * What the network of the pod's link was called when that was made, where it is called otherwise now: by the alias of
@@ -11,7 +11,7 @@ export function formerNetwork(site: Site): string | undefined {
   if (findLink(host, hostVethName(owner))) return undefined;
   const pod = site.findPod();
   const link = pod && findLink(pod.socket, owner.ifname);
-  const alias = link && (findPeer(host, link) ?? link).alias;
+  const alias = link && aliasOf(host, link);
   const maker = alias ? ownerOfAlias(alias) : undefined;
   return maker && alias !== linkAlias(owner) && !isAnothersAlias(alias!, owner) ? maker.network : undefined;
 }

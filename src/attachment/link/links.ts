@@ -25,6 +25,9 @@ export function findPeer(socket: NetlinkSocket, link: Link | undefined): Link | 
   return peer?.kind === "veth" && peer.peer === link!.index ? peer : undefined;
 }
 
+/** What a pod's link is called by: the alias of its end on the host, its own where it has none there. */
+export const aliasOf = (host: NetlinkSocket, link: Link): string => (findPeer(host, link) ?? link).alias;
+
 /** Every link of the socket's namespace, or every one of a kind or a master. */
 export const listLinks = (socket: NetlinkSocket, of: { kind?: string; master?: number } = {}): Link[] =>
   socket

@@ -18,8 +18,8 @@ export function findEvenRenamed(
   const mentions = [...(alias ? [encodeUtf8(alias)] : []), ...(mac ? [macBytes(mac)] : [])];
   if (mentions.length === 0) return undefined;
   const found = socket.dump(getLinks(), mentions).flatMap((reply) => decodeLink(reply) ?? []);
-  return found.find((link) => link.alias === alias) ?? found.find((link) => link.mac === mac && !isShared(link));
+  return found.find((link) => link.alias === alias) ?? found.find((link) => link.mac === mac && !sharesMac(link));
 }
 
 /** All ipvlans and VLANs of a master have its MAC. */
-export const isShared = ({ kind }: Link): boolean => kind === "ipvlan" || kind === "vlan";
+export const sharesMac = ({ kind }: Link): boolean => kind === "ipvlan" || kind === "vlan";

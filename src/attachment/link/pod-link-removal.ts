@@ -8,7 +8,7 @@ import type { Site } from "../site.ts";
 import type { Undo } from "../undo.ts";
 import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { findLink } from "./links.ts";
-import { findEvenRenamed, isShared } from "./own-name.ts";
+import { findEvenRenamed, sharesMac } from "./own-name.ts";
 import { removeLink } from "./removal.ts";
 
 /**
@@ -56,7 +56,7 @@ function whoseIs(link: Link, pod: PodNamespace, traces: Traces, part: PodLinkPar
   // one that a killed ADD could not give its alias, that lost it, or that the reference made
   const { mac: _, ...others } = traces;
   return (
-    isEvident(link, pod, isShared(link) ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown")
+    isEvident(link, pod, sharesMac(link) ? others : traces) ?? (link.kind === part?.device.type ? "foreign" : "unknown")
   );
 }
 
