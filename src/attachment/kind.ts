@@ -104,7 +104,8 @@ export interface MadeIn {
 /** Which attachments GC keeps. */
 export interface Selection {
   network: string;
-  valid: readonly { containerId: string; ifname: string }[];
+  /** asked after what is decided about was listed: it has those that began while the GC runs, too */
+  valid(): readonly { containerId: string; ifname: string }[];
   /** links of the host that are those of attachments of the network which are not valid */
   lostLinks: readonly string[];
   /** where, by their records, such attachments have links which have no end on the host */

@@ -48,3 +48,11 @@ export class CniError extends Error {
     super(message, options);
   }
 }
+
+/** For an ADD that finds gone what it made, and the failure that came of it. */
+export const removedMeanwhile = (what: string, cause?: unknown): CniError =>
+  new CniError(
+    Code.TryAgainLater,
+    `${what} was removed while the attachment was being made, as by a GC`,
+    cause === undefined ? "" : messageOf(cause),
+  );

@@ -10,6 +10,7 @@ import { RELEASE_MS, startRelease } from "../dhcp/release.ts";
 import { LeaseStore } from "../dhcp/store.ts";
 import { close, waitReadable } from "../kernel/linux.ts";
 import { formatIp } from "../net/ip.ts";
+import { keptBy } from "./collect.ts";
 import { type DhcpConfig, parseSocketPath } from "./dhcp-config.ts";
 
 /** Has the daemon acquire a lease for the pod's link, which must be there. */
@@ -43,15 +44,16 @@ export function removeDhcp(call: Invocation): void {
 }
 
 /** As `removeDhcp`, what the network's attachments have that are not valid. */
-export function collectDhcp(call: Invocation): void {
+export function collectDhcp(call: Invocation, kept = keptBy(call)): void {
   const socketPath = parseSocketPath(call);
-  const { network, validAttachments: valid } = call;
+  const { network } = call;
+  const valid = [...kept()];
   if (askDaemon(call, socketPath, { verb: "GC", network, valid })) return;
   const store = LeaseStore.of(socketPath);
-  const kept = new Set(valid.map((each) => clientText({ network, ...each })));
+  const clients = new Set(valid.map((each) => clientText({ network, ...each })));
   for (const record of store.list((trouble) => call.log.warn(trouble))) {
     const { client } = record;
-    if (client.network !== network || kept.has(clientText(client))) continue;
+    if (client.network !== network || clients.has(clientText(client))) continue;
     giveBack(call, record);
     store.forget(client);
   }

@@ -18,7 +18,7 @@ import {
   removeRecord,
 } from "../node/record.ts";
 import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
-import { collectLeases } from "./collect.ts";
+import { collectLeases, type Kept } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
 import { parseDhcp } from "./dhcp-config.ts";
@@ -40,7 +40,7 @@ export interface Ipam {
    */
   prepare?(site: Site, parts: readonly Part[], undo: Undo): void;
   /** DEL and GC, of what is given back over the links that are about to be removed. */
-  giveBack?(): void;
+  giveBack?(kept?: Kept): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: readonly Part[], undo: Undo): Addressing;
   check(): void;
@@ -50,7 +50,7 @@ export interface Ipam {
   traces(): Known;
   del(): void;
   /** `keepsRecords`: of attachments that are not valid something is left, which their records tell of. */
-  gc(keepsRecords: boolean): void;
+  gc(kept: Kept, keepsRecords: boolean): void;
   status(): void;
   /** `Addressing`'s */
   readonly gateways?: readonly Prefix[];
@@ -125,8 +125,7 @@ function hostLocalIpam(call: Invocation): Ipam {
       return { addresses, knowledge, foreign: !knowledge?.parts, former };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
-    gc: (keepsRecords) =>
-      call.log.note("leases", collectLeases(folder, call.validAttachments, { keepsRecords }).length),
+    gc: (kept, keepsRecords) => call.log.note("leases", collectLeases(folder, kept, { keepsRecords }).length),
     status: () => statusOfLeases(config!, call.log),
     inSubnet(ip) {
       const range = config?.sets.map((set) => findRange(set, ip.address.ip)).find((found) => found);
@@ -139,13 +138,14 @@ function hostLocalIpam(call: Invocation): Ipam {
  * An attachment without leases of podwire's own has a record all the same: DEL and GC need neither delegate nor
  * prevResult.
  */
-function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
+function recordOf(call: Invocation): Pick<Ipam, "isKept" | "traces" | "del" | "gc"> & {
   /** CniError 4 where the attachment lives already */
   refuseSecond(): void;
   keep(ips: readonly ResultIp[], site: Site, parts: readonly Part[], undo: Undo): void;
 } {
   const folder = parseLeaseFolder(call);
   const owner = ownerOf(call);
+  let isWritten = false;
   return {
     refuseSecond: () => assertNotAttached(folder, owner),
     keep(ips, site, parts, undo) {
@@ -153,21 +153,21 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
       try {
         const addresses = ips.map(({ address }) => address.ip);
         ensureRecord(folder, { owner, ips: addresses, marker: runMarker(), knowledge: knowledgeOf(call, site, parts) });
+        isWritten = true;
       } catch (error) {
         if (!(error instanceof SystemError)) throw error; // a node where it cannot be kept has pods all the same
         call.log.warn(`cannot keep a record of the attachment: ${messageOf(error)}`);
       }
     },
+    isKept: () => !isWritten || hasRecord(folder, owner),
     traces() {
       const record = findRecord(folder, owner);
       const former = findFormerNetwork(folder, owner, record);
       return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former };
     },
     del: () => void removeRecord(folder, owner),
-    gc(keepsRecords) {
-      if (keepsRecords) return;
-      const valid = new Set(call.validAttachments.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
-      pruneRecords(folder, ({ containerId, ifname }) => valid.has(`${containerId}:${ifname}`));
+    gc(kept, keepsRecords) {
+      if (!keepsRecords) pruneRecords(folder, kept);
     },
   };
 }
@@ -184,7 +184,6 @@ function noIpam(call: Invocation, previous: Result | undefined): Ipam {
       return { ...noAddressing(), ips, routes };
     },
     check: () => undefined,
-    isKept: () => true,
     status: () => undefined,
     inSubnet: (ip) => ip,
   };
@@ -210,7 +209,6 @@ function staticIpam(call: Invocation): Ipam {
     },
     // that the addresses are there is seen on the link; gateways are the main plugin's affair
     check: () => checkStatic(call, { ...given, ips: given.ips.map(({ address }) => ({ address })) }),
-    isKept: () => true,
     status: () => undefined,
     inSubnet(ip) {
       const found = given.ips.find(({ address }) => sameIp(address.ip, ip.address.ip));
@@ -237,8 +235,7 @@ function dhcpIpam(call: Invocation): Ipam {
         return given;
       }),
     check: () => checkDhcp(call, config!),
-    isKept: () => true,
-    giveBack: () => call.log.step("ipam", () => (call.verb === "GC" ? collectDhcp(call) : removeDhcp(call))),
+    giveBack: (kept) => call.log.step("ipam", () => (call.verb === "GC" ? collectDhcp(call, kept) : removeDhcp(call))),
     ...record,
     status: () => statusOfDhcp(config!),
     inSubnet: (ip) => ip,
@@ -261,15 +258,15 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         return { ips, routes, dns };
       }),
     check: () => delegateVerb(call, type, "CHECK"),
-    isKept: () => true,
+    isKept: record.isKept,
     traces: record.traces,
     del: () =>
       call.log.step("ipam", () => {
         delegateVerb(call, type, "DEL");
         record.del();
       }),
-    gc(keepsRecords) {
-      record.gc(keepsRecords);
+    gc(kept, keepsRecords) {
+      record.gc(kept, keepsRecords);
       delegateVerb(call, type, "GC");
     },
     status: () => delegateVerb(call, type, "STATUS"),

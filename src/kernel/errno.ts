@@ -35,6 +35,7 @@ const names: Record<number, readonly [code: string, text: string]> = {
   54: ["EXFULL", "no room for another one"],
   71: ["EPROTO", "protocol error"],
   75: ["EOVERFLOW", "value too large"],
+  77: ["EBADFD", "what the file descriptor stood for is gone"],
   85: ["ERESTART", "something else has changed meanwhile"],
   90: ["EMSGSIZE", "message too long"],
   92: ["ENOPROTOOPT", "protocol option not available"],

@@ -1,10 +1,11 @@
 import type { Undo } from "../attachment/undo.ts";
+import { removedMeanwhile } from "../cni/error.ts";
 import { tryJson } from "../cni/json.ts";
 import type { JsonObject } from "../cni/invocation.ts";
 import { isObject } from "../cni/schema.ts";
 import { ensureDirectory, findLstat, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
 import { fileName, HASHED } from "../kernel/hash.ts";
-import { fsync, link, O, rename, writeAll } from "../kernel/linux.ts";
+import { exists, fsync, isErrno, link, O, rename, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 
 // What an attachment's delegate was told, so that it can be told again when the attachment goes. The reference keeps
@@ -23,7 +24,8 @@ export interface Place {
 const nameOf = ({ network, containerId, ifname }: Place): string => fileName(`${containerId}:${ifname}:${network}`);
 
 const pathOf = (place: Place): string => `${place.dataDir}/${nameOf(place)}`;
-const draftOf = (place: Place): string => `${place.dataDir}/.new-${nameOf(place)}`;
+const DRAFT = ".new-";
+const draftOf = (place: Place): string => `${place.dataDir}/${DRAFT}${nameOf(place)}`;
 const sharedPath = ({ dataDir, containerId }: Pick<Place, "dataDir" | "containerId">): string =>
   `${dataDir}/${containerId}`;
 
@@ -44,10 +46,20 @@ function write(place: Place, text: string): void {
     writeAll(fd, encodeUtf8(text));
     fsync(fd);
   });
-  rename(draft, pathOf(place));
-  removeFile(sharedPath(place));
-  link(pathOf(place), sharedPath(place));
+  try {
+    rename(draft, pathOf(place));
+    removeFile(sharedPath(place));
+    link(pathOf(place), sharedPath(place));
+  } catch (error) {
+    throw isErrno(error, "ENOENT") ? removedMeanwhile(WHAT, error) : error;
+  }
 }
+
+/** CniError 11 where what was kept is gone again. */
+export function assertDelegationKept(place: Place): void {
+  if (!exists(pathOf(place))) throw removedMeanwhile(WHAT);
+}
+const WHAT = "what the delegate was told";
 
 /** What the delegate was told; of the reference's file only what is about this network. Undefined where nothing is. */
 export function findDelegation(place: Place): JsonObject | undefined {
@@ -75,16 +87,17 @@ export function forgetDelegation(place: Place): void {
 /** Removes what is kept of attachments of the network that are not valid. */
 export function collectDelegations(
   { dataDir, network }: Pick<Place, "dataDir" | "network">,
-  valid: readonly { containerId: string; ifname: string }[],
+  kept: () => readonly { containerId: string; ifname: string }[],
 ): void {
   const names = namesIn(dataDir);
+  const valid = kept();
   for (const name of names) {
-    const [containerId, ifname, of] = name.split(":");
+    const [containerId, ifname, of] = (name.startsWith(DRAFT) ? name.slice(DRAFT.length) : name).split(":");
     if (of !== network || valid.some((each) => each.containerId === containerId && each.ifname === ifname)) continue;
     forgetDelegation({ dataDir, network, containerId: containerId!, ifname: ifname! });
   }
-  const kept = new Set(valid.map((attachment) => nameOf({ dataDir, network, ...attachment })));
-  for (const name of names.filter((each) => each.startsWith(HASHED) && !kept.has(each))) {
+  const wanted = new Set(valid.map((attachment) => nameOf({ dataDir, network, ...attachment })));
+  for (const name of names.filter((each) => each.startsWith(HASHED) && !wanted.has(each))) {
     if (decode(findText(`${dataDir}/${name}`))?.["name"] === network) removeFile(`${dataDir}/${name}`);
   }
   const isTheirs = (name: string): boolean => !name.startsWith(".") && !name.includes(":");

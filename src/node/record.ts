@@ -2,7 +2,7 @@ import type { PartName } from "../attachment/attachment.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
-import { ensureDirectory, findText, namesIn, readText, removeFile, withOwnFile } from "../kernel/file.ts";
+import { ensureDirectory, findStat, findText, namesIn, readText, removeFile, withOwnFile } from "../kernel/file.ts";
 import { fileName } from "../kernel/hash.ts";
 import { exists, isErrno, stat, SystemError, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
@@ -120,9 +120,23 @@ export function ensureRecord(folder: RecordFolder, record: AttachmentRecord): vo
 export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean =>
   removeFile(recordPath(folder, owner));
 
-/** Removes the records of owners that are not wanted, and files that are no record; what cannot be read stays. */
-export function pruneRecords(folder: RecordFolder, isWanted: (owner: RecordOwner) => boolean): void {
-  for (const [path, record] of readRecords(folder, false)) if (!record || !isWanted(record.owner)) removeFile(path);
+/**
+ * Whose record was written since a moment, in nanoseconds since 1970: of a GC that began then, ADDs it cannot know of.
+ * To be asked after what it decides about was listed.
+ */
+export const listRecordedSince = (folder: RecordFolder, moment: bigint): RecordOwner[] =>
+  readRecords(folder, false).flatMap(([path, record]) =>
+    record && (findStat(path)?.mtime ?? 0n) > moment ? record.owner : [],
+  );
+
+/**
+ * Removes the records of owners that are not among those wanted, who are asked for after the records were listed, and
+ * files that are no record; what cannot be read stays.
+ */
+export function pruneRecords(folder: RecordFolder, wanted: () => readonly RecordOwner[]): void {
+  const records = readRecords(folder, false);
+  const paths = new Set(wanted().map((owner) => recordPath(folder, owner)));
+  for (const [path, record] of records) if (!record || !paths.has(recordPath(folder, record.owner))) removeFile(path);
 }
 
 /** Every record of a network that can be read. */

@@ -7,7 +7,7 @@ import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
 import { findLink, hasLink } from "../attachment/link/links.ts";
 import { hostVethName } from "../attachment/owner.ts";
-import { CniError, Code } from "../cni/error.ts";
+import { CniError, Code, removedMeanwhile } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
@@ -24,10 +24,11 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   if (spec.isChained) refuseOwnNamespace(call);
   const site = new Site(call, (self) => spec.hostLink(self, call));
   const undo = new Undo();
+  const made: Made = {};
+  const findLoss = () => findLost(made, site, ipam) ?? (spec.isChained ? findLostEarlier(call, site) : undefined);
   try {
     if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
     const subject = spec.draw(call, config);
-    const made: Made = {};
     if (ipam.prepare) {
       ipam.prepare(site, asked, undo);
       applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
@@ -42,12 +43,14 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     if (addressing.ips.length > 0) assertTools(parts);
     applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
     settle(parts, site, made);
-    assertKept(made, site, ipam);
-    if (spec.isChained) assertLinkKept(call, site);
+    const loss = findLoss();
+    if (loss) throw removedMeanwhile(loss);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
+    // asked before the undo removes it; a step that fails of its absence says ENODEV, and not why
+    const loss = error instanceof CniError && error.code === Code.TryAgainLater ? undefined : findLoss();
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
-    throw error;
+    throw loss ? removedMeanwhile(loss, error) : error;
   } finally {
     site.close();
   }
@@ -55,24 +58,20 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
 
 /**
  * A GC that runs meanwhile has a list from before this ADD, and takes what it made for a leftover: better an error than
- * a pod whose address the next one gets too.
+ * a pod whose address the next one gets too. What is gone of what was made, in words.
  */
-function assertKept({ veth, pod }: Made, site: Site, ipam: Ipam): void {
-  const link = veth ?? pod; // an end on the host has the other with it
-  const isThere = !link || hasLink(veth ? site.host : site.pod.socket, link);
-  if (isThere && ipam.isKept()) return;
-  throw new CniError(
-    Code.TryAgainLater,
-    `${isThere ? "the lease" : `link ${link.name}`} was removed while the attachment was being made, as by a GC`,
-  );
+function findLost({ veth, pod, ifb }: Made, site: Site, ipam: Ipam): string | undefined {
+  const onHost = veth ?? ifb; // a veth has the pod's end with it
+  const link = onHost ?? pod;
+  if (link && !hasLink(onHost ? site.host : site.pod.socket, link)) return `link ${link.name}`;
+  return ipam.isKept() ? undefined : "the lease";
 }
 
-/** As `assertKept`, of what an earlier plugin of the chain made: the next pod gets this one's address and ports. */
-function assertLinkKept({ prevResult }: Invocation, { owner, host }: Site): void {
+/** As `findLost`, of what an earlier plugin of the chain made: the next pod gets this one's address and ports. */
+function findLostEarlier({ prevResult }: Invocation, { owner, host }: Site): string | undefined {
   const name = hostVethName(owner);
   const isListed = prevResult?.interfaces.some((each) => each.name === name && !each.sandbox) ?? false;
-  if (!isListed || findLink(host, name)) return;
-  throw new CniError(Code.TryAgainLater, `link ${name}, which prevResult lists, is gone: it was removed, as by a GC`);
+  return isListed && !findLink(host, name) ? `link ${name}, which prevResult lists,` : undefined;
 }
 
 const assertTools = (parts: readonly Part[]): void => {

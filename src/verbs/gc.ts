@@ -6,6 +6,7 @@ import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { parseLeaseFolder } from "../ipam/config.ts";
 import { listLinked } from "../node/inventory.ts";
+import { keptBy, type Kept } from "../ipam/collect.ts";
 import { getRecords } from "../node/record.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
@@ -16,21 +17,22 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   const asked = spec.asked(config);
   const site = new Site(call, () => undefined);
   const failures = attempt("GC");
-  const selection = select(call, site);
-  failures.try(() => ipam.giveBack?.());
+  const valid = keptBy(call);
+  const selection = select(call, site, valid);
+  failures.try(() => ipam.giveBack?.(valid));
   for (const name of [...spec.kinds, ...spec.optional]) {
     failures.try(() => kindOf(name).collect?.(selection, findPart(asked, name)));
   }
   // what could not be removed is found by its record the next time
   const keepsRecords = failures.messages().length > 0;
-  failures.try(() => ipam.gc(keepsRecords));
+  failures.try(() => ipam.gc(valid, keepsRecords));
   site.close();
   failures.throwIfAny();
 }
 
-function select(call: Invocation, site: Site): Selection {
-  const { network, validAttachments: valid, log } = call;
-  const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
+function select(call: Invocation, site: Site, valid: Kept): Selection {
+  const { network, log } = call;
+  const areKept = (): Set<string> => new Set(valid().map((attachment) => hostVethName({ network, ...attachment })));
   return {
     network,
     valid,
@@ -38,12 +40,14 @@ function select(call: Invocation, site: Site): Selection {
     log,
     // asked for by kinds that have links of their own
     get lostLinks() {
-      return listLinked(site.host)
-        .filter(({ owner, link }) => isOfNetwork(owner, network) && !kept.has(link.name))
-        .map(({ link }) => link.name);
+      const links = listLinked(site.host).filter(({ owner }) => isOfNetwork(owner, network));
+      const kept = areKept();
+      return links.flatMap(({ link: { name } }) => (kept.has(name) ? [] : name));
     },
     get lostPods() {
-      return getRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): Selection["lostPods"] => {
+      const records = getRecords(parseLeaseFolder(call));
+      const kept = areKept();
+      return records.flatMap(({ owner, knowledge }): Selection["lostPods"] => {
         const { hostVeth, netns, cookie } = knowledge ?? {};
         if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
         return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];

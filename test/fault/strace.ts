@@ -1,5 +1,6 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { environment, type Answer, type Call, type Verb } from "../harness/invoke.ts";
 import type { Node } from "../harness/node.ts";
 import { temporaryFolder } from "../harness/paths.ts";
@@ -13,8 +14,14 @@ export interface SystemCall {
   text: string;
 }
 
-/** What is done to one system call: the process is killed as it enters it, or the call fails without being made. */
-export type Fault = { kill: SystemCall } | { fail: SystemCall; errno: string };
+/**
+ * What is done to one system call: the process is killed as it enters it, or the call fails without being made, or the
+ * process is stopped when it has made it, for as long as `meanwhile`, which is given its id, takes.
+ */
+export type Fault =
+  | { kill: SystemCall }
+  | { fail: SystemCall; errno: string }
+  | { stop: SystemCall; meanwhile: (pid: number) => Promise<void> };
 
 /** Memory, time and signals of the process itself: nothing comes of them. */
 const untraced = [
@@ -48,10 +55,12 @@ export async function trace(
   const options = ["-o", file, ...tracing(fault)];
   const input = typeof call.config === "string" ? call.config : JSON.stringify(call.config);
   // strace ends by the signal that ended podwire; the shell makes an exit code of it
-  const outcome = await node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], {
+  const running = node.run("sh", ["-c", 'strace "$@"; exit $?', "sh", ...options, join(folder, call.plugin)], {
     env: environment(folder, verb, call),
     input,
   });
+  if (fault && "stop" in fault) await whileStopped(running, file, fault.meanwhile);
+  const outcome = await running;
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");
   rmSync(file);
   const killed = lines.at(-1)?.includes("killed by SIGKILL") === true;
@@ -65,20 +74,43 @@ export async function trace(
   };
 }
 
+/** Waits until the process that strace runs has stopped, or ended; does what is to be done meanwhile, and lets it go on. */
+async function whileStopped(
+  running: Promise<unknown>,
+  file: string,
+  meanwhile: (pid: number) => Promise<void>,
+): Promise<void> {
+  let isOver = false;
+  void running.finally(() => (isOver = true)).catch(() => undefined);
+  const lines = (): string => (existsSync(file) ? readFileSync(file, "utf8") : "");
+  const stopped = (): number => Number(/^(\d+) +--- stopped by SIGSTOP/m.exec(lines())?.[1] ?? 0);
+  await expect.poll(() => isOver || stopped() > 0, { timeout: 20_000, interval: 2 }).toBe(true);
+  const pid = stopped();
+  if (pid === 0) return;
+  try {
+    await meanwhile(pid);
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+}
+
 /** strace's options, but for where it writes. */
 export const tracing = (fault?: Fault): string[] => [
   "-qq",
   "-s",
   "80",
+  ...(fault && "stop" in fault ? ["-f", "-b", "execve"] : []), // for the process id; not the programs it starts
   ...(fault ? ["-e", `trace=${nameOf(fault)}`, "-e", injection(fault)] : ["-e", `trace=!${untraced.join(",")}`]),
 ];
 
-const nameOf = (fault: Fault): string => ("kill" in fault ? fault.kill : fault.fail).name;
+const nameOf = (fault: Fault): string =>
+  ("kill" in fault ? fault.kill : "stop" in fault ? fault.stop : fault.fail).name;
 
-const injection = (fault: Fault): string =>
-  "kill" in fault
-    ? `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}`
-    : `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
+function injection(fault: Fault): string {
+  if ("kill" in fault) return `inject=${fault.kill.name}:signal=KILL:when=${fault.kill.nth}`;
+  if ("stop" in fault) return `inject=${fault.stop.name}:signal=STOP:when=${fault.stop.nth}`;
+  return `inject=${fault.fail.name}:error=${fault.errno}:when=${fault.fail.nth}`;
+}
 
 /** Calls podwire itself makes, in order: from the first one that looks so, as reading its configuration. */
 export function systemCalls(lines: string[], first = /^read\(0, /): SystemCall[] {

@@ -30,8 +30,12 @@ export function isOfAttachment(label: string): (found: FoundElement) => boolean 
 /** Elements of attachments of the network that are not valid. */
 export function isLost({ network, valid }: Selection, bytes = COMMENT_BYTES): (found: FoundElement) => boolean {
   const words = networkLabel(network, bytes);
-  const kept = valid.map((attachment) => isOwnedBy({ network, ...attachment }, bytes));
-  return (found) => startsWithWords(found.comment, words) && !kept.some((isKept) => isKept(found));
+  let kept: ReturnType<typeof isOwnedBy>[] | undefined; // made with the first one that is found
+  return (found) => {
+    if (!startsWithWords(found.comment, words)) return false;
+    kept ??= valid().map((attachment) => isOwnedBy({ network, ...attachment }, bytes));
+    return !kept.some((isKept) => isKept(found));
+  };
 }
 
 /** Makes what the rulesets say, in one transaction; their elements are taken back by `undo`. */

@@ -249,8 +249,10 @@ function labelOf(rule: string): { rule: string; comment: string; ip: Ip } | unde
  */
 export function collectIptablesFilter(network: string, valid: Selection["valid"], isAsked: boolean): void {
   const words = networkWords(network);
-  const kept = new Set(valid.map((attachment) => ownerComment({ network, ...attachment })));
   for (const tools of toolsWithRules(isAsked)) {
-    changeTable(tools, (filter) => removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []));
+    changeTable(tools, (filter) => {
+      const kept = new Set(valid().map((attachment) => ownerComment({ network, ...attachment })));
+      return removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []);
+    });
   }
 }

@@ -206,19 +206,17 @@ function withoutAddresses(nat: ChainRules, chain: string, isGoing: (ip: Ip) => b
  * read where it is asked for.
  */
 export function collectIptablesMasquerade(network: string, valid: Selection["valid"], isAsked: boolean): void {
-  const owners = valid.map((attachment) => ({ network, ...attachment }));
   const isOurs = areOfNetwork("", network);
   for (const tools of families.flatMap((family) => filledTools(family, leadsToContainers, isAsked))) {
-    changeTable(tools, (nat) =>
-      nat
-        .all()
-        .filter(([chain, rules]) => CONTAINER_CHAIN.test(chain) && isOurs(rules))
-        .flatMap(([chain, rules]) => {
-          const kept = owners.filter((owner) => iptablesChain(owner) === chain).map(noteOf);
-          const lost = notedFor(rules, (note) => !kept.some((words) => note.endsWith(words)));
-          return withoutAddresses(nat, chain, (ip) => kept.length === 0 || lost.some((other) => sameIp(other, ip)));
-        }),
-    );
+    changeTable(tools, (nat) => {
+      const chains = nat.all().filter(([chain, rules]) => CONTAINER_CHAIN.test(chain) && isOurs(rules));
+      const owners = valid().map((attachment) => ({ network, ...attachment }));
+      return chains.flatMap(([chain, rules]) => {
+        const kept = owners.filter((owner) => iptablesChain(owner) === chain).map(noteOf);
+        const lost = notedFor(rules, (note) => !kept.some((words) => note.endsWith(words)));
+        return withoutAddresses(nat, chain, (ip) => kept.length === 0 || lost.some((other) => sameIp(other, ip)));
+      });
+    });
   }
 }
 

@@ -1,3 +1,4 @@
+import { removedMeanwhile } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { type Ip, ipBytes, type Prefix, sameIp } from "../../net/ip.ts";
 import { type Address, decodeAddress, getAddresses } from "../../netlink/rtnetlink/address.ts";
@@ -7,6 +8,13 @@ import { decodeLink, getLink, getLinkByIndex, getLinks, indexOf, type Link } fro
 export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
   const reply = socket.find(getLink(name));
   return reply && decodeLink(reply);
+}
+
+/** As `findLink`, of a link that was just made; CniError 11 where it is gone again. */
+export function getMadeLink(socket: NetlinkSocket, name: string): Link {
+  const link = findLink(socket, name);
+  if (link) return link;
+  throw removedMeanwhile(`link ${name}`);
 }
 
 /** True while the link of that name is the one with that index. */

@@ -9,7 +9,7 @@ import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
 import { IN_POD } from "../step.ts";
 import { getDevice, isProgramDriven } from "./device-choice.ts";
-import { findLink } from "./links.ts";
+import { findLink, getMadeLink } from "./links.ts";
 import { collectLost, isEvident, usePod } from "./evidence.ts";
 import { mendLink } from "./mending.ts";
 import { findEvenRenamed } from "./own-name.ts";
@@ -29,7 +29,7 @@ export const movedLink: Kind<MovedLinkPart> = {
     } catch (error) {
       throw isErrno(error, "EINVAL", "EOPNOTSUPP") ? immovable(part, device, error) : error;
     }
-    const { index, mac } = findLink(pod.socket, name)!;
+    const { index, mac } = getMadeLink(pod.socket, name);
     // how long a device takes to come up is its own affair
     made.pod = { index, name, mac, hasCarrier: false, isWatched: false };
   },
@@ -77,7 +77,7 @@ function undoMove(device: Link, name: string, { host, pod }: Site): void {
   const moved = [name, device.name].map((each) => findLink(pod.socket, each)).find((link) => link?.mac === device.mac);
   if (!moved) return;
   moveHome(pod, moved, { name: device.name, alias: device.alias });
-  if (device.up) host.request([setLink(findLink(host, device.name)!, { up: true })]);
+  if (device.up) host.request([setLink(getMadeLink(host, device.name), { up: true })]);
 }
 
 /** Moves a link of the pod to podwire's own namespace, where it is down. */

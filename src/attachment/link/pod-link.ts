@@ -1,4 +1,4 @@
-import { CniError, Code } from "../../cni/error.ts";
+import { CniError, Code, removedMeanwhile } from "../../cni/error.ts";
 import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { createDevice, type Device } from "../../netlink/rtnetlink/device.ts";
@@ -107,6 +107,7 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
       socket.request([make]);
     }
   } catch (error) {
+    if (device.type === "tun" && isErrno(error, "ENODEV", "EBADFD")) throw removedMeanwhile(`link ${link.name}`, error);
     if (isErrno(error, "EEXIST") || (device.type === "tun" && isErrno(error, "EBUSY"))) {
       made.isMade = false;
       const there = findLink(pod.socket, link.name);
@@ -119,8 +120,12 @@ function create(part: PodLinkPart, master: Maker | undefined, site: Site, undo: 
     throw refused(error, part, master?.link) ?? error;
   }
   made.isMade = true;
-  const [reply] = pod.socket.request([setAlias(link.name, linkAlias(owner)), getLink(link.name)]);
-  return decodeLink(reply!)!;
+  try {
+    const [reply] = pod.socket.request([setAlias(link.name, linkAlias(owner)), getLink(link.name)]);
+    return decodeLink(reply!)!;
+  } catch (error) {
+    throw isErrno(error, "ENODEV") ? removedMeanwhile(`link ${link.name}`, error) : error;
+  }
 }
 
 /** What the kernel's refusal means to the person who wrote the configuration. */

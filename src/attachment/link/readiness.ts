@@ -1,4 +1,4 @@
-import { CniError, Code } from "../../cni/error.ts";
+import { CniError, Code, removedMeanwhile } from "../../cni/error.ts";
 import { monotonicMs } from "../../kernel/clock.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../kernel/netlink.ts";
 import { decodeAddress, getAddresses, IFA_F, RTNLGRP_IPV6_IFADDR } from "../../netlink/rtnetlink/address.ts";
@@ -43,7 +43,7 @@ export function waitForLink({ socket, open }: Side, name: string): void {
     if (event && told?.name !== name) return false;
     if (told?.operState === "up") return true;
     const link = findLink(socket, name);
-    if (!link) throw new CniError(Code.TryAgainLater, `link ${name} was deleted while it was being made`);
+    if (!link) throw removedMeanwhile(`link ${name}`);
     return link.operState === "up";
   });
   if (!up) {

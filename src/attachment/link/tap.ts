@@ -8,7 +8,7 @@ import { getTool, runTool } from "../firewall/tool.ts";
 import { linkAlias } from "../owner.ts";
 import type { PodNamespace } from "../pod-namespace.ts";
 import type { Site } from "../site.ts";
-import { findLink } from "./links.ts";
+import { findLink, getMadeLink } from "./links.ts";
 
 /**
  * Makes the pod's TAP device with its alias, MAC and MTU, plugged into its bridge, down; EBUSY where the name is taken.
@@ -21,7 +21,7 @@ export function createTap(part: PodLinkPart, device: Tap, { pod, owner }: Site):
   try {
     if (selinuxContext !== undefined) runIp(link.name, device, selinuxContext, pod);
     pod.socket.request([setAlias(link.name, linkAlias(owner))]);
-    const { index, name } = findLink(pod.socket, link.name)!;
+    const { index, name } = getMadeLink(pod.socket, link.name);
     const change = { ...(link.mac && { mac: link.mac }), ...(mtu && { mtu }), ...(master && { master }) };
     pod.socket.request([setLink({ index, name }, change)]);
     if (fd !== undefined) keepTap(fd);

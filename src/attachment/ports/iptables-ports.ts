@@ -172,8 +172,9 @@ export function collectIptablesPorts(network: string, valid: Selection["valid"],
           const all = portChains(nat);
           nat.load(all);
           const chains = all.filter((chain) => isOurs([...entriesOf(nat, chain), ...nat.get(chain)!]));
+          const attachments = valid();
           const isKept = (chain: string): boolean =>
-            valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
+            attachments.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
           return chains.filter((chain) => !isKept(chain));
         }),
       ),

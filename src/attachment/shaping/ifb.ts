@@ -109,11 +109,12 @@ export const alreadyShaped = (link: string): CniError =>
 export function listLostIfbs(
   host: NetlinkSocket,
   network: string,
-  valid: readonly Omit<Owner, "network">[],
+  valid: () => readonly Omit<Owner, "network">[],
 ): { label: string; link: Link }[] {
-  const kept = new Set(valid.map((attachment) => ownerLabel({ network, ...attachment }, LABEL_BYTES)));
   const ofNetwork = `${networkLabel(network, LABEL_BYTES)} `;
-  return listOwnIfbs(host).filter(({ label }) => label.startsWith(ofNetwork) && !kept.has(label));
+  const ifbs = listOwnIfbs(host).filter(({ label }) => label.startsWith(ofNetwork));
+  const kept = new Set(valid().map((attachment) => ownerLabel({ network, ...attachment }, LABEL_BYTES)));
+  return ifbs.filter(({ label }) => !kept.has(label));
 }
 
 /** Every ifb podwire made, with its owner's words. */

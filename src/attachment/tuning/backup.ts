@@ -1,4 +1,4 @@
-import { CniError, Code, messageOf } from "../../cni/error.ts";
+import { CniError, Code, messageOf, removedMeanwhile } from "../../cni/error.ts";
 import { tryJson } from "../../cni/json.ts";
 import { isObject } from "../../cni/schema.ts";
 import { ensureDirectory, namesIn, readText, removeFile, writeFile } from "../../kernel/file.ts";
@@ -48,6 +48,8 @@ export function writeBackup(dataDir: string, owner: Owner, { link, sysctl, netns
     rename(draft, pathOf(dataDir, owner));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
+    const isGone = error.syscall === "rename" && error.code === "ENOENT";
+    if (isGone) throw removedMeanwhile(`the backup in ${dataDir}`, error);
     const msg = `cannot keep in dataDir what there was before the tuning: ${messageOf(error)}`;
     throw new CniError(Code.Io, msg, "", { cause: error });
   }

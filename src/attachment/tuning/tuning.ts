@@ -1,4 +1,4 @@
-import { CniError, Code } from "../../cni/error.ts";
+import { CniError, Code, removedMeanwhile } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isErrno } from "../../kernel/system-error.ts";
 import { getLink, indexOf } from "../../netlink/rtnetlink/link.ts";
@@ -49,10 +49,7 @@ export const tuning: Kind<TuningPart> = {
 
   settle(part, { owner }) {
     if (isEmpty(part) || hasBackup(part.dataDir, owner)) return;
-    throw new CniError(
-      Code.TryAgainLater,
-      `the backup in ${part.dataDir} was removed while the container was being tuned, as by a GC`,
-    );
+    throw removedMeanwhile(`the backup in ${part.dataDir}`);
   },
 
   compare(part, site) {
@@ -88,10 +85,9 @@ export const tuning: Kind<TuningPart> = {
 
   collect({ network, valid, log }, part) {
     const dataDir = part?.dataDir ?? TUNING_FOLDER;
-    const kept = new Set(valid.map(({ containerId, ifname }) => `${containerId} ${ifname}`));
-    const lost = listOwners(dataDir, network).filter(
-      ({ containerId, ifname }) => !kept.has(`${containerId} ${ifname}`),
-    );
+    const owners = listOwners(dataDir, network);
+    const kept = new Set(valid().map(({ containerId, ifname }) => `${containerId} ${ifname}`));
+    const lost = owners.filter(({ containerId, ifname }) => !kept.has(`${containerId} ${ifname}`));
     log.note("backups", lost.length);
     tryEach(lost, (owner) => {
       const backup = findBackup(dataDir, owner);

@@ -5,11 +5,13 @@ import type { Invocation, JsonObject, Plugin } from "../../cni/invocation.ts";
 import { knownBy } from "../../cni/known-keys.ts";
 import { readConfig } from "../../cni/reading.ts";
 import type { Result } from "../../cni/result.ts";
+import { keptBy } from "../../ipam/collect.ts";
 import { delegateVerb, delegateWiring, getPluginFile } from "../../ipam/delegate.ts";
 import { readText } from "../../kernel/file.ts";
 import { isErrno, SystemError } from "../../kernel/linux.ts";
 import { encodeUtf8 } from "../../net/bytes.ts";
 import {
+  assertDelegationKept,
   collectDelegations,
   findDelegation,
   forgetDelegation,
@@ -59,8 +61,10 @@ export const flannel = (find: Find): Plugin => ({
   gc(call) {
     const config = readConfig(flannelConfig, call);
     const valid = call.validAttachments.map(({ containerId, ifname }) => ({ containerID: containerId, ifname }));
-    run(find, call, { ...planDelegate(config, call), "cni.dev/valid-attachments": valid });
-    collectDelegations(placeOf(config, call), call.validAttachments);
+    const told = { ...planDelegate(config, call), "cni.dev/valid-attachments": valid };
+    const kept = keptBy(callOf(told, call));
+    run(find, call, told);
+    collectDelegations(placeOf(config, call), kept);
   },
   status(call) {
     const config = readConfig(flannelConfig, call);
@@ -85,11 +89,14 @@ function add(find: Find, call: Invocation): Result {
   if (!plugin) getPluginFile(given, type); // found out before anything is touched
   const undo = new Undo();
   try {
-    keepDelegation(placeOf(config, call), printSorted(told), undo);
-    if (plugin) return plugin.add(given);
-    // it may have done half of it
-    undo.push(`DEL of ${type}`, () => delegateVerb(given, type, "DEL"));
-    return delegateWiring(given, type);
+    const place = placeOf(config, call);
+    keepDelegation(place, printSorted(told), undo);
+    const takeBack = (): void => run(find, { ...call, verb: "DEL" }, told);
+    if (!plugin) undo.push(`DEL of ${type}`, takeBack); // it may have done half of it
+    const result = plugin ? plugin.add(given) : delegateWiring(given, type);
+    if (plugin) undo.push(`DEL of ${type}`, takeBack);
+    assertDelegationKept(place);
+    return result;
   } catch (error) {
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
     throw error;

@@ -22,7 +22,7 @@ export const dhcp: Plugin = {
     removeDhcp(call);
   },
 
-  gc: collectDhcp,
+  gc: (call) => collectDhcp(call),
   inspect: (call) => void parseDhcp(call),
   known: () => known,
   status: (call) => statusOfDhcp(parseDhcp(call)),

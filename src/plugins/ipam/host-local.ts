@@ -1,5 +1,6 @@
+import { removedMeanwhile } from "../../cni/error.ts";
 import type { Plugin } from "../../cni/invocation.ts";
-import { collectLeases } from "../../ipam/collect.ts";
+import { collectLeases, keptBy } from "../../ipam/collect.ts";
 import { parseIpamConfig, parseLeaseFolder } from "../../ipam/config.ts";
 import { addLease, checkLease, removeLease } from "../../ipam/leases.ts";
 import { statusOfLeases } from "../../ipam/status.ts";
@@ -7,7 +8,7 @@ import { knownToIpam } from "../../ipam/keys.ts";
 import { refuseOwnNamespace } from "../../attachment/pod-namespace.ts";
 import { formatIp } from "../../net/ip.ts";
 import { hostLiveness } from "../../node/liveness.ts";
-import { findFormerNetwork } from "../../node/record.ts";
+import { findFormerNetwork, hasRecord } from "../../node/record.ts";
 
 const known = knownToIpam("host-local");
 
@@ -17,9 +18,14 @@ export const hostLocal: Plugin = {
 
   add(call) {
     refuseOwnNamespace(call);
-    const { ips, routes, dns, takenBack } = addLease(parseIpamConfig(call), call, hostLiveness());
+    const config = parseIpamConfig(call);
+    const { ips, routes, dns, takenBack, undo } = addLease(config, call, hostLiveness());
     for (const { ip, holder } of takenBack) {
       call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
+    }
+    if (!hasRecord(config.folder, call)) {
+      undo();
+      throw removedMeanwhile("the lease");
     }
     return { interfaces: [], ips, routes, dns };
   },
@@ -35,7 +41,7 @@ export const hostLocal: Plugin = {
   },
 
   gc(call) {
-    call.log.note("leases", collectLeases(parseLeaseFolder(call), call.validAttachments).length);
+    call.log.note("leases", collectLeases(parseLeaseFolder(call), keptBy(call)).length);
   },
 
   inspect: (call) => void parseIpamConfig(call),

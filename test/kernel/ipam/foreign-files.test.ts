@@ -39,7 +39,7 @@ describe("files that are no leases", () => {
     expect(addresses(node.addPod(config, "c1"))).toEqual(["10.9.0.3"]);
     rmSync(node.aside(), { recursive: true });
     expect(removeLease(node.folder, owner("c1")).map(formatIp)).toEqual(["10.9.0.3"]);
-    expect(collectLeases(node.folder, [])).toEqual([]);
+    expect(collectLeases(node.folder, () => [])).toEqual([]);
     expect(readdirSync(node.path(""))).toContain("10.9.0.2");
   });
 

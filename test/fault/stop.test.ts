@@ -1,0 +1,34 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { dhcp } from "./dhcp.ts";
+import { scenarios } from "./scenarios.ts";
+import { addDuringCollect, collectDuringAdd, stopping } from "./stopping.ts";
+
+afterAll(() =>
+  console.log(
+    `ADDs with a GC in between: ${stopping.adds}, of which ${stopping.failures} failed; the reverse: ${stopping.gcs}`,
+  ),
+);
+
+const { bridge, iptables, ptp, macvlan, static: addresses, hostDevice, tap, hostLocal, flannel } = scenarios;
+const { bandwidth, tuning } = scenarios;
+const named = (some: (typeof bridge)[]) => some.map((scenario) => [scenario.name, scenario] as const);
+
+// What portmap and firewall have in nftables alone has no end of its own to notice it by. A GC of the whole list takes
+// the link first, and that is noticed: test/executable/gc-status.test.ts.
+describe("a GC that does not know of an ADD, at any change of it: the ADD is whole, or fails with code 11 and leaves nothing", () => {
+  test.each(
+    named([bridge, iptables, ptp, macvlan, addresses, hostDevice, tap, hostLocal, flannel, bandwidth, tuning, dhcp]),
+  )("%s", async (_name, scenario) => expect(await collectDuringAdd(scenario)).toBe(""));
+
+  test("some of these ADDs fail, and some do not", () => {
+    expect(stopping.failures).toBeGreaterThan(stopping.adds / 10);
+    expect(stopping.failures).toBeLessThan(stopping.adds);
+  });
+});
+
+// Of the others a node can have one pod alone
+describe("an ADD at any change of a GC is left whole by it", () => {
+  test.each(named([bridge, iptables, ptp, macvlan, tap, hostLocal, flannel, dhcp]))("%s", async (_name, scenario) =>
+    expect(await addDuringCollect(scenario)).toBe(""),
+  );
+});
