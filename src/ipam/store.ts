@@ -1,3 +1,4 @@
+import { removedMeanwhile } from "../cni/error.ts";
 import { removeFile, withFile, withOwnFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
@@ -146,7 +147,7 @@ export class LeaseStore {
       link(draft, leasePath(this.folder, ip));
     } catch (error) {
       if (linux.isErrno(error, "EEXIST")) return false;
-      throw error;
+      throw linux.isErrno(error, "ENOENT") ? removedMeanwhile(`the draft ${draft.path} or its folder`, error) : error;
     }
     this.changed = true;
     return true;

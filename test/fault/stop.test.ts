@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { dhcp } from "./dhcp.ts";
 import { scenarios } from "./scenarios.ts";
-import { addDuringCollect, collectDuringAdd, stopping } from "./stopping.ts";
+import { addDuringCollect, removeDuringAdd, stopping } from "./stopping.ts";
 
 afterAll(() =>
   console.log(
-    `ADDs with a GC in between: ${stopping.adds}, of which ${stopping.failures} failed; the reverse: ${stopping.gcs}`,
+    `ADDs with a GC or DEL in between: ${stopping.adds}, of which ${stopping.failures} failed; the reverse: ${stopping.gcs}`,
   ),
 );
 
@@ -15,10 +15,14 @@ const named = (some: (typeof bridge)[]) => some.map((scenario) => [scenario.name
 
 // What portmap and firewall have in nftables alone has no end of its own to notice it by. A GC of the whole list takes
 // the link first, and that is noticed: test/executable/gc-status.test.ts.
-describe("a GC that does not know of an ADD, at any change of it: the ADD is whole, or fails with code 11 and leaves nothing", () => {
-  test.each(
-    named([bridge, iptables, ptp, macvlan, addresses, hostDevice, tap, hostLocal, flannel, bandwidth, tuning, dhcp]),
-  )("%s", async (_name, scenario) => expect(await collectDuringAdd(scenario)).toBe(""));
+describe("at any change of an ADD: the ADD is whole, or fails with code 11 and leaves nothing", () => {
+  const all = [bridge, iptables, ptp, macvlan, addresses, hostDevice, tap, hostLocal, flannel, bandwidth, tuning, dhcp];
+  test.each(named(all))("a GC that does not know of it: %s", async (_name, scenario) =>
+    expect(await removeDuringAdd(scenario, "GC")).toBe(""),
+  );
+  test.each(named(all))("a DEL of the same attachment, whose runtime gave up: %s", async (_name, scenario) =>
+    expect(await removeDuringAdd(scenario, "DEL")).toBe(""),
+  );
 
   test("some of these ADDs fail, and some do not", () => {
     expect(stopping.failures).toBeGreaterThan(stopping.adds / 10);

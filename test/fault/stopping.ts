@@ -5,7 +5,7 @@ import { add, callOf, collect, del, record, type Scenario, type Stage, stateOf, 
 import { changes, type SystemCall, trace } from "./strace.ts";
 import { nodeWorkers } from "./node-workers.ts";
 
-/** ADDs during which a GC ran, and those that failed of it; GCs during which an ADD ran. */
+/** ADDs during which a GC or DEL ran, and those that failed of it; GCs during which an ADD ran. */
 export const stopping = { adds: 0, failures: 0, gcs: 0 };
 
 /** What is done after that is nothing the verb could notice. */
@@ -25,12 +25,14 @@ const hasLock = (pid: number): boolean => new RegExp(`FLOCK .* ${pid} `).test(re
 const unlessLocked = (use: () => Promise<unknown>) => async (pid: number) => void (hasLock(pid) || (await use()));
 
 /**
- * Stops ADD behind each of its changes, lets a GC run whose list is from before, and sees to it that ADD either is
- * whole or says that it was disturbed (code 11) and leaves nothing; what is wrong, "" when nothing is.
+ * Stops ADD behind each of its changes, lets a GC run whose list is from before, or a DEL of the attachment, and sees to
+ * it that ADD either is whole or says that it was disturbed (code 11) and leaves nothing; what is wrong, "" when nothing
+ * is.
  */
-export async function collectDuringAdd(scenario: Scenario): Promise<string> {
+export async function removeDuringAdd(scenario: Scenario, verb: "GC" | "DEL"): Promise<string> {
+  const remove = verb === "GC" ? collect : del;
   const failures = await nodeWorkers(scenario, await pointsOf(scenario, "ADD"), async (stage, before, stop) => {
-    const meanwhile = unlessLocked(async () => collect(stage));
+    const meanwhile = unlessLocked(async () => remove(stage));
     const { exitCode, result, error } = await trace(stage.node, "ADD", callOf(stage, "ADD"), { stop, meanwhile });
     stopping.adds += 1;
     if (exitCode === 0) await endWhole(stage, result);
@@ -41,7 +43,7 @@ export async function collectDuringAdd(scenario: Scenario): Promise<string> {
     }
     expect(await stateOf(stage)).toEqual(before);
   });
-  return told("GC while ADD", failures);
+  return told(`${verb} while ADD`, failures);
 }
 
 /** Stops GC behind each of its changes, and lets an ADD run, which its list cannot have: it must be left whole. */
