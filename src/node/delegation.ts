@@ -5,7 +5,7 @@ import type { JsonObject } from "../cni/invocation.ts";
 import { isObject } from "../cni/schema.ts";
 import { ensureDirectory, findLstat, findText, namesIn, removeFile, withFile } from "../kernel/file.ts";
 import { fileName, HASHED } from "../kernel/hash.ts";
-import { exists, fsync, isErrno, link, O, rename, writeAll } from "../kernel/linux.ts";
+import { exists, fsync, isErrno, link, O, rename, stat, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 
 // What an attachment's delegate was told, so that it can be told again when the attachment goes. The reference keeps
@@ -31,27 +31,49 @@ const sharedPath = ({ dataDir, containerId }: Pick<Place, "dataDir" | "container
 
 /** Keeps the text, on disk before it returns; `undo` puts back what was kept before. */
 export function keepDelegation(place: Place, text: string, undo: Undo): void {
-  const before = findText(pathOf(place));
+  const written: Written = {};
   ensureDirectory(place.dataDir, 0o700);
-  undo.push("forget what the delegate was told", () =>
-    before === undefined ? forgetDelegation(place) : write(place, before),
-  );
-  write(place, text);
+  undo.push("forget what the delegate was told", () => {
+    // another ADD of the same attachment may have been faster: its own is kept by now
+    if (findLstat(pathOf(place))?.inode !== written.inode) removeFile(draftOf(place));
+    else if (written.before === undefined) forgetDelegation(place);
+    else write(place, written.before, {});
+  });
+  write(place, text, written);
 }
 
-function write(place: Place, text: string): void {
+/** The file that was written, and what was in its place before. */
+interface Written {
+  inode?: bigint;
+  before?: string | undefined;
+}
+
+function write(place: Place, text: string, written: Written): void {
   const draft = draftOf(place);
   removeFile(draft); // of a call that was killed
   withFile(draft, O.WRONLY | O.CREAT | O.EXCL, 0o600, (fd) => {
     writeAll(fd, encodeUtf8(text));
     fsync(fd);
+    written.inode = stat(fd).inode;
   });
   try {
-    rename(draft, pathOf(place));
+    nameDraft(draft, pathOf(place), written);
     removeFile(sharedPath(place));
     link(pathOf(place), sharedPath(place));
   } catch (error) {
     throw isErrno(error, "ENOENT") ? removedMeanwhile(WHAT, error) : error;
+  }
+}
+
+/** Notes what had the name before: where nothing had, nobody can have taken it in between. */
+function nameDraft(draft: string, path: string, written: Written): void {
+  try {
+    link(draft, path);
+    removeFile(draft);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    written.before = findText(path);
+    rename(draft, path);
   }
 }
 

@@ -1,11 +1,12 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { dhcp } from "./dhcp.ts";
 import { scenarios } from "./scenarios.ts";
-import { addDuringCollect, removeDuringAdd, stopping } from "./stopping.ts";
+import { addDuringAdd, addDuringCollect, removeDuringAdd, stopping } from "./stopping.ts";
 
 afterAll(() =>
   console.log(
-    `ADDs with a GC or DEL in between: ${stopping.adds}, of which ${stopping.failures} failed; the reverse: ${stopping.gcs}`,
+    `ADDs with a GC or DEL in between: ${stopping.adds}, of which ${stopping.failures} failed; ` +
+      `the reverse: ${stopping.gcs}; with another ADD: ${stopping.seconds}`,
   ),
 );
 
@@ -35,4 +36,10 @@ describe("an ADD at any change of a GC is left whole by it", () => {
   test.each(named([bridge, iptables, ptp, macvlan, tap, hostLocal, flannel, dhcp]))("%s", async (_name, scenario) =>
     expect(await addDuringCollect(scenario)).toBe(""),
   );
+});
+
+// A second ADD of portmap, firewall and tuning writes the same once more
+describe("two ADDs of one attachment at one time: one is whole, the other fails", () => {
+  const single = [bridge, iptables, ptp, macvlan, addresses, hostDevice, tap, hostLocal, flannel, bandwidth, dhcp];
+  test.each(named(single))("%s", async (_name, scenario) => expect(await addDuringAdd(scenario)).toBe(""));
 });

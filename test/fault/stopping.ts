@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import type { Verb } from "../executable/harness.ts";
+import type { Answer, Verb } from "../executable/harness.ts";
 import { add, callOf, collect, del, record, type Scenario, type Stage, stateOf, succeed } from "./scenarios.ts";
 import { changes, type SystemCall, trace } from "./strace.ts";
 import { nodeWorkers } from "./node-workers.ts";
 
-/** ADDs during which a GC or DEL ran, and those that failed of it; GCs during which an ADD ran. */
-export const stopping = { adds: 0, failures: 0, gcs: 0 };
+/** ADDs during which a GC or DEL ran, and those that failed of it; GCs, and ADDs, during which an ADD ran. */
+export const stopping = { adds: 0, failures: 0, gcs: 0, seconds: 0 };
 
 /** What is done after that is nothing the verb could notice. */
 const answers = ({ text }: SystemCall): boolean => text.startsWith("write(1,");
@@ -60,6 +60,26 @@ export async function addDuringCollect(scenario: Scenario): Promise<string> {
     expect(await stateOf(stage)).toEqual(before);
   });
   return told("ADD while GC", failures);
+}
+
+/**
+ * Stops ADD behind each of its changes, and lets another ADD of the same attachment run, as of a runtime that tries
+ * again: one of them succeeds, and is whole whatever the other takes back.
+ */
+export async function addDuringAdd(scenario: Scenario): Promise<string> {
+  const failures = await nodeWorkers(scenario, await pointsOf(scenario, "ADD"), async (stage, before, stop) => {
+    const answers: Answer[] = [];
+    const meanwhile = unlessLocked(async () => answers.push(await stage.node.podwire("ADD", stage.call)));
+    answers.push(await trace(stage.node, "ADD", callOf(stage, "ADD"), { stop, meanwhile }));
+    stopping.seconds += answers.length - 1;
+    expect(answers.toSorted((a, b) => a.exitCode - b.exitCode)).toMatchObject([
+      { exitCode: 0 },
+      ...answers.slice(1).map(() => ({ exitCode: 1 })),
+    ]);
+    await endWhole(stage, answers.find(({ exitCode }) => exitCode === 0)!.result);
+    expect(await stateOf(stage)).toEqual(before);
+  });
+  return told("another ADD while ADD", failures);
 }
 
 async function endWhole(stage: Stage, prevResult: object | undefined): Promise<void> {
