@@ -62,6 +62,12 @@ export async function startTraced(
   return { daemon, lines: () => readFileSync(file, "utf8").trimEnd().split("\n") };
 }
 
+/**
+ * The fault has happened. Packets that come together are received by fewer calls than when the calls were recorded:
+ * then it is whoever asks next who would meet it.
+ */
+export const isMet = (lines: string[]): boolean => lines.some((line) => line.includes("(INJECTED)"));
+
 /** A daemon that nothing happens to. */
 export async function restart(stage: Stage): Promise<void> {
   const served = servedOn(stage.node);
