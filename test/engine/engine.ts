@@ -46,7 +46,11 @@ export function executableOf(body: string, { before = "", warmUp = "", machine =
     script,
     `"use strict"; var podwire = (() => {
     const utf8 = primitives.encodeUtf8;
-    const say = (value) => host.write(1, utf8(JSON.stringify(value) + "\\n"));
+    const say = (value) => {
+      const line = utf8(JSON.stringify(value) + "\\n");
+      // a write of megabytes that a signal disturbs has written a part
+      for (let at = 0, sent = 0; at < line.length && sent >= 0; at += sent) sent = host.write(1, line.subarray(at));
+    };
     ${before}
     return { lastWords: "last words", warmUp() { ${warmUp} }, main(args, environment) { ${body}; return 0; } };
   })();`,

@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -13,16 +22,21 @@ const env = { CNI_COMMAND: "VERSION", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 const input = '{"cniVersion":"1.0.0"}';
 const answer = '{"cniVersion":"1.0.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n';
 const folder = mkdtempSync(join(tmpdir(), "podwire-limits-"));
+/** It is there from the start, as VERSION waits for it but half a second. */
+const given = join(folder, "given");
+writeFileSync(given, input);
 
-/** Runs a command that ends in podwire's name, and returns what came of it. */
+/** Runs a command that ends in podwire's name, and returns what came of it; `input`: in place of what is `given`. */
 function run(command: string[], options: { input?: string; env?: Record<string, string> } = {}) {
+  const stdin = options.input === undefined ? openSync(given, "r") : "pipe";
   const { status, signal, stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
     env,
-    input,
+    stdio: [stdin, "pipe", "pipe"],
     encoding: "utf8",
     maxBuffer: 1 << 26,
     ...options,
   });
+  if (stdin !== "pipe") closeSync(stdin);
   return { status, signal, stdout, stderr };
 }
 
@@ -101,10 +115,11 @@ describe("podwire answers with", () => {
   test("200 of it at once", async () => {
     const answers = await Promise.all(
       Array.from({ length: 200 }, async () => {
-        const child = spawn(podwire, [], { env, stdio: ["pipe", "pipe", "ignore"] });
+        const stdin = openSync(given, "r");
+        const child = spawn(podwire, [], { env, stdio: [stdin, "pipe", "ignore"] });
+        closeSync(stdin);
         let said = "";
-        child.stdout.on("data", (data: Buffer) => (said += data.toString()));
-        child.stdin.end(input);
+        child.stdout!.on("data", (data: Buffer) => (said += data.toString()));
         const code = await new Promise((resolve) => child.once("close", resolve));
         return `${String(code)} ${said}`;
       }),

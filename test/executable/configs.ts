@@ -140,11 +140,11 @@ export async function callFor(node: Node, config: Config, more: More = {}): Prom
 }
 
 /**
- * Duplicate address detection in the pod takes some five seconds, not one or two: whatever is done meanwhile, or must not
- * wait for it, has the time on a busy machine too.
+ * Duplicate address detection in the pod takes some five seconds, or as many as are said, not one or two: whatever is
+ * done meanwhile has the time on a busy machine too.
  */
-export async function detectSlowly({ netns }: Pick<Call, "netns">): Promise<void> {
-  await (netns as Namespace).setSysctl("net/ipv6/conf/default/dad_transmits", 4);
+export async function detectSlowly({ netns }: Pick<Call, "netns">, seconds = 5): Promise<void> {
+  await (netns as Namespace).setSysctl("net/ipv6/conf/default/dad_transmits", seconds - 1);
 }
 
 /** ADD that must succeed. */

@@ -51,7 +51,7 @@ describe.each(starts)("works as it stands, with a daemon that is started %s,", (
     const { result, stdout } = await runList(run, "ADD", list, to);
     expect(stdout).not.toContain('"code"');
     const [ip] = result!.ips!;
-    expect(scene.leased()).toEqual([ip!.address.replace("/24", "")]);
+    await scene.hasLeased([ip!.address.replace("/24", "")]);
     if (isAlone) await to.netns.ip(`address add ${ip!.address} dev eth0`);
     expect(await to.netns.ping("10.9.0.1")).toBe(true);
     expect((await runList(run, "CHECK", list, { ...to, result: result! })).stdout).toBe("");
@@ -59,7 +59,7 @@ describe.each(starts)("works as it stands, with a daemon that is started %s,", (
       expect(await runList(run, "DEL", list, { ...to, result: result! })).toMatchObject({ exitCode: 0, stdout: "" });
     }
     await server.line(/DHCPRELEASE/);
-    expect(scene.leased()).toEqual([]);
+    await scene.hasLeased([]);
     expect(await daemon.stop("SIGTERM")).toBe(0);
   });
 });

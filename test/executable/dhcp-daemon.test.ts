@@ -27,7 +27,7 @@ describe("whatever the daemon does", () => {
     });
     await node.succeed("DEL", attached.call);
     await dnsmasq.line(new RegExp(`DHCPRELEASE.*${attached.ip4} ${attached.mac}`));
-    expect(scene.leased()).toEqual([]);
+    await scene.hasLeased([]);
     expect(scene.kept()).toEqual([]);
   });
 

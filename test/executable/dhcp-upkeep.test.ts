@@ -18,7 +18,7 @@ describe("a lease is kept up", () => {
       ]);
       expect(added).toMatchObject({ code: 11, msg: expect.stringContaining("did not answer within 10 s") as unknown });
       expect(deleted.exitCode).toBe(0);
-      expect(scene.leased()).toEqual([]);
+      await scene.hasLeased([]);
       process.kill(daemon.pid, "SIGCONT");
     },
     "renewed at T1 with its server, by the pod's address and MAC; at T2 with whoever answers": async (scene) => {
@@ -113,7 +113,7 @@ describe("a lease is kept up", () => {
       const other = new Process(node, executable, ["dhcp-daemon", "--socketpath", scene.socketPath]);
       await other.line(/another podwire dhcp-daemon keeps the leases/);
       await node.succeed("DEL", attached.call);
-      expect(scene.leased()).toEqual([]);
+      await scene.hasLeased([]);
     },
 
     "a pod that is gone ends it": async (scene) => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect, vi } from "vitest";
 import { type Config } from "./configs.ts";
 import { executable, type Namespace, Node, reference } from "./harness.ts";
 
@@ -214,6 +215,12 @@ export class DhcpScene {
   /** What dnsmasq has given. */
   leased(): string[] {
     return this.leaseLines().map((line) => line.split(" ")[2]!);
+  }
+
+  /** Resolves once dnsmasq has given these addresses and no others: it says what it heard before it writes it down. */
+  async hasLeased(addresses: readonly string[]): Promise<void> {
+    const has = (): void => expect(this.leased().toSorted()).toEqual(addresses.toSorted());
+    await vi.waitFor(has, { timeout: 60_000, interval: 20 });
   }
 
   /** The reference's daemon, at a socket of its own, and a configuration for it. */

@@ -1,7 +1,10 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Node } from "./harness.ts";
+import { runProgram } from "../harness/program.ts";
+import { Node, temporaryFolder } from "./harness.ts";
 
 const config = (node: Node) => ({
   cniVersion: "1.0.0",
@@ -27,6 +30,26 @@ describe("the harness", () => {
     const started = node.run("sh", ["-c", script, "sh", file], { timeoutMs: 3000 });
     await expect(started).rejects.toThrow("sh was killed as it took more than 3000 ms");
     process.kill(Number(readFileSync(file, "utf8")));
+  });
+
+  test("starts a program that is told little when all it is told is there, however busy this process is", async () => {
+    const folder = temporaryFolder("input");
+    const [pipe, said] = [join(folder, "pipe"), join(folder, "said")];
+    execFileSync("mkfifo", [pipe]);
+    // Node has four threads for files, and nobody writes to the pipe
+    const opening = Array.from({ length: 4 }, async () => open(pipe, "r"));
+    const running = runProgram(
+      "bash",
+      ["-c", 'read -r -t 0; echo $? > "$1.new"; mv "$1.new" "$1"; cat', "bash", said],
+      {
+        input: "all",
+      },
+    );
+    await expect.poll(() => existsSync(said)).toBe(true);
+    const writer = openSync(pipe, constants.O_RDWR);
+    for (const each of await Promise.all(opening)) await each.close();
+    closeSync(writer);
+    expect([readFileSync(said, "utf8"), (await running).stdout]).toEqual(["0\n", "all"]);
   });
 
   test("drives a plugin, reads the pod back and sees real packets", async () => {

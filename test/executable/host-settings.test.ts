@@ -75,7 +75,7 @@ s.sendto(message + socket.inet_pton(socket.AF_INET6, "2001:db8:5::"), ("ff02::1"
       await outside.must("python3", "-c", advertise);
       expect((await node.addresses("uplink")).join(" ")).toContain("2001:db8:5:");
     },
-    { timeout: 10_000 },
+    { timeout: 60_000 },
   );
   const { stderr } = await node.succeed(
     "ADD",

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { execa } from "execa";
+import { type Outcome, runProgram } from "../harness/program.ts";
 import { podwireFolder } from "./harness.ts";
 
 interface Run {
@@ -9,8 +9,8 @@ interface Run {
   input?: string;
 }
 /** The executable as a process with an environment of its own. */
-export const run = async ({ as = "podwire", args = [], env = {}, input = "" }: Run) =>
-  execa(join(podwireFolder(), as), args, { env, extendEnv: false, input, reject: false, stripFinalNewline: false });
+export const run = async ({ as = "podwire", args = [], env = {}, input = "" }: Run): Promise<Outcome> =>
+  runProgram(join(podwireFolder(), as), args, { env, input });
 export const json = ({ stdout }: { stdout: string }) => JSON.parse(stdout) as Record<string, unknown>;
 export const status = { CNI_COMMAND: "STATUS" };
 export const config = (more: object): string => JSON.stringify({ cniVersion: "1.1.0", name: "edge", ...more });

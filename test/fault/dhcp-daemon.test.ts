@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { dhcp, goesOn, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
+import { dhcp, goesOn, isMet, pointsOf, restart, servedOn, startTraced } from "./dhcp.ts";
 import { nodeWorkers } from "./node-workers.ts";
 import { add, del, setUp, type Stage, stateOf } from "./scenarios.ts";
 import { changes, type Fault, type SystemCall, systemCalls } from "./strace.ts";
@@ -49,10 +49,10 @@ describe.each<Verb>(["ADD", "DEL"])("the daemon, from its start to the end of %s
   test("meets an error of any system call: it ends before it listens and says why, or goes on with all it has", async () => {
     const points = pointsOf(await recordDaemon(verb));
     const failures = await nodeWorkers(dhcp, points, async (stage, before, point) => {
-      const { daemon } = await disturb(stage, verb, point);
-      const { exitCode } = await stage.node.podwire("STATUS", stage.call);
-      if (exitCode === 0) servedOn(stage.node).daemon = daemon;
-      else {
+      const { daemon, lines } = await disturb(stage, verb, point);
+      servedOn(stage.node).daemon = daemon;
+      if (!isMet(lines())) await restart(stage);
+      else if ((await stage.node.podwire("STATUS", stage.call)).exitCode !== 0) {
         await daemon.ended;
         expect(daemon.lines.join("\n")).toContain(point.errno);
         await restart(stage);

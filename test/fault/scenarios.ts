@@ -2,7 +2,7 @@ import { bridge, dualStack, flannel, hostDevice, hostLocal, macvlan, ptp, type C
 import { expect } from "vitest";
 import { Node, type Answer, type Call, type IpLink, type Namespace, type Verb } from "../executable/harness.ts";
 import type { IpRoute } from "../harness/namespace.ts";
-import { type HostState, readTogether } from "../harness/state.ts";
+import { type HostState, readTogether, withoutCarrier } from "../harness/state.ts";
 import { type SystemCall, systemCalls, trace } from "./strace.ts";
 
 /** A node with a pod that lives through it all, and the call whose verbs are disturbed. */
@@ -226,7 +226,7 @@ async function podState(pod: Namespace): Promise<unknown> {
   const parse = <T>(text: string | undefined): T[] => JSON.parse(text || "[]") as T[];
   return {
     links: parse<IpLink>(links).map(({ ifname, address, mtu, txqlen, flags, master }) => {
-      return { ifname, address, mtu, txqlen, flags, master };
+      return { ifname, address, mtu, txqlen, flags: withoutCarrier(flags), master };
     }),
     // the first VRF of a namespace makes one that stays
     rules: [rules4, rules6].map((text) => text!.replaceAll(/^.*l3mdev-table.*\n?/gm, "")),

@@ -1,4 +1,4 @@
-import { existsSync, writeFile } from "node:fs";
+import { existsSync, writeFile, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import { promisify } from "node:util";
@@ -9,6 +9,8 @@ import { prepareStart } from "./spawn.ts";
 const pipe2 = libcCall("pipe2", "int bytes int");
 const waitpid = libcCall("waitpid", "int int bytes int");
 
+/** What the smallest of pipes holds. */
+const PIPE_BYTES = 4096;
 const O_CLOEXEC = 0o2000000;
 const WNOHANG = 1;
 
@@ -37,10 +39,13 @@ export async function runProgram(command: string, args: string[], options: Progr
   if (netns !== undefined && !existsSync(netns)) return failed(1, `no namespace ${netns}`);
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   const theirs = [stdin.read, stdout.write, stderr.write];
+  // who is waited for by podwire is told of it, and a runtime that asks for VERSION is not waited for at all
+  const isTold = Buffer.byteLength(input) <= PIPE_BYTES;
+  if (isTold) tell(stdin.write, input);
   const pid = inNamespace(netns, prepareStart({ command: [command, ...args], env, fds: theirs, cwd }));
   for (const fd of theirs) host.close(fd);
   const said = [text(stdout.read), text(stderr.read)] as const;
-  void give(stdin.write, input);
+  if (!isTold) void give(stdin.write, input);
   if (pid < 0) {
     await Promise.all(said);
     return failed(-pid === constants.errno.ENOENT ? 127 : 126, `cannot execute ${command}: errno ${-pid}`);
@@ -70,9 +75,15 @@ async function text(fd: number): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
+/** Writes what a pipe holds and closes it. */
+function tell(fd: number, input: string): void {
+  if (input !== "") writeSync(fd, input);
+  host.close(fd);
+}
+
 /** Writes to a pipe and closes it; the program need not read. */
 async function give(fd: number, input: string): Promise<void> {
-  if (input !== "") await promisify(writeFile)(fd, input).catch(() => undefined);
+  await promisify(writeFile)(fd, input).catch(() => undefined);
   host.close(fd);
 }
 

@@ -13,7 +13,7 @@ test("ipvlan: pods of one MAC ask for answers to all, have a lease each, renew i
   await capture.line(new RegExp(`^${one.mac} > .*0\\.0\\.0\\.0\\.68 > 255\\.255\\.255\\.255\\.67`));
   await capture.line(/ > ff:ff:ff:ff:ff:ff.*\.67 > 255\.255\.255\.255\.68/);
   expect(two.mac).toBe(one.mac);
-  expect(scene.leased().toSorted()).toEqual([one.ip4, two.ip4].toSorted());
+  await scene.hasLeased([one.ip4, two.ip4]);
   for (const each of [one, two]) {
     // at T1, by its own address
     await dnsmasq.line(new RegExp(`DHCPACK.* ${each.ip4} `), { from: dnsmasq.lines.length });
@@ -21,6 +21,6 @@ test("ipvlan: pods of one MAC ask for answers to all, have a lease each, renew i
   }
   await node.succeed("DEL", one.call);
   await dnsmasq.line(new RegExp(`DHCPRELEASE.* ${one.ip4} `));
-  expect(scene.leased()).toEqual([two.ip4]);
+  await scene.hasLeased([two.ip4]);
   expect([await outside.ping(two.ip4), await complaint(node, two)]).toEqual([true, ""]);
 });

@@ -25,6 +25,7 @@ test.each([
 ])("doctor says that the table of connections is full to %i percent", async (percent, state, what) => {
   const scene = await makes["bridge, VLAN"]();
   const { node, first } = scene;
+  await node.setSysctl("net/netfilter/nf_conntrack_icmp_timeout", 600); // not the half minute a busy machine takes
   // connections are tracked once a rule asks for it
   const asking = "-t raw -A OUTPUT -m conntrack --ctstate NEW";
   await node.must("iptables-legacy", ...asking.split(" "));

@@ -99,7 +99,7 @@ describe("vlan", () => {
       const attached = await attach(node, config(node, "vlan", { mtu: 1400 }));
       await damage(attached);
       expect(await complaint(node, attached)).toMatch(message);
-      await attached.pod.remove();
+      await attached.pod.vanish();
     }
   });
 });
@@ -141,7 +141,7 @@ describe.each(["vlan", "ipvlan", "dummy"])("DEL of %s with little left", (type) 
     const { node } = await vlanNetwork();
     const given = config(node, type, { mtu: 1500 });
     const damages: [string, (attached: Attached) => Promise<unknown>, object?][] = [
-      ["the namespace is gone", async ({ pod }) => pod.remove()],
+      ["the namespace is gone", async ({ pod }) => pod.vanish()],
       ["CNI_NETNS is empty", async () => undefined, { netns: "" }],
       ["the link is gone", async ({ pod }) => pod.ip("link delete eth0")],
       ["the master has a smaller MTU now", async () => node.ip("link set uplink mtu 1280")],
