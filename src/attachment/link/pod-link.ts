@@ -9,6 +9,7 @@ import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import { IN_POD } from "../step.ts";
 import type { Site } from "../site.ts";
+import { withoutTuned } from "../tuning/tuned-mtu.ts";
 import type { Undo } from "../undo.ts";
 import { findLink } from "./links.ts";
 import { getMaster } from "./master.ts";
@@ -34,7 +35,7 @@ export const podLink: Kind<PodLinkPart> = {
     const found = site.seenPodLink(link.name);
     const differences = compareLink(
       found,
-      { ...link, kind: device.type, mtu: mtuOf(part, foreign) },
+      { ...link, kind: device.type, mtu: withoutTuned(mtuOf(part, foreign), found, site) },
       "in the container",
     );
     if (found?.kind !== device.type) return differences;
@@ -45,7 +46,7 @@ export const podLink: Kind<PodLinkPart> = {
     const { link, device } = part;
     const found = site.seenPodLink(link.name);
     if (found?.kind === device.type) {
-      const mtu = mtuOf(part);
+      const mtu = withoutTuned(mtuOf(part), found, site);
       return mendLink(site.pod.socket, found, { ...link, kind: device.type, mtu }, IN_POD);
     }
     throw beyondMending(`link ${link.name} in the container is ${found ? "another one" : "gone"}`);
