@@ -13,6 +13,7 @@ import {
   findFormerNetwork,
   findRecord,
   hasRecord,
+  isRecordedOfAnother,
   type Knowledge,
   pruneRecords,
   removeRecord,
@@ -66,6 +67,8 @@ export interface Known {
   foreign: boolean;
   /** what its network was called when it was made, where it has a record by that name alone */
   former?: string | undefined;
+  /** `Traces`' */
+  isAnothers?(cookie: bigint): boolean;
 }
 
 /**
@@ -122,7 +125,8 @@ function hostLocalIpam(call: Invocation): Ipam {
       const addresses = findLease(folder, owner, record);
       isSearched = true;
       const former = addresses.length === 0 ? findFormerNetwork(folder, owner, record) : undefined;
-      return { addresses, knowledge, foreign: !knowledge?.parts, former };
+      const isAnothers = (cookie: bigint): boolean => isRecordedOfAnother(folder, owner, cookie);
+      return { addresses, knowledge, foreign: !knowledge?.parts, former, isAnothers };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
     gc: (keepsRecords) =>
@@ -161,7 +165,8 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
     traces() {
       const record = findRecord(folder, owner);
       const former = findFormerNetwork(folder, owner, record);
-      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former };
+      const isAnothers = (cookie: bigint): boolean => isRecordedOfAnother(folder, owner, cookie);
+      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former, isAnothers };
     },
     del: () => void removeRecord(folder, owner),
     gc(keepsRecords) {

@@ -77,6 +77,15 @@ export function findFormerNetwork(
   }
 }
 
+/** Whether, by the records of any network, another container has its link of that name in the namespace of a cookie. */
+export const isRecordedOfAnother = ({ dataDir }: RecordFolder, owner: RecordOwner, cookie: bigint): boolean =>
+  namesIn(recordsPath(dataDir)).some((network) =>
+    listRecords({ dataDir, network }).some(
+      ({ owner: { containerId, ifname }, knowledge }) =>
+        knowledge?.cookie === cookie && ifname === owner.ifname && containerId !== owner.containerId,
+    ),
+  );
+
 /** True when there is a record, readable or not. */
 export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));
 

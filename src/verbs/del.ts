@@ -32,6 +32,7 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
       },
       ...(pod && { pod }),
       madeIn,
+      ...(known.isAnothers && { isAnothers: known.isAnothers }),
       ...(knowledge?.usesIptables && { usesIptables: true }),
       ...tracesOf(spec, call, known),
     };

@@ -101,6 +101,8 @@ function takeBack(pod: PodNamespace, traces: Traces, part: MovedLinkPart | undef
   // nothing is known of the attachment: the reference's alias says that it moved the link
   const isTheirs = whose === undefined && link.alias === former;
   if (!isTheirs && (whose ?? "unknown") === "unknown") return "unknown";
+  // a device does not say itself whose it is, and prevResult may be another pod's as well as CNI_NETNS
+  if (whose !== "own" && pod.cookie !== undefined && traces.isAnothers?.(pod.cookie)) return "unknown";
   if (findLink(site.host, former)) {
     throw new CniError(
       Code.TryAgainLater,
