@@ -5,7 +5,7 @@ import { formerNetwork } from "../attachment/link/former-network.ts";
 import { hasNamespace, refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import type { Known } from "../ipam/ipam.ts";
+import type { Known } from "../ipam/own-record.ts";
 import { type Ip, uniqueIps } from "../net/ip.ts";
 import { type Attempt, attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
