@@ -36,7 +36,7 @@ function removeFrom(pod: PodNamespace, traces: Traces, part: PodLinkPart | undef
   const { owner, mac } = traces;
   const link = findEvenRenamed(pod, owner.ifname, { alias: linkAlias(owner), mac });
   const whose = link ? whoseIs(link, pod, traces, part) : "unknown";
-  if (link && whose !== "unknown") removeLink(pod.socket, link.name);
+  if (link && whose !== "unknown") removeLink(pod.socket, link);
   return whose;
 }
 
