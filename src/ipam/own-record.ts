@@ -1,4 +1,5 @@
-import type { Part } from "../attachment/attachment.ts";
+import { findPart, type Part } from "../attachment/attachment.ts";
+import { masterMtuOf } from "../attachment/link/inherited-mtu.ts";
 import { ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import type { Undo } from "../attachment/undo.ts";
@@ -35,14 +36,17 @@ export interface Known {
 }
 
 /** What is remembered of the attachment that is being made. */
-export function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: readonly Part[]): Knowledge {
+export function knowledgeOf({ args }: Invocation, site: Site, parts: readonly Part[]): Knowledge {
+  const { hostLink, pod } = site;
   const { cookie } = pod;
+  const masterMtu = masterMtuOf(findPart(parts, "podLink"), site);
   const name = podNameOf(args);
   return {
     ...(hostLink !== undefined && { hostVeth: hostLink }),
     netns: pod.path,
     ...(cookie !== undefined && { cookie }),
     parts: parts.map(({ kind }) => kind),
+    ...(masterMtu !== undefined && { masterMtu }),
     usesIptables: parts.some((part) => "backend" in part && part.backend === "iptables"),
     ...(name && { pod: name }),
   };

@@ -21,6 +21,8 @@ export interface Knowledge {
   parts?: PartName[];
   /** some of them are in iptables, whatever backend a later configuration names */
   usesIptables?: boolean;
+  /** the MTU of the master of the pod's link, which has that then */
+  masterMtu?: number;
   /** what the runtime calls the pod, where it says so */
   pod?: PodName;
 }
@@ -107,6 +109,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       ...cookie,
       ...(knowledge.parts && { parts: knowledge.parts }),
       ...(knowledge.usesIptables && { usesIptables: true }),
+      ...(knowledge.masterMtu !== undefined && { masterMtu: knowledge.masterMtu }),
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
@@ -172,11 +175,22 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
   const iptables = json["usesIptables"] === true ? { usesIptables: true } : {};
+  const mtu = typeof json["masterMtu"] === "number" ? { masterMtu: json["masterMtu"] } : {};
   const named = isObject(json["pod"]) ? json["pod"] : {};
   const pod = toPodName(named["namespace"], named["name"], named["uid"]);
   const hostVeth = string("hostVeth") ? { hostVeth: string("hostVeth") } : {};
   const knowledge = string("netns")
-    ? { knowledge: { ...hostVeth, netns: string("netns"), ...cookie, ...parts, ...iptables, ...(pod && { pod }) } }
+    ? {
+        knowledge: {
+          ...hostVeth,
+          netns: string("netns"),
+          ...cookie,
+          ...parts,
+          ...iptables,
+          ...mtu,
+          ...(pod && { pod }),
+        },
+      }
     : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },

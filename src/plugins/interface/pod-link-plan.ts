@@ -76,7 +76,13 @@ export const podLinkPlugin = <C extends InterfaceConfig & Partial<Pick<PodLinkCo
     const { owner, podMac } = subject;
     const named = { name: owner.ifname, ...(podMac && { mac: podMac }) };
     // what prevResult says is what must be there, whatever it was made with
-    const part = { ...link(config), link: named, ...(subject.mtu && { mtu: subject.mtu }) };
+    const { mtu: reported, masterMtu } = subject;
+    const part = {
+      ...link(config),
+      link: named,
+      ...(reported && { mtu: reported }),
+      ...(masterMtu && { masterMtu }),
+    };
     return planAround(part, { mtu, enabledad }, subject, lease);
   },
   interfaces: podInterface,
