@@ -101,6 +101,8 @@ export interface Traces {
 export interface MadeIn {
   netns: string;
   cookie: bigint;
+  /** what a link of the host that went there was called */
+  device?: string;
 }
 
 /** Which attachments GC keeps. */

@@ -1,4 +1,5 @@
 import { findPart, type Part } from "../attachment/attachment.ts";
+import { getDevice, isProgramDriven } from "../attachment/link/device-choice.ts";
 import { masterMtuOf } from "../attachment/link/inherited-mtu.ts";
 import { ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
@@ -39,6 +40,7 @@ export interface Known {
 export function knowledgeOf({ args }: Invocation, site: Site, parts: readonly Part[]): Knowledge {
   const { hostLink, pod } = site;
   const { cookie } = pod;
+  const moved = findPart(parts, "movedLink");
   const masterMtu = masterMtuOf(findPart(parts, "podLink"), site);
   const name = podNameOf(args);
   return {
@@ -47,6 +49,7 @@ export function knowledgeOf({ args }: Invocation, site: Site, parts: readonly Pa
     ...(cookie !== undefined && { cookie }),
     parts: parts.map(({ kind }) => kind),
     ...(masterMtu !== undefined && { masterMtu }),
+    ...(moved && !isProgramDriven(moved) && { device: getDevice(moved.choice, site.host).name }),
     usesIptables: parts.some((part) => "backend" in part && part.backend === "iptables"),
     ...(name && { pod: name }),
   };

@@ -1,4 +1,5 @@
 import type { PartName } from "../attachment/attachment.ts";
+import type { MadeIn } from "../attachment/kind.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
@@ -7,6 +8,7 @@ import { fileName } from "../kernel/hash.ts";
 import { exists, isErrno, stat, SystemError, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
+import { isNewLinkName } from "../net/link-name.ts";
 import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
 
 /** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
@@ -23,9 +25,15 @@ export interface Knowledge {
   usesIptables?: boolean;
   /** the MTU of the master of the pod's link, which has that then */
   masterMtu?: number;
+  /** the host's link that the pod has: a pod may write into its alias, which says so too, what it likes */
+  device?: string;
   /** what the runtime calls the pod, where it says so */
   pod?: PodName;
 }
+
+/** Where the attachment is, as far as that can be told for certain: cookies are never used again. */
+export const madeInOf = ({ netns, cookie, device }: Knowledge): MadeIn | undefined =>
+  cookie === undefined ? undefined : { netns, cookie, ...(device !== undefined && { device }) };
 
 /** What podwire keeps of one attachment. The lease files are the truth about addresses; this says where to look. */
 export interface AttachmentRecord {
@@ -110,6 +118,7 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       ...(knowledge.parts && { parts: knowledge.parts }),
       ...(knowledge.usesIptables && { usesIptables: true }),
       ...(knowledge.masterMtu !== undefined && { masterMtu: knowledge.masterMtu }),
+      ...(knowledge.device !== undefined && { device: knowledge.device }),
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
@@ -176,6 +185,7 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
   const iptables = json["usesIptables"] === true ? { usesIptables: true } : {};
   const mtu = typeof json["masterMtu"] === "number" ? { masterMtu: json["masterMtu"] } : {};
+  const device = isNewLinkName(string("device")) ? { device: string("device") } : {};
   const named = isObject(json["pod"]) ? json["pod"] : {};
   const pod = toPodName(named["namespace"], named["name"], named["uid"]);
   const hostVeth = string("hostVeth") ? { hostVeth: string("hostVeth") } : {};
@@ -188,6 +198,7 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
           ...parts,
           ...iptables,
           ...mtu,
+          ...device,
           ...(pod && { pod }),
         },
       }

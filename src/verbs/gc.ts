@@ -6,7 +6,7 @@ import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { parseLeaseFolder } from "../ipam/config.ts";
 import { listLinked } from "../node/inventory.ts";
-import { getRecords } from "../node/record.ts";
+import { getRecords, madeInOf } from "../node/record.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
 
@@ -44,9 +44,9 @@ function select(call: Invocation, site: Site): Selection {
     },
     get lostPods() {
       return getRecords(parseLeaseFolder(call)).flatMap(({ owner, knowledge }): Selection["lostPods"] => {
-        const { hostVeth, netns, cookie } = knowledge ?? {};
-        if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
-        return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];
+        const madeIn = knowledge && madeInOf(knowledge);
+        if (!madeIn || knowledge.hostVeth !== undefined) return [];
+        return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, ...madeIn }];
       });
     },
   };
