@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { attach, type Config, hostDevice, macvlan, namesIn, tap } from "./configs.ts";
+import { attach, complaint, type Config, hostDevice, linkOf, macvlan, namesIn, tap } from "./configs.ts";
 import { Node } from "./harness.ts";
 
 // A pod may call its link what it likes: bytes that are no text too.
@@ -10,6 +10,25 @@ const makes: [string, (node: Node) => Config][] = [
   ["tap", tap],
   ["host-device", (node) => hostDevice(node, { device: "lan0" })],
 ];
+
+test.each(makes.slice(0, 2))("DEL takes the link of a pod that dresses it up as another's, %s", async (_type, make) => {
+  const node = await Node.create();
+  await node.outside();
+  const other = await attach(node, make(node));
+  const decoy = ["link set eth0 down", "link set eth0 name hid", "link add eth0 type veth peer name decoy"];
+  const lies: [lines: string[], left: string[]][] = [
+    [["link set eth0 alias 'podwire net stranger eth0'"], []],
+    [[`link set eth0 alias '${(await linkOf(other)).ifalias}'`], []],
+    [decoy, ["decoy", "eth0"]],
+  ];
+  for (const [lines, left] of lies) {
+    const { call, pod } = await attach(node, make(node));
+    for (const line of lines) await pod.must("sh", "-c", `ip ${line}`);
+    await node.succeed("DEL", call);
+    expect((await namesIn(call)).filter((name) => name !== "lo").toSorted()).toEqual(left);
+  }
+  expect(await complaint(node, other)).toBe("");
+});
 
 test.each(makes)("DEL takes the link of a pod that has given it another name, %s", async (_type, make) => {
   const node = await Node.create();
