@@ -9,7 +9,7 @@ import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import { IN_POD } from "../step.ts";
 import type { Site } from "../site.ts";
-import { withoutTuned } from "../tuning/tuned-mtu.ts";
+import { wantedMtu } from "../tuning/wanted-mtu.ts";
 import type { Undo } from "../undo.ts";
 import { inheritedMtu } from "./inherited-mtu.ts";
 import { findLink } from "./links.ts";
@@ -68,7 +68,8 @@ const TAP_MTU = 1500;
 function mtuOf(part: PodLinkPart, link: Link | undefined, site: Site, foreign = false): number | undefined {
   const isTap = part.device.type === "tun";
   if (isTap && foreign) return undefined;
-  return withoutTuned(part.mtu ?? (isTap ? TAP_MTU : inheritedMtu(part, link, site)), link, site);
+  const { podMtu, mtu = isTap ? TAP_MTU : inheritedMtu(part, link, site) } = part;
+  return wantedMtu({ mtu, podMtu }, link, site);
 }
 
 /** A master that is down passes nothing on yet: what is made of it comes up with it. */

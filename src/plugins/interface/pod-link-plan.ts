@@ -80,7 +80,7 @@ export const podLinkPlugin = <C extends InterfaceConfig & Partial<Pick<PodLinkCo
     const part = {
       ...link(config),
       link: named,
-      ...(reported && { mtu: reported }),
+      ...(reported && { podMtu: reported }),
       ...(masterMtu && { masterMtu }),
     };
     return planAround(part, { mtu, enabledad }, subject, lease);
