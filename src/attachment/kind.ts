@@ -87,6 +87,8 @@ export interface Traces {
   addresses: Ip[];
   /** by its record */
   madeIn?: MadeIn | undefined;
+  /** whether another container has its link of that name, by its record, in the namespace with this cookie */
+  isAnothers?(cookie: bigint): boolean;
   /** by its record: some of it is in iptables, whatever backend the configuration names now */
   usesIptables?: boolean;
   /** MAC of the container's interface in prevResult */
@@ -99,6 +101,8 @@ export interface Traces {
 export interface MadeIn {
   netns: string;
   cookie: bigint;
+  /** what a link of the host that went there was called */
+  device?: string;
 }
 
 /** Which attachments GC keeps. */

@@ -85,6 +85,10 @@ export interface PodLinkPart {
   device: Device;
   master?: Master;
   mtu?: number;
+  /** at CHECK: as prevResult has it */
+  podMtu?: number;
+  /** at CHECK: what its master had when it was made, where that is known; `mtu` comes first */
+  masterMtu?: number;
   /** a TAP device only: the bridge of the pod that it is a port of */
   bridge?: string;
   /** a TAP device only: the SELinux label of the program that makes it, and so its own */

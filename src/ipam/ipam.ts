@@ -2,21 +2,11 @@ import type { Part } from "../attachment/attachment.ts";
 import { ownerOf } from "../attachment/owner.ts";
 import type { Site } from "../attachment/site.ts";
 import type { Undo } from "../attachment/undo.ts";
-import { CniError, Code, messageOf } from "../cni/error.ts";
+import { CniError, Code } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { podNameOf } from "../cni/pod-name.ts";
 import { type Addressing, noAddressing, type Result, type ResultIp } from "../cni/result.ts";
-import { SystemError } from "../kernel/linux.ts";
-import { hostLiveness, runMarker } from "../node/liveness.ts";
-import {
-  ensureRecord,
-  findFormerNetwork,
-  findRecord,
-  hasRecord,
-  type Knowledge,
-  pruneRecords,
-  removeRecord,
-} from "../node/record.ts";
+import { hostLiveness } from "../node/liveness.ts";
+import { findFormerNetwork, findRecord, hasRecord, isRecordedOfAnother } from "../node/record.ts";
 import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
 import { collectLeases, type Kept } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
@@ -24,8 +14,9 @@ import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhc
 import { parseDhcp } from "./dhcp-config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
+import { assertNoOthers } from "./elsewhere.ts";
+import { type Known, knowledgeOf, recordOf } from "./own-record.ts";
 import { findRange } from "./range.ts";
-import { assertNotAttached } from "./duplicate.ts";
 import { checkStatic } from "./static.ts";
 import { parseStatic } from "./static-config.ts";
 import { statusOfLeases } from "./status.ts";
@@ -43,6 +34,8 @@ export interface Ipam {
   giveBack?(kept?: Kept): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: readonly Part[], undo: Undo): Addressing;
+  /** CniError 11 where a pod of another network has the address, which one route of the host leads to. */
+  assertNoOthers?(ip: Ip): void;
   check(): void;
   /** False where what `add` gave, or the record of it, is gone since: a GC that does not know of this ADD took it. */
   isKept(): boolean;
@@ -58,16 +51,6 @@ export interface Ipam {
   inSubnet(ip: ResultIp): ResultIp;
 }
 
-/** `foreign` is true where podwire has no record of the attachment: the reference may have made it. */
-export interface Known {
-  addresses: Ip[];
-  /** what its record tells; undefined where there is none, or one that says nothing of the pod */
-  knowledge?: Knowledge | undefined;
-  foreign: boolean;
-  /** what its network was called when it was made, where it has a record by that name alone */
-  former?: string | undefined;
-}
-
 /**
  * host-local, static and dhcp are part of this process; others are executed from CNI_PATH; "" gives no addresses, but
  * those of an earlier plugin's result where that is given.
@@ -80,20 +63,6 @@ export function chooseIpam(call: Invocation, type: string, previous?: Result): I
 }
 
 const removes = ({ verb }: Invocation): boolean => verb === "DEL" || verb === "GC";
-
-/** What is remembered of the attachment that is being made. */
-function knowledgeOf({ args }: Invocation, { hostLink, pod }: Site, parts: readonly Part[]): Knowledge {
-  const { cookie } = pod;
-  const name = podNameOf(args);
-  return {
-    ...(hostLink !== undefined && { hostVeth: hostLink }),
-    netns: pod.path,
-    ...(cookie !== undefined && { cookie }),
-    parts: parts.map(({ kind }) => kind),
-    usesIptables: parts.some((part) => "backend" in part && part.backend === "iptables"),
-    ...(name && { pod: name }),
-  };
-}
 
 function hostLocalIpam(call: Invocation): Ipam {
   const owner = ownerOf(call);
@@ -114,6 +83,7 @@ function hostLocalIpam(call: Invocation): Ipam {
         }
         return { ...lease, gateways };
       }),
+    assertNoOthers: (ip) => assertNoOthers(folder, ip),
     check: () => checkLease(config!, owner),
     isKept: () => hasRecord(folder, owner),
     traces() {
@@ -122,7 +92,8 @@ function hostLocalIpam(call: Invocation): Ipam {
       const addresses = findLease(folder, owner, record);
       isSearched = true;
       const former = addresses.length === 0 ? findFormerNetwork(folder, owner, record) : undefined;
-      return { addresses, knowledge, foreign: !knowledge?.parts, former };
+      const isAnothers = (cookie: bigint): boolean => isRecordedOfAnother(folder, owner, cookie);
+      return { addresses, knowledge, foreign: !knowledge?.parts, former, isAnothers };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
     gc: (kept, keepsRecords) => call.log.note("leases", collectLeases(folder, kept, { keepsRecords }).length),
@@ -130,44 +101,6 @@ function hostLocalIpam(call: Invocation): Ipam {
     inSubnet(ip) {
       const range = config?.sets.map((set) => findRange(set, ip.address.ip)).find((found) => found);
       return range ? { ...ip, address: { ip: ip.address.ip, length: range.subnet.length } } : ip;
-    },
-  };
-}
-
-/**
- * An attachment without leases of podwire's own has a record all the same: DEL and GC need neither delegate nor
- * prevResult.
- */
-function recordOf(call: Invocation): Pick<Ipam, "isKept" | "traces" | "del" | "gc"> & {
-  /** CniError 4 where the attachment lives already */
-  refuseSecond(): void;
-  keep(ips: readonly ResultIp[], site: Site, parts: readonly Part[], undo: Undo): void;
-} {
-  const folder = parseLeaseFolder(call);
-  const owner = ownerOf(call);
-  let isWritten = false;
-  return {
-    refuseSecond: () => assertNotAttached(folder, owner),
-    keep(ips, site, parts, undo) {
-      undo.push("forget the record", () => removeRecord(folder, owner));
-      try {
-        const addresses = ips.map(({ address }) => address.ip);
-        ensureRecord(folder, { owner, ips: addresses, marker: runMarker(), knowledge: knowledgeOf(call, site, parts) });
-        isWritten = true;
-      } catch (error) {
-        if (!(error instanceof SystemError)) throw error; // a node where it cannot be kept has pods all the same
-        call.log.warn(`cannot keep a record of the attachment: ${messageOf(error)}`);
-      }
-    },
-    isKept: () => !isWritten || hasRecord(folder, owner),
-    traces() {
-      const record = findRecord(folder, owner);
-      const former = findFormerNetwork(folder, owner, record);
-      return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former };
-    },
-    del: () => void removeRecord(folder, owner),
-    gc(kept, keepsRecords) {
-      if (!keepsRecords) pruneRecords(folder, kept);
     },
   };
 }
@@ -258,8 +191,7 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         return { ips, routes, dns };
       }),
     check: () => delegateVerb(call, type, "CHECK"),
-    isKept: record.isKept,
-    traces: record.traces,
+    ...record,
     del: () =>
       call.log.step("ipam", () => {
         delegateVerb(call, type, "DEL");

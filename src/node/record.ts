@@ -1,4 +1,5 @@
 import type { PartName } from "../attachment/attachment.ts";
+import type { MadeIn } from "../attachment/kind.ts";
 import { tryJson } from "../cni/json.ts";
 import { type PodName, toPodName } from "../cni/pod-name.ts";
 import { isObject } from "../cni/schema.ts";
@@ -7,6 +8,7 @@ import { fileName } from "../kernel/hash.ts";
 import { exists, isErrno, stat, SystemError, writeAll } from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
+import { isNewLinkName } from "../net/link-name.ts";
 import { asidePath, type RecordFolder, recordsPath, type RecordOwner } from "./record-folder.ts";
 
 /** What podwire knows of the pod an attachment is for: enough to tell later whether it is gone, and what to remove. */
@@ -21,9 +23,17 @@ export interface Knowledge {
   parts?: PartName[];
   /** some of them are in iptables, whatever backend a later configuration names */
   usesIptables?: boolean;
+  /** the MTU of the master of the pod's link, which has that then */
+  masterMtu?: number;
+  /** the host's link that the pod has: a pod may write into its alias, which says so too, what it likes */
+  device?: string;
   /** what the runtime calls the pod, where it says so */
   pod?: PodName;
 }
+
+/** Where the attachment is, as far as that can be told for certain: cookies are never used again. */
+export const madeInOf = ({ netns, cookie, device }: Knowledge): MadeIn | undefined =>
+  cookie === undefined ? undefined : { netns, cookie, ...(device !== undefined && { device }) };
 
 /** What podwire keeps of one attachment. The lease files are the truth about addresses; this says where to look. */
 export interface AttachmentRecord {
@@ -77,6 +87,15 @@ export function findFormerNetwork(
   }
 }
 
+/** Whether, by the records of any network, another container has its link of that name in the namespace of a cookie. */
+export const isRecordedOfAnother = ({ dataDir }: RecordFolder, owner: RecordOwner, cookie: bigint): boolean =>
+  namesIn(recordsPath(dataDir)).some((network) =>
+    listRecords({ dataDir, network }).some(
+      ({ owner: { containerId, ifname }, knowledge }) =>
+        knowledge?.cookie === cookie && ifname === owner.ifname && containerId !== owner.containerId,
+    ),
+  );
+
 /** True when there is a record, readable or not. */
 export const hasRecord = (folder: RecordFolder, owner: RecordOwner): boolean => exists(recordPath(folder, owner));
 
@@ -98,6 +117,8 @@ export function writeRecord(folder: RecordFolder, { owner, ips, marker, knowledg
       ...cookie,
       ...(knowledge.parts && { parts: knowledge.parts }),
       ...(knowledge.usesIptables && { usesIptables: true }),
+      ...(knowledge.masterMtu !== undefined && { masterMtu: knowledge.masterMtu }),
+      ...(knowledge.device !== undefined && { device: knowledge.device }),
       ...(knowledge.pod && { pod: knowledge.pod }),
     }),
   };
@@ -177,11 +198,24 @@ function decodeRecord(text: string | undefined): AttachmentRecord | undefined {
   const cookie = /^\d+$/.test(string("cookie")) ? { cookie: BigInt(string("cookie")) } : {};
   const parts = Array.isArray(json["parts"]) ? { parts: json["parts"] as PartName[] } : {};
   const iptables = json["usesIptables"] === true ? { usesIptables: true } : {};
+  const mtu = typeof json["masterMtu"] === "number" ? { masterMtu: json["masterMtu"] } : {};
+  const device = isNewLinkName(string("device")) ? { device: string("device") } : {};
   const named = isObject(json["pod"]) ? json["pod"] : {};
   const pod = toPodName(named["namespace"], named["name"], named["uid"]);
   const hostVeth = string("hostVeth") ? { hostVeth: string("hostVeth") } : {};
   const knowledge = string("netns")
-    ? { knowledge: { ...hostVeth, netns: string("netns"), ...cookie, ...parts, ...iptables, ...(pod && { pod }) } }
+    ? {
+        knowledge: {
+          ...hostVeth,
+          netns: string("netns"),
+          ...cookie,
+          ...parts,
+          ...iptables,
+          ...mtu,
+          ...device,
+          ...(pod && { pod }),
+        },
+      }
     : {};
   return {
     owner: { containerId: string("containerId"), ifname: string("ifname") },

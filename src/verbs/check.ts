@@ -46,7 +46,7 @@ export function expecting<C, T>(
   try {
     if (!spec.isChained) void site.pod; // opened, or refused, first
     before(ipam);
-    const { subject, foreign } = spec.recall(call, site);
+    const { subject, foreign } = spec.recall(call, site, ipam);
     if (!spec.isChained) hostLink = subject.hostVeth;
     const { attachment } = spec.plan(config, subject, reported(result, spec.addresses(call, result), ipam));
     return use({ attachment, foreign, site });

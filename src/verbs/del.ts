@@ -5,7 +5,8 @@ import { formerNetwork } from "../attachment/link/former-network.ts";
 import { hasNamespace, refuseOwnNamespace } from "../attachment/pod-namespace.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import type { Known } from "../ipam/ipam.ts";
+import type { Known } from "../ipam/own-record.ts";
+import { madeInOf } from "../node/record.ts";
 import { type Ip, uniqueIps } from "../net/ip.ts";
 import { type Attempt, attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
@@ -22,8 +23,7 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
     const pod = spec.isChained ? undefined : site.findPod();
     const known: Known = failures.try(() => ipam.traces()) ?? { addresses: [], foreign: false };
     const asked = spec.asked(config);
-    const { knowledge } = known;
-    const madeIn = knowledge?.cookie === undefined ? undefined : { netns: knowledge.netns, cookie: knowledge.cookie };
+    const madeIn = known.knowledge && madeInOf(known.knowledge);
     const traces: Traces = {
       owner: site.owner,
       site,
@@ -32,7 +32,8 @@ export function del<C>(spec: Spec<C>, call: Invocation): void {
       },
       ...(pod && { pod }),
       madeIn,
-      ...(knowledge?.usesIptables && { usesIptables: true }),
+      ...(known.isAnothers && { isAnothers: known.isAnothers }),
+      ...(known.knowledge?.usesIptables && { usesIptables: true }),
       ...tracesOf(spec, call, known),
     };
     failures.try(() => ipam.giveBack?.());

@@ -7,7 +7,7 @@ import type { Invocation } from "../cni/invocation.ts";
 import { parseLeaseFolder } from "../ipam/config.ts";
 import { listLinked } from "../node/inventory.ts";
 import { keptBy, type Kept } from "../ipam/collect.ts";
-import { getRecords } from "../node/record.ts";
+import { getRecords, madeInOf } from "../node/record.ts";
 import { attempt } from "./attempt.ts";
 import type { Spec } from "./spec.ts";
 
@@ -48,9 +48,9 @@ function select(call: Invocation, site: Site, valid: Kept): Selection {
       const records = getRecords(parseLeaseFolder(call));
       const kept = areKept();
       return records.flatMap(({ owner, knowledge }): Selection["lostPods"] => {
-        const { hostVeth, netns, cookie } = knowledge ?? {};
-        if (hostVeth !== undefined || netns === undefined || cookie === undefined) return [];
-        return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, netns, cookie }];
+        const madeIn = knowledge && madeInOf(knowledge);
+        if (!madeIn || knowledge.hostVeth !== undefined) return [];
+        return kept.has(hostVethName({ network, ...owner })) ? [] : [{ owner: { network, ...owner }, ...madeIn }];
       });
     },
   };

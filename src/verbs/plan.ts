@@ -19,6 +19,8 @@ export interface Subject {
   /** at CHECK: of the ends of the link, as ADD reported it, or a plugin behind that changed it (tuning) */
   mtu?: number;
   podMtu?: number;
+  /** at CHECK: the MTU of the link's master at ADD, by the attachment's record */
+  masterMtu?: number;
   /** at CHECK: every interface ADD reported */
   listed: readonly ResultInterface[];
 }

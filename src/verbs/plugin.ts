@@ -131,12 +131,14 @@ function reportedPodEnd(call: Invocation): ResultInterface {
 }
 
 /** The MAC as prevResult has it; a link without podwire's alias was made by the reference. */
-function recallPodLink(call: Invocation, site: Site): { subject: Subject; foreign: boolean } {
+function recallPodLink(call: Invocation, site: Site, ipam: Ipam): { subject: Subject; foreign: boolean } {
   const { mac = "", mtu } = reportedPodEnd(call);
   const link = site.seenPodLink(call.ifname);
+  const foreign = link !== undefined && link.alias !== linkAlias(site.owner);
+  const { masterMtu } = (foreign ? undefined : ipam.traces().knowledge) ?? {};
   return {
-    subject: { ...blankSubject(call), podMac: mac, ...(mtu && { mtu }) },
-    foreign: link !== undefined && link.alias !== linkAlias(site.owner),
+    subject: { ...blankSubject(call), podMac: mac, ...(mtu && { mtu }), ...(masterMtu && { masterMtu }) },
+    foreign,
   };
 }
 

@@ -22,7 +22,7 @@ export interface Spec<C = unknown> {
   /** what ADD makes: names, and MACs that are drawn */
   draw(call: Invocation, config: C): Subject;
   /** what ADD made, by prevResult */
-  recall(call: Invocation, site: Site): { subject: Subject; foreign: boolean };
+  recall(call: Invocation, site: Site, ipam: Ipam): { subject: Subject; foreign: boolean };
   /** the addresses of a result that the attachment is about */
   addresses: Addresses;
   /** the host's end of the pod's link */

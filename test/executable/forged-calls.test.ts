@@ -1,6 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { attach, type Attached, bridge, type Config, dualStack, macvlan, ptp } from "./configs.ts";
-import { type CniResult, hostState, type Namespace, Node } from "./harness.ts";
+import {
+  attach,
+  type Attached,
+  bridge,
+  complaint,
+  type Config,
+  dualStack,
+  hostDevice,
+  macvlan,
+  ptp,
+  tap,
+} from "./configs.ts";
+import { type Call, type CniResult, hostState, type Namespace, Node } from "./harness.ts";
 import { tcp, udp } from "./ports.ts";
 
 // What a caller says that is not so: prevResult, CNI_NETNS and configuration may name what is another pod's.
@@ -9,6 +20,7 @@ const makes: [string, (node: Node) => Config][] = [
   ["bridge", (node) => bridge(node, { isDefaultGateway: true, ipMasq: true, ipam: dualStack(node) })],
   ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node) })],
   ["macvlan", (node) => macvlan(node, { ipam: dualStack(node) })],
+  ["tap", (node) => tap(node, { ipam: dualStack(node) })],
 ];
 
 /** Every chained plugin, after the one that said this. */
@@ -33,7 +45,8 @@ describe.each(makes)("DEL that takes another's pod for its own, %s", (what, make
     await node.outside();
     const victim = await attach(node, make(node));
     const evil = await attach(node, make(node));
-    const ofLinks = (config: Config): boolean => what !== "macvlan" || config.type !== "bandwidth";
+    const hasHostEnd = what === "bridge" || what === "ptp";
+    const ofLinks = (config: Config): boolean => hasHostEnd || config.type !== "bandwidth";
     for (const [{ call, result }, port] of [[victim, 8080] as const, [evil, 8090] as const]) {
       for (const config of chained(result, port).filter(ofLinks)) {
         await node.succeed("ADD", { ...call, plugin: config.type, config });
@@ -70,6 +83,49 @@ async function stateOfOthers(node: Node, evil: Attached, victim: Attached): Prom
       .toSorted(),
   };
 }
+
+describe("DEL of host-device with another pod's namespace and result", () => {
+  const attachNext = async (node: Node, device: string): Promise<Attached> => {
+    await node.ip(`link add ${device} type veth peer name far-${device}`);
+    return attach(node, hostDevice(node, { device, ipam: dualStack(node) }));
+  };
+  const forgedOf = ({ call, result }: Attached, more: object = {}): Call => ({
+    ...call,
+    containerId: "stranger",
+    config: { ...call.config, prevResult: result, ...more },
+  });
+
+  test.each<[string, object]>([
+    ["the device's name", {}],
+    ["a MAC", { device: undefined, hwaddr: "02:00:00:00:00:01" }],
+    ["another name of the network", { name: "other" }],
+  ])("by somebody who has no pod leaves the device where it is: %s", async (_what, more) => {
+    const node = await Node.create();
+    const victim = await attachNext(node, "lan0");
+    await node.succeed("DEL", forgedOf(victim, more));
+    expect(await complaint(node, victim)).toBe("");
+    await node.succeed("DEL", victim.call);
+    expect(await node.link("lan0")).toBeDefined();
+  });
+
+  test("takes back the device that is the container's own, by its record", async () => {
+    const node = await Node.create();
+    const [victim, evil] = [await attachNext(node, "lan0"), await attachNext(node, "lan1")];
+    const { containerId = "" } = evil.call;
+    await node.succeed("DEL", { ...forgedOf(victim, { device: "lan1" }), containerId });
+    expect(await complaint(node, victim)).toBe("");
+    expect([await evil.pod.link("eth0"), (await node.link("lan1"))?.ifname]).toEqual([undefined, "lan1"]);
+  });
+});
+
+test("DEL with another's namespace takes the link of a macvlan pod from where its record says it is", async () => {
+  const node = await Node.create();
+  await node.outside();
+  const [mine, other] = [await attach(node, macvlan(node)), await attach(node, macvlan(node))];
+  await node.succeed("DEL", { ...mine.call, netns: other.pod });
+  expect(await mine.pod.link("eth0")).toBeUndefined();
+  expect(await complaint(node, other)).toBe("");
+});
 
 test("DEL of bandwidth takes no shaper of a link of the node that prevResult names", async () => {
   const node = await Node.create();

@@ -127,6 +127,29 @@ describe("host-device", () => {
     expect(node.leases()).toEqual({});
   });
 
+  test.each<[string, string[]]>([
+    ["nothing", [""]],
+    ["another name", ["evil0", "lo"]],
+    ["what is no name", ["a/b"]],
+  ])(
+    "an alias that the pod has changed to %s leads nowhere: the record says where the device goes",
+    async (_what, aliases) => {
+      const { node } = await network();
+      const config = hostDevice(node, { hwaddr: MAC });
+      for (const alias of aliases) {
+        for (const remove of ["DEL", "DEL without namespace", "GC"]) {
+          const { call, pod } = await attach(node, config);
+          await pod.must("ip", "link", "set", "eth0", "alias", alias);
+          if (remove === "GC") {
+            await node.succeed("GC", { plugin: "host-device", config: { ...config, "cni.dev/valid-attachments": [] } });
+          } else await node.succeed("DEL", { ...call, ...(remove !== "DEL" && { netns: "" }) });
+          expect([remove, alias, await names(node)]).toEqual([remove, alias, ["lan0", "lo"]]);
+          await node.ip("link set lan0 up");
+        }
+      }
+    },
+  );
+
   test("a name that is taken on the host meanwhile: DEL fails, says so, and works once it is free", async () => {
     const { node } = await network();
     const attached = await attach(node, hostDevice(node, { hwaddr: MAC }));

@@ -8,6 +8,7 @@ import {
   dualStack,
   failure,
   hostLocal,
+  linkOf,
   macvlan,
   namesIn,
   refusal,
@@ -148,6 +149,27 @@ describe("CHECK of macvlan names what is not as ADD made it", () => {
     await attached.pod.ip("link add eth0 type veth peer name other");
     expect(await complaint(node, attached)).toMatch(/eth0 in the container is not a macvlan but a veth/);
   });
+});
+
+test("CHECK of macvlan without mtu: the MTU its master had, or has by now where that is smaller", async () => {
+  const { node } = await network();
+  const fixed = { type: "static", addresses: [{ address: "10.9.0.20/24" }], dataDir: node.dataDir };
+  const unset = { ipam: undefined, dataDir: node.dataDir };
+  for (const more of [{}, { ipam: fixed }, unset]) {
+    const attached = await attach(node, macvlan(node, more));
+    const { pod } = attached;
+    await pod.ip("link set eth0 mtu 1400");
+    expect(await complaint(node, attached)).toMatch(/link eth0 in the container has MTU 1400, not 1500/);
+    await pod.ip("link set eth0 mtu 1500");
+    expect(await complaint(node, attached)).toBe("");
+    await node.ip("link set uplink mtu 9000");
+    expect([(await linkOf(attached)).mtu, await complaint(node, attached)]).toEqual([1500, ""]);
+    await node.ip("link set uplink mtu 1300");
+    expect([(await linkOf(attached)).mtu, await complaint(node, attached)]).toEqual([1300, ""]);
+    await node.ip("link set uplink mtu 1500");
+    expect(await complaint(node, attached)).toMatch(/link eth0 in the container has MTU 1300, not 1500/);
+    await node.succeed("DEL", attached.call);
+  }
 });
 
 describe("leases of macvlan pods", () => {

@@ -199,6 +199,28 @@ describe("sbr", () => {
     expect(await routes(pod, 4, 100)).toEqual([]);
   });
 
+  test.each(["podwire", ...(reference.newest ? ["reference"] : [])] as ("podwire" | "reference")[])(
+    "with a table, for addresses of other interfaces alone, changes nothing, by %s",
+    async (by) => {
+      const { node, pod, first, call } = await twoLinks();
+      const before = [await rules(pod), await routes(pod, 4), await routes(pod, 6)];
+      const others = await call({ prevResult: first, table: 100 });
+      const { result, exitCode } = await node[by]("ADD", others);
+      expect([exitCode, result]).toEqual([0, first]);
+      for (const verb of ["CHECK", "DEL"] as const) expect((await node[by](verb, others)).stdout).toBe("");
+      expect([await rules(pod), await routes(pod, 4), await routes(pod, 6)]).toEqual(before);
+    },
+  );
+
+  test("for addresses of other interfaces alone leaves the interface its routes, which the reference deletes", async () => {
+    const { node, pod, first, call } = await twoLinks();
+    const before = [await rules(pod), await routes(pod, 4), await routes(pod, 6)];
+    const others = await call({ prevResult: first });
+    expect((await node.succeed("ADD", others)).result).toEqual(first);
+    for (const verb of ["CHECK", "DEL"] as const) await node.succeed(verb, others);
+    expect([await rules(pod), await routes(pod, 4), await routes(pod, 6)]).toEqual(before);
+  });
+
   test.each<[string, (result: CniResult) => object, number, RegExp]>([
     ["table", () => ({ table: "x" }), 7, /table is "x"/],
     ["no prevResult", () => ({ prevResult: undefined }), 7, /prevResult is missing: sbr must be called after/],

@@ -58,6 +58,41 @@ describe.each<[string, (node: Node) => (more: object) => Config]>([
   });
 });
 
+describe("ptp, where a bridge of the node is on the same range", () => {
+  const ranges = (node: Node, more: object = {}): object => dualStack(node, { routes: defaultRoutes, ...more });
+
+  test("does not lead a live bridge pod's address to its own: the ADD is refused, naming it", async () => {
+    const node = await Node.create();
+    const victim = await attach(node, bridge(node, { name: "one", isGateway: true, ipam: ranges(node) }));
+    const call = await callFor(node, ptp(node, { name: "two", ipam: ranges(node) }));
+    const before = await node.snapshot();
+    expect(await refusal(node, call)).toMatchObject({
+      code: 11,
+      msg: expect.stringContaining(`${victim.ip4} is that of container ${victim.call.containerId}`) as unknown,
+    });
+    expect([await node.snapshot(), await node.ping(victim.ip4), await node.ping(victim.ip6)]).toEqual([
+      before,
+      true,
+      true,
+    ]);
+    // the next one it tries is free, and so are those of pods that are gone
+    const next = await attach(node, call.config);
+    expect(await node.ping(next.ip4)).toBe(true);
+    await node.ip(`link delete ${victim.hostVeth}`);
+    await victim.pod.remove();
+    const ask = { runtimeConfig: { ips: [victim.ip4] }, ipam: hostLocal(node, { ...v4, routes: defaultRoutes }) };
+    const last = await attach(node, ptp(node, { name: "two", ...ask }));
+    expect([last.ip4, await node.ping(victim.ip4)]).toEqual([victim.ip4, true]);
+  });
+
+  test("nobody is asked where that bridge has no address: its pods are a network of their own", async () => {
+    const node = await Node.create();
+    const one = await attach(node, bridge(node, { name: "one", ipam: ranges(node) }));
+    const two = await attach(node, ptp(node, { name: "two", ipam: ranges(node) }));
+    expect([two.ip4, await node.ping(two.ip4)]).toEqual([one.ip4, true]);
+  });
+});
+
 describe("a route of the node's to a pod's address", () => {
   test.each([
     ["IPv4, another metric", "route add 10.9.0.2/32 via 192.168.77.9 metric 100", "link lan"],

@@ -54,6 +54,17 @@ describe("tap", () => {
     expect([await complaint(node, many), await complaint(node, one)]).toEqual(["", ""]);
   });
 
+  test("owner and group 2^32 - 1 are nobody's, as in the reference", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, tap(node, { owner: 0xffff_ffff, group: 0xffff_ffff }));
+    expect(await dataOf(attached)).not.toHaveProperty("user");
+    expect(await complaint(node, attached)).toBe("");
+    const tooMuch = await callFor(node, tap(node, { owner: 2 ** 32 }));
+    expect((await refusal(node, tooMuch)).msg).toMatch(
+      /owner is 4294967296, must be a whole number from 0 to 4294967295/,
+    );
+  });
+
   test.runIf(isMapped)(
     "owner and group: they may open it, others may not; mac and mtu count all the same",
     async () => {

@@ -104,6 +104,27 @@ describe("vlan", () => {
   });
 });
 
+test.each([
+  // what the link has when the master's is 1400 by then; and when it is 1500 again, what CHECK says
+  ["vlan", 1400, /MTU 1400, not 1500/],
+  ["ipvlan", 1400, /^$/],
+] as const)("CHECK of %s without mtu knows what its master had, or has", async (type, lowered, after) => {
+  const { node } = await vlanNetwork();
+  for (const master of ["uplink", ...(type === "ipvlan" ? [undefined] : [])]) {
+    await node.ip("route replace default via 192.0.2.2");
+    const attached = await attach(node, config(node, type, { master }));
+    await attached.pod.ip("link set eth0 mtu 1300");
+    expect(await complaint(node, attached)).toMatch(/link eth0 in the container has MTU 1300, not 1500/);
+    await attached.pod.ip("link set eth0 mtu 1500");
+    expect(await complaint(node, attached)).toBe("");
+    await node.ip("link set uplink mtu 1400");
+    expect([(await linkOf(attached)).mtu, await complaint(node, attached)]).toEqual([lowered, ""]);
+    await node.ip("link set uplink mtu 1500");
+    expect(await complaint(node, attached)).toMatch(after);
+    await node.succeed("DEL", attached.call);
+  }
+});
+
 describe("dummy", () => {
   test("carries addresses of both families, which the pod itself answers at", async () => {
     const node = await Node.create();

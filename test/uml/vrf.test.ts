@@ -2,8 +2,17 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { environment } from "../harness/invoke.ts";
-import { attach, type Attached, bridge, dualStack, hostLocal } from "../executable/configs.ts";
-import { type Answer, type Call, type Namespace, Node, podwireFolder, reference } from "../executable/harness.ts";
+import { attach, type Attached, bridge, type Config, dualStack, hostLocal } from "../executable/configs.ts";
+import {
+  type Answer,
+  type Call,
+  hostState,
+  type Namespace,
+  Node,
+  podwireFolder,
+  reference,
+} from "../executable/harness.ts";
+import { config, vlanNetwork } from "./pod-links.ts";
 
 const routes = [
   { dst: "0.0.0.0/0" },
@@ -116,6 +125,32 @@ describe("vrf", () => {
     // what ADD moved stands first
     expect(await pod.ip("route show default")).toMatch(/^default via 10\.9\.0\.1 dev eth0/);
     expect(await pod.ping("10.9.0.1")).toBe(true);
+  });
+
+  test.each<[string, (node: Node) => Config]>([
+    ["bridge", network],
+    ["ipvlan", (node) => config(node, "ipvlan")],
+  ])("DEL that takes another's pod for its own leaves it as it is, after %s", async (_first, make) => {
+    const { node } = await vlanNetwork();
+    const victim = await attach(node, make(node));
+    const evil = await attach(node, make(node));
+    for (const attached of [victim, evil]) await node.succeed("ADD", vrfCall(attached));
+    const look = async (): Promise<unknown> => [await routesOf(victim.pod), await hostState(victim.pod)];
+    const before = await look();
+    const forged = [
+      { netns: victim.pod, config: vrfCall(victim).config },
+      { netns: victim.pod, config: vrfCall(evil).config },
+      { netns: victim.pod, config: vrfCall(evil, { prevResult: undefined }).config },
+      { config: vrfCall(victim).config },
+      { netns: "", config: vrfCall(victim).config },
+    ];
+    for (const more of forged) {
+      await node.succeed("DEL", { ...vrfCall(evil), ...more } as Call);
+      expect(await look()).toEqual(before);
+    }
+    expect(await checkOf(node, victim)).toBe("");
+    await node.succeed("DEL", vrfCall(victim));
+    expect(await victim.pod.link("blue")).toBeUndefined();
   });
 
   test("what is wrong is refused, and nothing is left of it", async () => {

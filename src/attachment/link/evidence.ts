@@ -21,9 +21,16 @@ export function isEvident(link: Link, pod: PodNamespace, traces: Traces): Found 
 export const useLostPod = <T>({ netns, cookie }: MadeIn, use: (pod: PodNamespace) => T): T | undefined =>
   namespaceCookie(netns) === cookie ? PodNamespace.use(netns, use) : undefined;
 
-/** As `useLostPod`, in the namespace of CNI_NETNS where there is one. */
-export const usePod = <T>({ pod, madeIn }: Traces, use: (pod: PodNamespace) => T): T | undefined =>
-  pod ? use(pod) : madeIn && useLostPod(madeIn, use);
+/**
+ * As `useLostPod`; in the namespace of CNI_NETNS where the attachment's is not known. The two may differ: CNI_NETNS may
+ * name another pod's, by mistake or on purpose.
+ */
+export function usePod<T>({ pod, madeIn }: Traces, use: (pod: PodNamespace) => T): T | undefined {
+  if (pod && (!madeIn || pod.cookie === madeIn.cookie || namespaceCookie(madeIn.netns) !== madeIn.cookie)) {
+    return use(pod);
+  }
+  return madeIn && useLostPod(madeIn, use);
+}
 
 /**
  * GC: removes the links of attachments that are not valid, in namespaces that are still those they were made in, and

@@ -93,14 +93,16 @@ function moveHome({ socket }: PodNamespace, link: Link, to: { name: string; alia
 /** DEL: the attachment's device goes back under its former name. */
 function takeBack(pod: PodNamespace, traces: Traces, part: MovedLinkPart | undefined): Found {
   const { owner, site } = traces;
-  const device = part?.choice.by === "device" ? part.choice.id : undefined;
+  const device = traces.madeIn?.device ?? (part?.choice.by === "device" ? part.choice.id : undefined);
   const link = findEvenRenamed(pod, owner.ifname, { alias: device, mac: traces.mac });
-  const former = link && formerName(link, part);
+  const former = link && formerName(link, part, traces);
   if (!link || former === undefined) return "unknown";
   const whose = isEvident(link, pod, traces);
   // nothing is known of the attachment: the reference's alias says that it moved the link
   const isTheirs = whose === undefined && link.alias === former;
   if (!isTheirs && (whose ?? "unknown") === "unknown") return "unknown";
+  // a device does not say itself whose it is, and prevResult may be another pod's as well as CNI_NETNS
+  if (whose !== "own" && pod.cookie !== undefined && traces.isAnothers?.(pod.cookie)) return "unknown";
   if (findLink(site.host, former)) {
     throw new CniError(
       Code.TryAgainLater,
@@ -111,8 +113,9 @@ function takeBack(pod: PodNamespace, traces: Traces, part: MovedLinkPart | undef
   return whose ?? "foreign";
 }
 
-/** A container may write anything into the alias: the name the configuration has, if it has one, comes first. */
-function formerName({ alias }: Link, part: MovedLinkPart | undefined): string | undefined {
+/** A container may write anything into the alias: the name that the record or the configuration has comes first. */
+function formerName({ alias }: Link, part: MovedLinkPart | undefined, { madeIn }: Traces): string | undefined {
+  if (madeIn?.device !== undefined) return madeIn.device;
   if (part?.choice.by === "device") return part.choice.id;
   return isNewLinkName(alias) ? alias : undefined;
 }

@@ -9,7 +9,9 @@ import type { Kind } from "../kind.ts";
 import { linkAlias } from "../owner.ts";
 import { IN_POD } from "../step.ts";
 import type { Site } from "../site.ts";
+import { wantedMtu } from "../tuning/wanted-mtu.ts";
 import type { Undo } from "../undo.ts";
+import { inheritedMtu } from "./inherited-mtu.ts";
 import { findLink } from "./links.ts";
 import { getMaster } from "./master.ts";
 import { mendLink } from "./mending.ts";
@@ -34,7 +36,7 @@ export const podLink: Kind<PodLinkPart> = {
     const found = site.seenPodLink(link.name);
     const differences = compareLink(
       found,
-      { ...link, kind: device.type, mtu: mtuOf(part, foreign) },
+      { ...link, kind: device.type, mtu: mtuOf(part, found, site, foreign) },
       "in the container",
     );
     if (found?.kind !== device.type) return differences;
@@ -45,7 +47,7 @@ export const podLink: Kind<PodLinkPart> = {
     const { link, device } = part;
     const found = site.seenPodLink(link.name);
     if (found?.kind === device.type) {
-      const mtu = mtuOf(part);
+      const mtu = mtuOf(part, found, site);
       return mendLink(site.pod.socket, found, { ...link, kind: device.type, mtu }, IN_POD);
     }
     throw beyondMending(`link ${link.name} in the container is ${found ? "another one" : "gone"}`);
@@ -60,11 +62,15 @@ export const podLink: Kind<PodLinkPart> = {
 const TAP_MTU = 1500;
 
 /**
- * The MTU the link must have, where that can be told: what is made of a master has what that had once. The reference
- * forgets a TAP device's where owner and group are given.
+ * The MTU the link must have, where that can be told. The reference forgets a TAP device's where owner and group are
+ * given.
  */
-const mtuOf = ({ device, mtu }: PodLinkPart, foreign = false): number | undefined =>
-  device.type !== "tun" ? mtu : foreign ? undefined : (mtu ?? TAP_MTU);
+function mtuOf(part: PodLinkPart, link: Link | undefined, site: Site, foreign = false): number | undefined {
+  const isTap = part.device.type === "tun";
+  if (isTap && foreign) return undefined;
+  const { podMtu, mtu = isTap ? TAP_MTU : inheritedMtu(part, link, site) } = part;
+  return wantedMtu({ mtu, podMtu }, link, site);
+}
 
 /** A master that is down passes nothing on yet: what is made of it comes up with it. */
 const hasCarrier = ({ up, operState }: Link): boolean => up && (operState === "up" || operState === "unknown");

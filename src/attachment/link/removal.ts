@@ -5,15 +5,15 @@ import type { Found, Selection, Traces } from "../kind.ts";
 import { hostVethName, isAnothersAlias, ownerOfAlias } from "../owner.ts";
 import { findAddresses, findLink, findPeer, listAddresses } from "./links.ts";
 
-/** Deletes a link by name; true when it was there. */
-export function removeLink(socket: NetlinkSocket, name: string): boolean {
+/** Deletes a link by name, or one that was found, whatever a pod calls it by now; true when it was there. */
+export function removeLink(socket: NetlinkSocket, link: string | Link): boolean {
   try {
-    socket.request([deleteLink(name)]);
+    socket.request([deleteLink(link)]);
     return true;
   } catch (error) {
     if (isErrno(error, "ENODEV")) return false;
     // the kernel asks for CAP_NET_ADMIN before it looks
-    if (isErrno(error, "EPERM") && !findLink(socket, name)) return false;
+    if (isErrno(error, "EPERM") && typeof link === "string" && !findLink(socket, link)) return false;
     throw error;
   }
 }
@@ -27,7 +27,7 @@ export function removeVeth(traces: Traces): Found {
   if (removeLink(site.host, hostVethName(owner))) return "own";
   const link = pod && findLink(pod.socket, owner.ifname);
   if (!link || !isEvidentlyOf(link, traces)) return "unknown";
-  removeLink(pod.socket, owner.ifname);
+  removeLink(pod.socket, link);
   return "foreign";
 }
 

@@ -8,6 +8,7 @@ import { linkAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { IN_POD, stepOf } from "../step.ts";
 import { applySysctls, compareSysctls, mendSysctls } from "../sysctls.ts";
+import { wantedMtu } from "../tuning/wanted-mtu.ts";
 import type { Undo } from "../undo.ts";
 import { attachedAlready, beyondMending, compareLink, nameTaken } from "./own-link.ts";
 import { findLink } from "./links.ts";
@@ -37,7 +38,7 @@ export const veth: Kind<VethPart> = {
     const paired = !host || !pod || (host.peer === pod.index && pod.peer === host.index);
     return [
       ...compareLink(host, { ...part.host, kind: "veth", mtu: part.mtu }, "on the host"),
-      ...compareLink(pod, { ...part.pod, kind: "veth", mtu: part.podMtu ?? part.mtu }, "in the container"),
+      ...compareLink(pod, { ...part.pod, kind: "veth", mtu: wantedMtu(part, pod, site) }, "in the container"),
       ...(host && part.plug ? comparePort(host, part.plug, site, foreign) : []),
       ...(foreign ? [] : compareSysctls(part.host.sysctls)),
       ...(paired ? [] : [`${part.host.name} and ${part.pod.name} are not the two ends of one veth pair`]),
@@ -59,7 +60,7 @@ export const veth: Kind<VethPart> = {
     return [
       ...(host.alias === alias ? [] : [stepOf(site.host, setAlias(host.name, alias))]),
       ...mendLink(site.host, host, { ...part.host, kind: "veth", mtu: part.mtu }),
-      ...mendLink(site.pod.socket, pod, { ...part.pod, kind: "veth", mtu: part.podMtu ?? part.mtu }, IN_POD),
+      ...mendLink(site.pod.socket, pod, { ...part.pod, kind: "veth", mtu: wantedMtu(part, pod, site) }, IN_POD),
       ...(pod.mac === part.pod.mac || part.plug ? [] : [forgetNeighbours(site.host, host)]),
       ...mendSysctls(part.host.sysctls, site.log),
       ...(part.plug ? mendPort(site, host, part.plug) : []),

@@ -153,6 +153,6 @@ function bringBack(link: Link, vrf: Link, { pod, log }: Site): void {
   rehome(link, { from: tableOf(vrf) }, pod, had);
 }
 
-function removeIfEmpty({ name, index }: Pick<Link, "name" | "index">, socket: NetlinkSocket): void {
-  if (listLinks(socket, { master: index }).length === 0) removeLink(socket, name);
+function removeIfEmpty(vrf: Link, socket: NetlinkSocket): void {
+  if (listLinks(socket, { master: vrf.index }).length === 0) removeLink(socket, vrf);
 }

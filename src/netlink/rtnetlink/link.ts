@@ -246,13 +246,19 @@ export const moveLink = (
   what: `move link ${name} to another namespace as ${to.name}`,
 });
 
-/** Removes a link by name; a veth takes its other end with it. ENODEV when it is not there. */
-export const deleteLink = (name: string): Message => ({
-  type: RTM_DELLINK,
-  flags: 0,
-  data: [header(), ...text(IFLA.IFNAME, name)],
-  what: `delete link ${name}`,
-});
+/**
+ * Removes a link by name, or one that was found, whose name may be no text; a veth takes its other end with it. ENODEV
+ * when it is not there.
+ */
+export const deleteLink = (link: string | Pick<Link, "index" | "name">): Message => {
+  const isName = typeof link === "string";
+  return {
+    type: RTM_DELLINK,
+    flags: 0,
+    data: isName ? [header(), ...text(IFLA.IFNAME, link)] : [header({ index: link.index })],
+    what: `delete link ${isName ? link : link.name}`,
+  };
+};
 
 /**
  * Sets hairpin mode and isolation of a bridge port, both always written (`bridge link set dev X hairpin on isolated

@@ -21,12 +21,14 @@ export const sbr: ChainedPlugin<SbrConfig> = {
   kinds: ["sourceRoutes"],
   optional: [],
   schema: sbrConfig,
-  read: (call) => readConfig(sbrConfig, call),
-  asked: (config) => [planRules(config, [])],
-  parts(config, ips, { ifname }) {
-    if (ips.length === 0) {
+  read(call) {
+    const { verb, prevResult, ifname } = call;
+    if (verb === "ADD" && prevResult?.ips.length === 0) {
       throw new CniError(Code.InvalidConfig, `prevResult.ips: none is of interface ${ifname}, which sbr is for`);
     }
-    return [planRules(config, ips)];
+    return readConfig(sbrConfig, call);
   },
+  asked: (config) => [planRules(config, [])],
+  // of an interface without addresses the reference deletes all routes
+  parts: (config, ips) => (ips.length > 0 ? [planRules(config, ips)] : []),
 };

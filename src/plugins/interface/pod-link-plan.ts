@@ -75,7 +75,14 @@ export const podLinkPlugin = <C extends InterfaceConfig & Partial<Pick<PodLinkCo
     const { mtu = 0, enabledad = false } = config;
     const { owner, podMac } = subject;
     const named = { name: owner.ifname, ...(podMac && { mac: podMac }) };
-    const part = { ...(subject.mtu && { mtu: subject.mtu }), ...link(config), link: named };
+    // what prevResult says is what must be there, whatever it was made with
+    const { mtu: reported, masterMtu } = subject;
+    const part = {
+      ...link(config),
+      link: named,
+      ...(reported && { podMtu: reported }),
+      ...(masterMtu && { masterMtu }),
+    };
     return planAround(part, { mtu, enabledad }, subject, lease);
   },
   interfaces: podInterface,

@@ -4,13 +4,15 @@ import type { Invocation } from "../../cni/invocation.ts";
 import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { isLinkName } from "../../net/link-name.ts";
+import type { Tap } from "../../netlink/rtnetlink/device.ts";
 import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
 import { linkMtu } from "./container-plan.ts";
 import { planPodLink, podLinkComplaints, podLinkFields, podLinkPlugin } from "./pod-link-plan.ts";
 
 const { ipam, dns } = podLinkFields;
-/** 2^32 - 1 means none to the kernel. */
-const id = optional(integer(0, 0xffff_fffe));
+/** INVALID_UID of linux/uidgid.h, and INVALID_GID: none, to `ip` as well. */
+const NOBODY = 0xffff_ffff;
+const id = optional(integer(0, NOBODY));
 
 const tapConfig = shape(
   {
@@ -33,9 +35,12 @@ type TapConfig = Infer<typeof tapConfig> & ArgumentMac;
 
 const read = (call: Invocation): TapConfig => ({ ...readConfig(tapConfig, call), ...readArgumentMac(call) });
 
+const allowedTo = (whom: "owner" | "group", id: number | undefined): Pick<Tap, "owner" | "group"> =>
+  id === undefined || id === NOBODY ? {} : { [whom]: id };
+
 function planTap(config: TapConfig): Omit<PodLinkPart, "link"> {
   const { multiQueue, owner, group, bridge, selinuxContext } = config;
-  const allowed = { ...(owner !== undefined && { owner }), ...(group !== undefined && { group }) };
+  const allowed = { ...allowedTo("owner", owner), ...allowedTo("group", group) };
   return {
     ...planPodLink(config, { type: "tun", mode: "tap", multiQueue, ...allowed }),
     ...(bridge !== undefined && { bridge }),
