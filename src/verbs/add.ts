@@ -13,6 +13,7 @@ import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import type { Ipam } from "../ipam/ipam.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
+import { findHolder } from "./holder.ts";
 import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
@@ -28,19 +29,20 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
     const subject = spec.draw(call, config);
     const made: Made = {};
+    const progress: Progress = { undo, made, holderOf: (ip) => findHolder(call, ip) };
     if (ipam.prepare) {
       ipam.prepare(site, asked, undo);
-      applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
+      applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, progress);
     }
     const addressing = ipam.add(site, asked, undo);
     const plan = spec.plan(config, subject, addressing);
     const { parts } = plan.attachment;
     if (!spec.isChained) {
-      const given = addressing.ips.map(({ address }) => address.ip);
+      const given = addressing.ips.map(({ address }) => address);
       assertOwnable(given, parts, site.host);
     }
     if (addressing.ips.length > 0) assertTools(parts);
-    applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
+    applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, progress);
     settle(parts, site, made);
     assertKept(made, site, ipam);
     if (spec.isChained) assertLinkKept(call, site);

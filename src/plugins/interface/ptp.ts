@@ -124,9 +124,9 @@ function subnetSides(
     sysctls: [{ path: `net/ipv6/conf/${hostVeth}/accept_dad`, value: "0", optional: true }],
     host: {
       addresses: gateways.map((gateway) => ({ prefix: hostPrefix(gateway) })),
-      routes: ips.map(({ address }) => ({
-        dst: hostPrefix(address.ip),
-        ...(address.ip.family === 4 && { scope: RT_SCOPE.HOST }),
+      routes: uniqueIps(ips.map(({ address }) => address.ip)).map((ip) => ({
+        dst: hostPrefix(ip),
+        ...(ip.family === 4 && { scope: RT_SCOPE.HOST }),
       })),
     },
   };
