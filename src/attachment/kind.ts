@@ -53,6 +53,8 @@ export interface Rule {
 export interface Progress {
   undo: Undo;
   made: Made;
+  /** the live attachment, but this one, that has an address by its record; absent where nobody's is taken */
+  holderOf?: (ip: Ip) => Owner | undefined;
 }
 
 /** One thing that is done to an attachment to make it whole again. */

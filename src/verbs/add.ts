@@ -16,6 +16,7 @@ import { findRoutesOf } from "../kernel/route-lookup.ts";
 import { bits } from "../net/ip.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
 import type { KernelRoute } from "../netlink/rtnetlink/route.ts";
+import { findHolder } from "./holder.ts";
 import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
@@ -32,20 +33,21 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   try {
     if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
     const subject = spec.draw(call, config);
+    const progress: Progress = { undo, made, holderOf: (ip) => findHolder(call, ip) };
     if (ipam.prepare) {
       ipam.prepare(site, asked, undo);
-      applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
+      applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, progress);
     }
     const addressing = ipam.add(site, asked, undo);
     const plan = spec.plan(config, subject, addressing);
     const { parts } = plan.attachment;
     if (!spec.isChained) {
-      const given = addressing.ips.map(({ address }) => address.ip);
+      const given = addressing.ips.map(({ address }) => address);
       assertOwnable(given, parts, site.host);
       assertUndiverted(parts, site, ipam);
     }
     if (addressing.ips.length > 0) assertTools(parts);
-    applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, { undo, made });
+    applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, progress);
     settle(parts, site, made);
     const loss = findLoss();
     if (loss) throw removedMeanwhile(loss);

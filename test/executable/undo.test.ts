@@ -159,7 +159,13 @@ const steps: [string, Failing][] = [
   [
     "iptables fail (ptp)",
     {
-      config: (node) => ptp(node, { name: "routed", ipMasq: true, ipMasqBackend: "iptables" }),
+      config: (node) =>
+        ptp(node, {
+          name: "routed",
+          ipMasq: true,
+          ipMasqBackend: "iptables",
+          ipam: hostLocal(node, { subnet: "10.10.0.0/24" }),
+        }),
       call: brokenIptables,
       msg: /no luck/,
     },

@@ -1,26 +1,26 @@
-import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
-import { findRoutesOf } from "../../kernel/route-lookup.ts";
 import { findSysctl } from "../../kernel/sysctl.ts";
 import { isErrno } from "../../kernel/system-error.ts";
-import { type Family, formatPrefix, type Prefix, samePrefix } from "../../net/ip.ts";
+import { type Family, type Prefix, samePrefix } from "../../net/ip.ts";
 import { addAddress } from "../../netlink/rtnetlink/address.ts";
-import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
+import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { addRoute, claimRoute, decodeRoutes, getRoutes, type KernelRoute } from "../../netlink/rtnetlink/route.ts";
 import type { HostPart, Route } from "../attachment.ts";
 import type { Kind, Step } from "../kind.ts";
-import { describeOwner, ownerOfAlias } from "../owner.ts";
 import type { Site } from "../site.ts";
 import { stepOf } from "../step.ts";
 import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
 import { findLosingLinks } from "./advertised.ts";
+import { assertUnclaimed, routeTaken } from "./claims.ts";
 import { lackingAddresses, lackingRoutes, missingAddresses, missingInView, missingRoutes } from "./missing.ts";
 
 /** The host's side of the pod's addresses. It goes with the link, but for forwarding, which stays on. */
 export const host: Kind<HostPart> = {
-  apply({ addresses, routes, forwarding }, site, { made }) {
+  apply({ addresses, routes, forwarding }, site, { made, holderOf }) {
     const link = made.veth!;
+    const ips = [...addresses.map(({ prefix }) => prefix.ip), ...routes.map(({ dst }) => dst.ip)];
+    assertUnclaimed(ips, link, site.host, holderOf);
     site.host.request(addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)));
     claimRoutes(routes, link, site.host);
     for (const family of forwarding) ensureForwarding(family, site);
@@ -63,7 +63,10 @@ const mendHostLink = (link: Link, part: Pick<HostPart, "addresses" | "routes">, 
   ),
   ...lackingRoutes(host, link, part.routes).map((route) => ({
     what: addRoute(link, route).what,
-    run: () => claimRoutes([route], link, host),
+    run: () => {
+      assertUnclaimed([route.dst.ip], link, host, undefined);
+      claimRoutes([route], link, host);
+    },
   })),
 ];
 const compareLink = ({ view, host: socket }: Site, link: Link, prefixes: Prefix[], routes: Route[]): string[] =>
@@ -76,10 +79,6 @@ const compareLink = ({ view, host: socket }: Site, link: Link, prefixes: Prefix[
  * kernel refuses a second one of the same metric; of two others one would never be used.
  */
 function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket): void {
-  for (const { dst } of routes) {
-    const other = findRoutesOf(host, dst.ip).find((each) => each.index !== link.index && samePrefix(each.dst, dst));
-    if (other) throw routeTaken(other, host);
-  }
   try {
     host.request(routes.map((route) => claimRoute(link, route)));
   } catch (error) {
@@ -90,21 +89,6 @@ function claimRoutes(routes: readonly Route[], link: Link, host: NetlinkSocket):
       index !== link.index && routes.some((own) => samePrefix(own.dst, dst));
     throw routeTaken(present.find(isOther) ?? routes[0]!, host, error);
   }
-}
-
-function routeTaken({ dst, index }: Pick<KernelRoute, "dst" | "index">, host: NetlinkSocket, cause?: Error): CniError {
-  const reply = index === undefined ? undefined : host.find(getLinkByIndex(index));
-  const holder = reply && decodeLink(reply);
-  const owner = ownerOfAlias(holder?.alias ?? "");
-  return new CniError(
-    Code.TryAgainLater,
-    `the node has a route to ${formatPrefix(dst)} already: ` +
-      (owner
-        ? `the address is that of ${describeOwner(owner)}`
-        : `it leads to ${holder ? `link ${holder.name}, which is none of podwire's` : "no link"}`),
-    "",
-    { cause },
-  );
 }
 
 /** Documentation/networking/ip-sysctl.rst */

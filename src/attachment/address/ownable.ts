@@ -1,8 +1,8 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { isLocal } from "../../kernel/route-lookup.ts";
-import { formatIp, type Ip } from "../../net/ip.ts";
-import type { Part } from "../attachment.ts";
+import { formatIp, formatPrefix, type Ip, type Prefix, sameIp, samePrefix } from "../../net/ip.ts";
+import { findPart, type Part } from "../attachment.ts";
 import { getDevice, isProgramDriven } from "../link/device-choice.ts";
 import { findAddresses } from "../link/links.ts";
 
@@ -28,12 +28,32 @@ function isLeaving(ip: Ip, parts: readonly Part[], host: NetlinkSocket): boolean
   return holders > 0 && findAddresses(host, getDevice(moved.choice, host), [ip]).length === holders;
 }
 
-/** CniError 7 for an address that can be no pod's, whoever gave it: one that stays the node's own above all. */
-export function assertOwnable(ips: readonly Ip[], parts: readonly Part[], host: NetlinkSocket): void {
-  for (const ip of ips) {
+/** The addresses the node itself will have as the gateways of the attachment. */
+const gatewaysOnHost = (parts: readonly Part[]): Ip[] => [
+  ...(findPart(parts, "host")?.addresses ?? []).map(({ prefix }) => prefix.ip),
+  ...(findPart(parts, "gateways")?.addresses ?? []).map(({ ip }) => ip),
+];
+
+/**
+ * CniError 7 for an address that can be no pod's, whoever gave it: one that stays the node's own above all, or is to
+ * be; and for one that was given twice.
+ */
+export function assertOwnable(given: readonly Prefix[], parts: readonly Part[], host: NetlinkSocket): void {
+  const gateways = gatewaysOnHost(parts);
+  for (const [at, { ip }] of given.entries()) {
     const isNodes = (): boolean => isLocal(host, ip) && !isLeaving(ip, parts, host);
-    const what = specialKind(ip) ?? (isNodes() ? "an address of this node" : undefined);
-    if (what === undefined) continue;
-    throw new CniError(Code.InvalidConfig, `IPAM gave the container ${formatIp(ip)}, which is ${what}`);
+    const what =
+      specialKind(ip) ??
+      (gateways.some((gateway) => sameIp(gateway, ip))
+        ? "also to be the gateway, an address of this node"
+        : isNodes()
+          ? "an address of this node"
+          : undefined);
+    if (what !== undefined) {
+      throw new CniError(Code.InvalidConfig, `IPAM gave the container ${formatIp(ip)}, which is ${what}`);
+    }
+    if (given.slice(0, at).some((earlier) => samePrefix(earlier, given[at]!))) {
+      throw new CniError(Code.InvalidConfig, `IPAM gave the container ${formatPrefix(given[at]!)} twice`);
+    }
   }
 }

@@ -6,6 +6,7 @@ import { contains, formatPrefix, isLinkLocal, networkOf, type Prefix, samePrefix
 import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
+import { assertUnclaimed } from "../address/claims.ts";
 import { connectedRoutes, lackingAddresses, lackingRoutes, missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
@@ -69,12 +70,18 @@ export const gateways: Kind<GatewaysPart> = {
 };
 
 /** Makes sure the gateway addresses are on the bridge, or on its VLAN interface, which is returned. */
-function ensureGateways(site: Site, part: GatewaysPart, { undo, made }: Progress): Link {
+function ensureGateways(site: Site, part: GatewaysPart, { undo, made, holderOf }: Progress): Link {
   const { host, log } = site;
   const bridge = made.bridge!;
   const holder = part.vlanInterface ? ensureVlanInterface(site, part.vlanInterface, bridge) : bridge;
   const present = listAddresses(host, holder);
   const missing = part.addresses.filter((wanted) => !present.some((prefix) => samePrefix(prefix, wanted)));
+  assertUnclaimed(
+    missing.map(({ ip }) => ip),
+    holder,
+    host,
+    holderOf,
+  );
   const others = strangers(present, [...part.addresses, ...part.others], missing);
   const [first] = others;
   if (first && !part.force) {

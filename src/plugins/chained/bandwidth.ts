@@ -41,11 +41,13 @@ function complaints(config: Limits): Complaint[] {
   });
 }
 
-/** What is configured, even as 0 or null, comes before what the runtime asks for. */
+/** What is configured, even as 0 or null, comes before what the runtime asks for, which need not be right then. */
 function read(call: Invocation): Limits {
-  const { runtimeConfig, ...configured } = readConfig(bandwidthConfig, call);
   const names = Object.keys(limits).map((name) => name.toLowerCase());
   const isConfigured = Object.keys(call.config).some((key) => names.includes(key.toLowerCase()));
+  const asked = ["runtimeConfig.bandwidth"];
+  const idle = { may: asked, are: () => (isConfigured ? asked : []) };
+  const { runtimeConfig, ...configured } = readConfig(bandwidthConfig, call, idle);
   return (isConfigured ? configured : runtimeConfig?.bandwidth) ?? {};
 }
 

@@ -16,6 +16,7 @@ import {
   contains,
   defaultPrefix,
   type Family,
+  formatIp,
   formatPrefix,
   hostPrefix,
   type Ip,
@@ -32,6 +33,7 @@ import {
   containerComplaints,
   containerFields,
   familiesOf,
+  idlePorts,
   planAddresses,
   planFirewall,
   planPod,
@@ -87,11 +89,13 @@ function subnetSides(
   { enabledad }: PtpConfig,
   { hostVeth, hostMac }: Subject,
 ): Sides {
-  const missing = ips.find(({ gateway }) => !gateway);
-  if (missing) {
+  const lacking = ips.find(({ address, gateway }) => gateway?.family !== address.ip.family);
+  if (lacking) {
+    const { address, gateway } = lacking;
     throw new CniError(
       Code.InvalidConfig,
-      `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`,
+      `ptp needs a gateway for ${formatPrefix(address)} and IPAM gave ` +
+        (gateway ? `${formatIp(gateway)}, which is of another family` : "none"),
     );
   }
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!)).filter((gateway) => !isUnspecified(gateway));
@@ -124,9 +128,9 @@ function subnetSides(
     sysctls: [{ path: `net/ipv6/conf/${hostVeth}/accept_dad`, value: "0", optional: true }],
     host: {
       addresses: gateways.map((gateway) => ({ prefix: hostPrefix(gateway) })),
-      routes: ips.map(({ address }) => ({
-        dst: hostPrefix(address.ip),
-        ...(address.ip.family === 4 && { scope: RT_SCOPE.HOST }),
+      routes: uniqueIps(ips.map(({ address }) => address.ip)).map((ip) => ({
+        dst: hostPrefix(ip),
+        ...(ip.family === 4 && { scope: RT_SCOPE.HOST }),
       })),
     },
   };
@@ -216,7 +220,7 @@ export const ptp: InterfacePlugin<PtpConfig> = {
   optional: ["masquerade", "ports"],
   schema: ptpConfig,
   needsIpam: true,
-  read: (call) => readConfig(ptpConfig, call),
+  read: (call) => readConfig(ptpConfig, call, idlePorts),
   asked: (config) => planFirewall(config, []),
   plan: planPtp,
   interfaces,

@@ -1,11 +1,10 @@
 import type { PodLinkPart } from "../../attachment/attachment.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
-import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { isLinkName } from "../../net/link-name.ts";
 import type { Tap } from "../../netlink/rtnetlink/device.ts";
-import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
+import { type ArgumentMac, MAC_PLACES, readWithMac, wantedMac } from "./argument-mac.ts";
 import { linkMtu } from "./container-plan.ts";
 import { planPodLink, podLinkComplaints, podLinkFields, podLinkPlugin } from "./pod-link-plan.ts";
 
@@ -33,7 +32,7 @@ const tapConfig = shape(
 
 type TapConfig = Infer<typeof tapConfig> & ArgumentMac;
 
-const read = (call: Invocation): TapConfig => ({ ...readConfig(tapConfig, call), ...readArgumentMac(call) });
+const read = (call: Invocation): TapConfig => readWithMac(tapConfig, call, MAC_PLACES);
 
 const allowedTo = (whom: "owner" | "group", id: number | undefined): Pick<Tap, "owner" | "group"> =>
   id === undefined || id === NOBODY ? {} : { [whom]: id };
