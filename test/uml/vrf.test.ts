@@ -127,6 +127,15 @@ describe("vrf", () => {
     expect(await pod.ping("10.9.0.1")).toBe(true);
   });
 
+  test("a VRF of the pod's that is down is set up: the interface is reached through it", async () => {
+    const node = await Node.create();
+    const attached = await attach(node, network(node));
+    await attached.pod.ip("link add blue type vrf table 50");
+    await node.succeed("ADD", vrfCall(attached));
+    expect(await checkOf(node, attached)).toBe("");
+    expect([await node.ping(attached.ip4), await node.ping(attached.ip6)]).toEqual([true, true]);
+  });
+
   test.each<[string, (node: Node) => Config]>([
     ["bridge", network],
     ["ipvlan", (node) => config(node, "ipvlan")],

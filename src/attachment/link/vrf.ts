@@ -78,6 +78,7 @@ function join(part: VrfPart, site: Site, undo: Undo): void {
   }
   const found = findVrf(part, socket);
   const [index, table] = found ? [found.index, tableOf(found)] : makeVrf(part, site, undo);
+  if (found && !found.up) socket.request([setLink(found, { up: true })]); // nothing would pass
   const had = belongingsOf(link, socket);
   undo.push(`take ${ifname} out of VRF ${part.name}`, () => rehome(link, { from: table }, site.pod, had));
   rehome(link, { vrf: index, to: table }, site.pod, had);
