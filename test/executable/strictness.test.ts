@@ -79,6 +79,31 @@ describe("what the reference takes and nobody is harmed by", () => {
     });
   });
 
+  describe("a gateway of another family, by which no route can lead: reported, routes are on the link", () => {
+    const given = {
+      type: "static",
+      addresses: [{ address: "10.9.0.5/24", gateway: "fe80::1" }],
+      routes: [{ dst: "10.99.0.0/16" }],
+    };
+    test.each<[string, (node: Node, more: object) => Config]>([
+      ["bridge", bridge],
+      ["macvlan", macvlan],
+    ])("%s", async (_what, make) => {
+      const node = await Node.create();
+      await node.outside();
+      const attached = await attach(node, make(node, { ipam: given }));
+      expect(attached.result.ips![0]).toMatchObject({ gateway: "fe80::1" });
+      expect(await complaint(node, attached)).toBe("");
+      expect(await attached.pod.routes(4)).toContainEqual({ dst: "10.99.0.0/16", dev: "eth0", flags: [] });
+    });
+
+    test("but ptp, whose pods have no other way, says so", async () => {
+      const node = await Node.create();
+      const error = await refusal(node, await callFor(node, ptp(node, { ipam: given })));
+      expect(error).toMatchObject({ code: 7, msg: expect.stringMatching(/10\.9\.0\.5.*fe80::1.*family/) as unknown });
+    });
+  });
+
   test("an MTU below 0 is the kernel's choice", async () => {
     const node = await Node.create();
     const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };

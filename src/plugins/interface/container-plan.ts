@@ -58,9 +58,9 @@ export const planPod = (
 /** Families among addresses, each once. */
 export const familiesOf = (ips: ResultIp[]): Family[] => [...new Set(ips.map(({ address }) => address.ip.family))];
 
-/** The gateway routes of a family go through when they name none: the first one IPAM gave for it. */
+/** The gateway routes of a family go through when they name none: the first one of it that IPAM gave. */
 const gatewayOf = (ips: ResultIp[], family: Family): Ip | undefined =>
-  ips.find(({ address, gateway }) => address.ip.family === family && gateway)?.gateway;
+  ips.find(({ address, gateway }) => address.ip.family === family && gateway?.family === family)?.gateway;
 
 /**
  * Result routes as the container gets them: host bits of `dst` cleared, a gateway filled in unless the scope says there

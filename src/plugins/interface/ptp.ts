@@ -16,6 +16,7 @@ import {
   contains,
   defaultPrefix,
   type Family,
+  formatIp,
   formatPrefix,
   hostPrefix,
   type Ip,
@@ -87,11 +88,13 @@ function subnetSides(
   { enabledad }: PtpConfig,
   { hostVeth, hostMac }: Subject,
 ): Sides {
-  const missing = ips.find(({ gateway }) => !gateway);
-  if (missing) {
+  const lacking = ips.find(({ address, gateway }) => gateway?.family !== address.ip.family);
+  if (lacking) {
+    const { address, gateway } = lacking;
     throw new CniError(
       Code.InvalidConfig,
-      `ptp needs a gateway for ${formatPrefix(missing.address)} and IPAM gave none`,
+      `ptp needs a gateway for ${formatPrefix(address)} and IPAM gave ` +
+        (gateway ? `${formatIp(gateway)}, which is of another family` : "none"),
     );
   }
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!)).filter((gateway) => !isUnspecified(gateway));
