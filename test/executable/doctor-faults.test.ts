@@ -198,3 +198,24 @@ test("a route that is gone is mended as doctor says, also where the runtime keep
     expect((await scene.examinePod("web-1")).findings.find(({ state }) => state === "FAULT")).toBe(undefined);
   }
 });
+
+test("where the runtime keeps no results, what mends a fault is left to no repair that cannot", async () => {
+  const scene = await Scene.make(loadConf("bridge.json"), { pods: 1, forgetful: true });
+  const { node, first } = scene;
+  const firstFault = async () => (await scene.examinePod("web-1")).findings.find(({ state }) => state === "FAULT");
+  for (const [where, link] of [
+    [node, bridgeOf(scene)],
+    [node, first.hostVeth],
+    [first.pod, "eth0"],
+  ] as const) {
+    await where.ip(`link set ${link} down`);
+    const { what, mend } = (await firstFault())!;
+    expect(what).toContain("down");
+    if (mend!.startsWith("podwire")) await scene.runBeside("/usr/sbin:/usr/bin:/sbin:/bin", "repair", "web-1");
+    else await node.must("sh", "-ec", mend!);
+    expect(await firstFault()).toBe(undefined);
+  }
+  await first.pod.ip(`address flush dev eth0 scope global`);
+  const { layer, mend } = (await firstFault())!;
+  expect({ layer, mend }).toEqual({ layer: "address", mend: expect.stringMatching(/^start web-1.* anew/) as unknown });
+});

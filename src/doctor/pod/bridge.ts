@@ -11,7 +11,11 @@ export const bridge: Layer = (view, look) => {
   const found = [...differencesOf(view, "bridge")];
   const there = wanted ? linkNamed(look, wanted.name) : master;
   if (there && !there.up && !found.some(({ what }) => what.includes("is down"))) {
-    found.push(fault("bridge", `bridge ${there.name} is down`, { mend: mendOf(view) }));
+    found.push(
+      fault("bridge", `bridge ${there.name} is down`, {
+        mend: view.attached.cached ? mendOf(view) : `ip link set ${there.name} up`,
+      }),
+    );
   }
   const mtu = podLink(view)?.mtu;
   if (there && mtu !== undefined && there.mtu < mtu && !isFaulty(found)) {

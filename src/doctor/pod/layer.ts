@@ -6,8 +6,11 @@ import type { PodView } from "../pod-view.ts";
 /** A layer of one pod: what it finds, from what is there. */
 export type Layer = (view: PodView, look: Look) => readonly Finding[];
 
-/** What makes an attachment whole again. */
-export const mendOf = ({ title }: PodView): string => `podwire repair ${title}`;
+/** What makes an attachment whole again; repair goes by the runtime's result, where that is kept. */
+export const mendOf = ({ title, attached }: Pick<PodView, "title" | "attached">): string =>
+  attached.cached
+    ? `podwire repair ${title}`
+    : `start ${title} anew: no result says how it was made, for repair to go by`;
 
 /** What runs a command in a pod's namespace. */
 export const inPod = ({ attached }: PodView): string => `nsenter --net=${attached.netns}`;

@@ -3,7 +3,7 @@ import { formatIp, isLinkLocal } from "../../net/ip.ts";
 import { fault, type Finding, orFine } from "../finding.ts";
 import { ipKey } from "../look.ts";
 import { formatTime } from "../since.ts";
-import type { Layer } from "./layer.ts";
+import { type Layer, mendOf } from "./layer.ts";
 
 /** Its leases: there, and nobody else's. */
 export const lease: Layer = ({ attached, addresses, title }, { leases }) => {
@@ -25,7 +25,7 @@ export const lease: Layer = ({ attached, addresses, title }, { leases }) => {
     found.push(
       ...missing.map((ip) =>
         fault("lease", `${formatIp(ip)} is leased to nobody: the next pod may get it`, {
-          mend: `podwire repair ${title}`,
+          mend: mendOf({ title, attached }),
         }),
       ),
     );

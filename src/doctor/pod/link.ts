@@ -2,7 +2,7 @@ import { fault, type Finding, orFine, skip } from "../finding.ts";
 import { linkNamed } from "../look.ts";
 import { partOf, podLink } from "../pod-view.ts";
 import { carrierSince } from "../since.ts";
-import { differencesOf, type Layer, mendOf } from "./layer.ts";
+import { differencesOf, inPod, type Layer, mendOf } from "./layer.ts";
 
 /** Both ends of the pair: there, up, of one MTU, with a carrier. */
 export const link: Layer = (view, look) => {
@@ -17,10 +17,14 @@ export const link: Layer = (view, look) => {
       ? [fault("link", `the pod has no interface ${ifname}`, { mend })]
       : []),
     ...(pod && !pod.up && !says("is down") && partOf(view, "veth")?.up !== false
-      ? [fault("link", `${ifname} is down in the pod`, { mend })]
+      ? [
+          fault("link", `${ifname} is down in the pod`, {
+            mend: view.attached.cached ? mend : `${inPod(view)} ip link set ${ifname} up`,
+          }),
+        ]
       : []),
     ...(host && !host.up && !says(`${host.name} on the host is down`)
-      ? [fault("link", `${host.name} is down on the host`, { mend })]
+      ? [fault("link", `${host.name} is down on the host`, { mend: `podwire repair ${view.title}` })]
       : []),
     ...(host && pod && host.mtu !== pod.mtu && pod.mtu !== tunedMtu && !says("MTU")
       ? [

@@ -13,12 +13,15 @@ export const route: Layer = (view, look) => {
   if (view.differences.some(({ kind }) => kind === "gateways") && !isFaulty(found)) {
     return [skip("route", "the node's own way to the pod is by its gateway, which is not as it was made")];
   }
+  const expected = partOf(view, "gateways")?.vlanInterface?.name ?? way;
+  if (expected !== undefined && linkNamed(look, expected)?.up === false && !isFaulty(found)) {
+    return [skip("route", `${expected}, by which the node reaches it, is down`)];
+  }
   const isRouted = partOf(view, "gateways") !== undefined || partOf(view, "veth")?.plug === undefined;
   if (host && way !== undefined && isRouted && !isFaulty(found)) {
     for (const ip of view.addresses) {
       if (look.holders.has(ipKey(ip))) continue; // which is said of the address
       const led = findLinkTowards(look.host, ip);
-      const expected = partOf(view, "gateways")?.vlanInterface?.name ?? way;
       if (led === expected) continue;
       found.push(
         fault("route", `the node sends what is for ${formatIp(ip)} ${led === undefined ? "nowhere" : `to ${led}`}`, {
