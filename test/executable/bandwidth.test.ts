@@ -59,6 +59,12 @@ describe("ADD", () => {
       ["veth tbf 100 10000"],
       3,
     ],
+    [
+      "both places: what does not count need not be right",
+      { ingressRate: 800, ingressBurst: 80_000, runtimeConfig: { bandwidth: { EgressRate: 80 } } },
+      ["veth tbf 100 10000"],
+      3,
+    ],
     ["a null in the configuration counts", { EgressBurst: null, runtimeConfig: { bandwidth: limits } }, [], 3],
     [
       "more than 32 bits of it",

@@ -41,12 +41,13 @@ function complaints(config: Limits): Complaint[] {
   });
 }
 
-/** What is configured, even as 0 or null, comes before what the runtime asks for. */
+/** What is configured, even as 0 or null, comes before what the runtime asks for, which need not be right then. */
 function read(call: Invocation): Limits {
-  const { runtimeConfig, ...configured } = readConfig(bandwidthConfig, call);
   const names = Object.keys(limits).map((name) => name.toLowerCase());
   const isConfigured = Object.keys(call.config).some((key) => names.includes(key.toLowerCase()));
-  return (isConfigured ? configured : runtimeConfig?.bandwidth) ?? {};
+  return isConfigured
+    ? readConfig(limitsShape, call)
+    : (readConfig(bandwidthConfig, call).runtimeConfig?.bandwidth ?? {});
 }
 
 const shapingOf = (bits: number | undefined, most: number | undefined): Shaping | undefined =>
