@@ -90,14 +90,48 @@ export function parseAs<T>(schema: Schema<T>, json: unknown, { code, what, root 
 export const parseConfig = <T>(schema: Schema<T>, json: unknown, root = ""): T =>
   parseAs(schema, json, { code: Code.InvalidConfig, what: "configuration", root });
 
+/** Keys that may not count, by their paths, and those that do not: another is heard first, or nothing asks for them. */
+export interface Idle<T> {
+  may: readonly string[];
+  are(config: T): readonly string[];
+}
+
 /**
- * The configuration as the plugin's schema types it: strict, but for DEL and GC, which must work with what there is.
+ * The configuration as the plugin's schema types it: strict, but for DEL and GC, which must work with what there is,
+ * and for keys that do not count.
  */
-export function readConfig<T>(schema: Schema<T>, call: Pick<Invocation, "verb" | "config" | "log">): T {
-  if (call.verb !== "DEL" && call.verb !== "GC") return parseConfig(schema, call.config);
+export function readConfig<T>(
+  schema: Schema<T>,
+  call: Pick<Invocation, "verb" | "config" | "log">,
+  idle?: Idle<NoInfer<T>>,
+): T {
+  if (call.verb !== "DEL" && call.verb !== "GC") return readStrictly(schema, call, idle);
   const { value, dropped } = parseLeniently(schema, call.config);
   for (const complaint of dropped) call.log.warn(`ignored in the configuration: ${complaint}`);
   return value;
+}
+
+/** Whether a path is that of a key, or leads into it. */
+const isWithin = (path: readonly PropertyKey[], key: readonly string[]): boolean =>
+  key.every((name, at) => path[at] === name);
+
+function readStrictly<T>(
+  schema: Schema<T>,
+  { config, log }: Pick<Invocation, "config" | "log">,
+  idle?: Idle<NoInfer<T>>,
+): T {
+  const outcome = attempt(schema, config);
+  if ("value" in outcome) return outcome.value;
+  const isWrong = (key: readonly string[]): boolean => outcome.wrong.some(({ path }) => isWithin(path, key));
+  const left = (idle?.may ?? []).map((path) => path.split(".")).filter(isWrong);
+  const rest = left.length === 0 ? undefined : without(config, dropsOf(left));
+  if (rest === undefined) return parseConfig(schema, config);
+  const again = attempt(schema, rest);
+  const idling = idle!.are("value" in again ? again.value : parseLeniently(schema, rest).value);
+  if (!left.every((key) => idling.includes(key.join(".")))) return parseConfig(schema, config);
+  if (!("value" in again)) return parseConfig(schema, rest);
+  for (const complaint of describeAll(outcome.wrong, "")) log.warn(`does not count, and is wrong: ${complaint}`);
+  return again.value;
 }
 
 /**
@@ -118,7 +152,7 @@ export function parseLeniently<T>(schema: Schema<T>, json: unknown, root = ""): 
     const { wrong } = outcome;
     dropped.push(...describeAll(wrong, root));
     if (wrong.length > NAMED) dropped.push(`and ${wrong.length - NAMED} more`);
-    rest = round === ROUNDS - 1 ? {} : (without(rest, dropsOf(wrong)) ?? {});
+    rest = round === ROUNDS - 1 ? {} : (without(rest, dropsOf(wrong.map(({ path }) => path))) ?? {});
   }
   throw new CniError(Code.Internal, "a configuration without any key cannot be read");
 }
@@ -126,9 +160,9 @@ export function parseLeniently<T>(schema: Schema<T>, json: unknown, root = ""): 
 /** Paths as a tree. */
 type Drops = Map<string, Drops | "all">;
 
-function dropsOf(wrong: readonly Wrong[]): Drops | "all" {
+function dropsOf(paths: readonly (readonly PropertyKey[])[]): Drops | "all" {
   const root: Drops = new Map();
-  for (const { path } of wrong) {
+  for (const path of paths) {
     if (path.length === 0) return "all";
     addDrop(root, path.map(String));
   }

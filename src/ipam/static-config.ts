@@ -3,7 +3,7 @@ import { show } from "../cni/complaint.ts";
 import { CniError, Code } from "../cni/error.ts";
 import { dns, ip, prefix, route, toDns } from "../cni/fields.ts";
 import type { Invocation } from "../cni/invocation.ts";
-import { parseConfig } from "../cni/reading.ts";
+import { readConfig } from "../cni/reading.ts";
 import type { Addressing, ResultIp } from "../cni/result.ts";
 import { type Infer, list, optional, optionalOrEmpty, orElse, shape } from "../cni/schema.ts";
 import { contains, type Ip, networkOf, parseIp, parsePrefix, type Prefix } from "../net/ip.ts";
@@ -28,8 +28,11 @@ type StaticConfig = Infer<typeof staticSchema>;
  * What a configuration with `ipam.type` static gives, in order: the addresses of `runtimeConfig.ips`, else those of
  * `args.cni.ips`, else the configured ones and CNI_ARGS'. CniError 7 or 4 for what is wrong.
  */
-export function parseStatic(call: Pick<Invocation, "args" | "config" | "cniVersion" | "verb">): Addressing {
-  const config = parseConfig(staticSchema, call.config);
+export function parseStatic(call: Pick<Invocation, "args" | "config" | "cniVersion" | "log" | "verb">): Addressing {
+  const config = readConfig(staticSchema, call, {
+    may: ["ipam.addresses"],
+    are: (read) => (askedOf(read) ? ["ipam.addresses"] : []),
+  });
   const ips = addressesOf(config, fromArguments(call));
   const families = ips.map(({ address }) => address.ip.family);
   if (oneAddressVersions.includes(call.cniVersion) && new Set(families).size < families.length) {
@@ -42,10 +45,12 @@ export function parseStatic(call: Pick<Invocation, "args" | "config" | "cniVersi
   return { ips, routes: config.ipam.routes, dns: toDns(config.ipam.dns) };
 }
 
-function addressesOf({ ipam, args, runtimeConfig }: StaticConfig, more: ResultIp[]): ResultIp[] {
-  const asked = [runtimeConfig.ips, args.cni.ips].find(({ length }) => length > 0);
-  return asked?.map((address) => ({ address })) ?? [...ipam.addresses, ...more];
-}
+/** What is asked for in place of the configured addresses. */
+const askedOf = ({ args, runtimeConfig }: StaticConfig): Prefix[] | undefined =>
+  [runtimeConfig.ips, args.cni.ips].find(({ length }) => length > 0);
+
+const addressesOf = (config: StaticConfig, more: ResultIp[]): ResultIp[] =>
+  askedOf(config)?.map((address) => ({ address })) ?? [...config.ipam.addresses, ...more];
 
 /** `IP` and `GATEWAY` of CNI_ARGS, lists with commas; a gateway is that of every address in whose subnet it is. */
 function fromArguments(call: Pick<Invocation, "args" | "verb">): ResultIp[] {

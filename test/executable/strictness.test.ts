@@ -104,6 +104,42 @@ describe("what the reference takes and nobody is harmed by", () => {
     });
   });
 
+  describe("what does not count, for another place is heard first, or nothing asks for it", () => {
+    const mac = "02:00:00:00:00:99";
+    const first = { runtimeConfig: { mac } };
+    const ports = { backend: "none", snat: "y", conditionsV4: "x", runtimeConfig: { portMappings: [{ hostPort: 0 }] } };
+    const asked = { runtimeConfig: { ips: ["10.9.0.5/24"] } };
+    const wrong = { type: "static", addresses: [{ address: "zz" }] };
+    test.each<[string, (node: Node) => Config, string?]>([
+      ["bridge, keys of port mappings it does not do", (node) => bridge(node, ports)],
+      ["ptp, the same", (node) => ptp(node, { ...ports, markMasqBit: 1, externalSetMarkChain: "A" })],
+      ["bridge, args.cni.mac", (node) => bridge(node, { ...first, args: { cni: { mac: "zz" } } })],
+      ["bridge, CNI_ARGS", (node) => bridge(node, first), "MAC=zz"],
+      ["macvlan, mac", (node) => macvlan(node, { ...first, mac: "zz" })],
+      ["macvlan, CNI_ARGS", (node) => macvlan(node, first), "MAC=zz"],
+      ["macvlan, mac behind CNI_ARGS", (node) => macvlan(node, { mac: "zz" }), `MAC=${mac}`],
+      ["tap, mac", (node) => ({ ...macvlan(node, { ...first, mac: "zz", owner: 0, group: 0 }), type: "tap" })],
+      ["bridge, static's addresses", (node) => bridge(node, { ...asked, ipam: wrong })],
+    ])("%s", async (_what, config, args) => {
+      const node = await Node.create();
+      await node.outside();
+      const attached = await attach(node, config(node), args === undefined ? {} : { args });
+      if (JSON.stringify([config(node), args]).includes(mac)) {
+        expect(await linkOf(attached)).toMatchObject({ address: mac });
+      }
+      await node.succeed("DEL", attached.call);
+    });
+
+    test("but what counts is said, and what goes with it", async () => {
+      const node = await Node.create();
+      const config = bridge(node, { backend: "none", mtu: "x", hairpinMode: true, promiscMode: true });
+      expect((await refusal(node, await callFor(node, config))).msg).toMatch(/mtu is "x"/);
+      expect((await refusal(node, await callFor(node, { ...config, mtu: 0 }))).msg).toMatch(/promiscMode.*hairpinMode/);
+      const mapping = { ...config, capabilities: { portMappings: true }, hairpinMode: false };
+      expect((await refusal(node, await callFor(node, { ...mapping, mtu: 0 }))).msg).toMatch(/backend is "none"/);
+    });
+  });
+
   test("an MTU below 0 is the kernel's choice", async () => {
     const node = await Node.create();
     const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };

@@ -206,17 +206,14 @@ test("the readers of a configuration are those asked here", () => {
     "plugins/chained/firewall.ts",
     "plugins/chained/portmap.ts",
     "plugins/chained/sbr.ts",
-    "plugins/chained/tuning.ts",
     "plugins/chained/vrf.ts",
-    "plugins/interface/bridge.ts",
+    "plugins/interface/argument-mac.ts", // those who hear of a MAC in several places
     "plugins/interface/dummy.ts",
     "plugins/interface/flannel-delegate.ts",
     "plugins/interface/flannel.ts",
     "plugins/interface/host-device.ts",
     "plugins/interface/ipvlan.ts",
-    "plugins/interface/macvlan.ts",
     "plugins/interface/ptp.ts",
-    "plugins/interface/tap.ts",
     "plugins/interface/vlan.ts",
     "protocol/cached-result.ts", // what libcni wrote
     "protocol/config.ts",

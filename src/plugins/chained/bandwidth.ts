@@ -45,9 +45,10 @@ function complaints(config: Limits): Complaint[] {
 function read(call: Invocation): Limits {
   const names = Object.keys(limits).map((name) => name.toLowerCase());
   const isConfigured = Object.keys(call.config).some((key) => names.includes(key.toLowerCase()));
-  return isConfigured
-    ? readConfig(limitsShape, call)
-    : (readConfig(bandwidthConfig, call).runtimeConfig?.bandwidth ?? {});
+  const asked = ["runtimeConfig.bandwidth"];
+  const idle = { may: asked, are: () => (isConfigured ? asked : []) };
+  const { runtimeConfig, ...configured } = readConfig(bandwidthConfig, call, idle);
+  return (isConfigured ? configured : runtimeConfig?.bandwidth) ?? {};
 }
 
 const shapingOf = (bits: number | undefined, most: number | undefined): Shaping | undefined =>

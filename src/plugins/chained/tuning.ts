@@ -5,11 +5,10 @@ import { CniError, Code } from "../../cni/error.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import { findRepeatedKey } from "../../cni/json.ts";
-import { readConfig } from "../../cni/reading.ts";
 import { boolean, integer, map, optional, optionalOrEmpty, shape, text } from "../../cni/schema.ts";
 import { decodeUtf8 } from "../../net/bytes.ts";
 import type { ChainedPlugin } from "../../verbs/plan.ts";
-import { readArgumentMac } from "../interface/argument-mac.ts";
+import { CNI_ARGS, readWithMac } from "../interface/argument-mac.ts";
 
 const settings = {
   sysctl: optional(map(text())),
@@ -35,8 +34,8 @@ interface Tuning {
 
 function read(call: Invocation): Tuning {
   const isStrict = call.verb !== "DEL" && call.verb !== "GC";
-  const { args, runtimeConfig, dataDir = TUNING_FOLDER, ...own } = readConfig(tuningConfig, call);
-  const { argumentMac } = readArgumentMac(call);
+  const places = ["args.cni.mac", "runtimeConfig.mac", CNI_ARGS, "mac"];
+  const { args, runtimeConfig, argumentMac, dataDir = TUNING_FOLDER, ...own } = readWithMac(tuningConfig, call, places);
   const { cni = {} } = args ?? {};
   const wanted = { ...own, ...cni, sysctl: { ...own.sysctl, ...cni.sysctl } };
   const address = cni.mac ?? runtimeConfig?.mac ?? argumentMac ?? own.mac;

@@ -9,7 +9,6 @@ import {
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
 import type { Addressing, ResultInterface, ResultIp, ResultRoute } from "../../cni/result.ts";
-import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, list, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { addToIp, defaultPrefix, type Ip, isDefault, isUnspecified, networkOf } from "../../net/ip.ts";
 import { isLinkName, isNewLinkName, newLinkNameRule } from "../../net/link-name.ts";
@@ -18,6 +17,7 @@ import {
   containerComplaints,
   containerFields,
   familiesOf,
+  idlePorts,
   planAddresses,
   planFirewall,
   planPod,
@@ -25,7 +25,7 @@ import {
   planRoutes,
   planVeth,
 } from "./container-plan.ts";
-import { type ArgumentMac, readArgumentMac } from "./argument-mac.ts";
+import { type ArgumentMac, CNI_ARGS, readWithMac } from "./argument-mac.ts";
 import type { InterfacePlugin, Plan, Subject } from "../../verbs/plan.ts";
 import { portMappingList } from "../port-mappings.ts";
 
@@ -86,9 +86,8 @@ const bridgeConfig = shape(
 
 type BridgeConfig = Infer<typeof bridgeConfig> & ArgumentMac;
 
-function read(call: Invocation): BridgeConfig {
-  return { ...readConfig(bridgeConfig, call), ...readArgumentMac(call) };
-}
+const read = (call: Invocation): BridgeConfig =>
+  readWithMac(bridgeConfig, call, ["runtimeConfig.mac", "args.cni.mac", CNI_ARGS], idlePorts);
 
 /** runtimeConfig beats args.cni beats CNI_ARGS. */
 const wantedMac = ({ runtimeConfig, args, argumentMac }: BridgeConfig): string | undefined =>

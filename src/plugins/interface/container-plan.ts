@@ -1,6 +1,7 @@
 import type { LinkAddress, Part, PodPart, Route, Sysctl, VethPart } from "../../attachment/attachment.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { dns } from "../../cni/fields.ts";
+import type { Idle } from "../../cni/reading.ts";
 import type { ResultIp, ResultRoute } from "../../cni/result.ts";
 import {
   type Complaint,
@@ -190,6 +191,13 @@ export function containerComplaints({ ipMasq, ipMasqBackend, mtu, ...config }: C
 /** True when the runtime was told to hand over port mappings: then no portmap plugin is needed behind this one. */
 const mapsPorts = ({ capabilities }: Pick<ContainerConfig, "capabilities">): boolean =>
   capabilities?.["portMappings"] === true;
+
+/** Keys of port mappings, where none are made. */
+const portKeys = [...Object.keys(portMappingFields), "runtimeConfig.portMappings"];
+export const idlePorts: Idle<Pick<ContainerConfig, "capabilities">> = {
+  may: portKeys,
+  are: (config) => (mapsPorts(config) ? [] : portKeys),
+};
 
 /** What the host's firewall holds for these addresses, as far as it is asked for: masquerading and port mappings. */
 export function planFirewall(config: ContainerConfig, ips: ResultIp[], more: Part[] = []): Part[] {

@@ -1,8 +1,7 @@
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
-import { readConfig } from "../../cni/reading.ts";
 import { choice, type Infer, integer, optional, optionalOrEmpty, orElse, shape } from "../../cni/schema.ts";
-import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
+import { type ArgumentMac, MAC_PLACES, readWithMac, wantedMac } from "./argument-mac.ts";
 import {
   masterFields,
   planMaster,
@@ -27,7 +26,7 @@ const macvlanConfig = shape(
 type MacvlanConfig = Infer<typeof macvlanConfig> & ArgumentMac;
 
 const read = (call: Invocation): MacvlanConfig => {
-  const config = { ...readConfig(macvlanConfig, call), ...readArgumentMac(call) };
+  const config = readWithMac(macvlanConfig, call, MAC_PLACES);
   const unheeded = call.verb === "ADD" && config.mode === "passthru" ? wantedMac(config) : undefined;
   if (unheeded) call.log.warn(`mac ${unheeded} has no effect: in mode passthru the link has its master's`);
   return config;

@@ -1,10 +1,9 @@
 import type { PodLinkPart } from "../../attachment/attachment.ts";
 import { mac } from "../../cni/fields.ts";
 import type { Invocation } from "../../cni/invocation.ts";
-import { readConfig } from "../../cni/reading.ts";
 import { flag, type Infer, integer, optional, optionalOrEmpty, orElse, shape, text } from "../../cni/schema.ts";
 import { isLinkName } from "../../net/link-name.ts";
-import { type ArgumentMac, readArgumentMac, wantedMac } from "./argument-mac.ts";
+import { type ArgumentMac, MAC_PLACES, readWithMac, wantedMac } from "./argument-mac.ts";
 import { linkMtu } from "./container-plan.ts";
 import { planPodLink, podLinkComplaints, podLinkFields, podLinkPlugin } from "./pod-link-plan.ts";
 
@@ -31,7 +30,7 @@ const tapConfig = shape(
 
 type TapConfig = Infer<typeof tapConfig> & ArgumentMac;
 
-const read = (call: Invocation): TapConfig => ({ ...readConfig(tapConfig, call), ...readArgumentMac(call) });
+const read = (call: Invocation): TapConfig => readWithMac(tapConfig, call, MAC_PLACES);
 
 function planTap(config: TapConfig): Omit<PodLinkPart, "link"> {
   const { multiQueue, owner, group, bridge, selinuxContext } = config;
