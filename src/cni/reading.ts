@@ -126,11 +126,12 @@ function readStrictly<T>(
   const left = (idle?.may ?? []).map((path) => path.split(".")).filter(isWrong);
   const rest = left.length === 0 ? undefined : without(config, dropsOf(left));
   if (rest === undefined) return parseConfig(schema, config);
-  const value = parseConfig(schema, rest);
-  const idling = idle!.are(value);
+  const again = attempt(schema, rest);
+  const idling = idle!.are("value" in again ? again.value : parseLeniently(schema, rest).value);
   if (!left.every((key) => idling.includes(key.join(".")))) return parseConfig(schema, config);
+  if (!("value" in again)) return parseConfig(schema, rest);
   for (const complaint of describeAll(outcome.wrong, "")) log.warn(`does not count, and is wrong: ${complaint}`);
-  return value;
+  return again.value;
 }
 
 /**

@@ -73,7 +73,8 @@ describe("refused before anything is touched, by key", () => {
   ])("%s: all wrong keys in one error, those that are wrong beside others too", async (_plugin, config) => {
     const node = await Node.create();
     const ports = { backend: "nft", markMasqBit: 32, externalSetMarkChain: "KUBE-MARK-MASQ" };
-    const wrong = { mtu: 67, ipMasq: true, ipMasqBackend: "nft", enabledad: "yes", ...ports };
+    const capabilities = { portMappings: true };
+    const wrong = { mtu: 67, ipMasq: true, ipMasqBackend: "nft", enabledad: "yes", capabilities, ...ports };
     const ipam = hostLocal(node, { ...v4, rangeEnd: "10.8.0.9", routes: [{ dst: "10.0.0.0/99" }] });
     const { code, msg } = await refusal(node, await callFor(node, config(node, { ...wrong, ipam })));
     expect(code).toBe(7);

@@ -121,10 +121,10 @@ describe("a route of the node's to a pod's address", () => {
 });
 
 describe("an address of IPAM's", () => {
-  const given = (address: string): string =>
-    programs({
-      given: `cat > /dev/null; echo '{"cniVersion":"1.0.0","ips":[{"address":"${address}","gateway":"10.7.0.1"}]}'`,
-    });
+  const given = (address: string): string => {
+    const ip = { address, gateway: address.includes(":") ? "fd07::1" : "10.7.0.1" };
+    return programs({ given: `cat > /dev/null; echo '${JSON.stringify({ cniVersion: "1.0.0", ips: [ip] })}'` });
+  };
 
   test.each([
     ["127.0.0.5/8", "a loopback address"],
