@@ -53,7 +53,7 @@ export interface Rule {
 export interface Progress {
   undo: Undo;
   made: Made;
-  /** the live attachment, but this one, that has an address by its record; absent where nobody's is taken */
+  /** the attachment, but this one, that has an address and is not provably gone; absent where nobody's is taken */
   holderOf?: (ip: Ip) => Owner | undefined;
 }
 

@@ -7,14 +7,13 @@ import type { Invocation } from "../cni/invocation.ts";
 import { type Addressing, noAddressing, type Result, type ResultIp } from "../cni/result.ts";
 import { hostLiveness } from "../node/liveness.ts";
 import { findFormerNetwork, findRecord, hasRecord, isRecordedOfAnother } from "../node/record.ts";
-import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
+import { formatIp, type Prefix, sameIp } from "../net/ip.ts";
 import { collectLeases, type Kept } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
 import { parseDhcp } from "./dhcp-config.ts";
 import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
-import { assertNoOthers } from "./elsewhere.ts";
 import { type Known, knowledgeOf, recordOf } from "./own-record.ts";
 import { findRange } from "./range.ts";
 import { checkStatic } from "./static.ts";
@@ -34,8 +33,6 @@ export interface Ipam {
   giveBack?(kept?: Kept): void;
   /** Leases addresses; how to give them back is registered in `undo`. `parts`: what will have to be removed one day. */
   add(site: Site, parts: readonly Part[], undo: Undo): Addressing;
-  /** CniError 11 where a pod of another network has the address, which one route of the host leads to. */
-  assertNoOthers?(ip: Ip): void;
   check(): void;
   /** False where what `add` gave, or the record of it, is gone since: a GC that does not know of this ADD took it. */
   isKept(): boolean;
@@ -71,21 +68,22 @@ function hostLocalIpam(call: Invocation): Ipam {
   const folder = config?.folder ?? parseLeaseFolder(call);
   const gateways = (config?.sets ?? []).flat().map(({ gateway, subnet: { length } }) => ({ ip: gateway, length }));
   let isSearched = false;
+  let isLeased = false;
   return {
     gives: true,
     gateways,
     add: (site, parts, undo) =>
       call.log.step("ipam", () => {
         const lease = addLease(config!, owner, hostLiveness(), knowledgeOf(call, site, parts));
+        isLeased = true;
         undo.push("release the lease", () => lease.undo());
         for (const { ip, holder } of lease.takenBack) {
           call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
         }
         return { ...lease, gateways };
       }),
-    assertNoOthers: (ip) => assertNoOthers(folder, ip),
     check: () => checkLease(config!, owner),
-    isKept: () => hasRecord(folder, owner),
+    isKept: () => !isLeased || hasRecord(folder, owner),
     traces() {
       const record = findRecord(folder, owner);
       const knowledge = record?.knowledge;

@@ -24,7 +24,6 @@ import {
 import type { Kept } from "./collect.ts";
 import { parseLeaseFolder } from "./config.ts";
 import { assertNotAttached } from "./duplicate.ts";
-import { assertNoOthers } from "./elsewhere.ts";
 
 /** `foreign` is true where podwire has no record of the attachment: the reference may have made it. */
 export interface Known {
@@ -61,8 +60,6 @@ export function knowledgeOf({ args }: Invocation, site: Site, parts: readonly Pa
 interface OwnRecord {
   /** CniError 4 where the attachment lives already */
   refuseSecond(): void;
-  /** CniError 11 where a pod of another network has the address */
-  assertNoOthers(ip: Ip): void;
   keep(ips: readonly ResultIp[], site: Site, parts: readonly Part[], undo: Undo): void;
   /** False where the record was written, and is gone since. */
   isKept(): boolean;
@@ -82,7 +79,6 @@ export function recordOf(call: Invocation): OwnRecord {
   let isWritten = false;
   return {
     refuseSecond: () => assertNotAttached(folder, owner),
-    assertNoOthers: (ip) => assertNoOthers(folder, ip),
     keep(ips, site, parts, undo) {
       undo.push("forget the record", () => removeRecord(folder, owner));
       try {

@@ -1,5 +1,5 @@
 import { kindOf } from "../attachment/kinds.ts";
-import { findPart, type Made, type Part, type PartName } from "../attachment/attachment.ts";
+import { type Made, type Part, type PartName } from "../attachment/attachment.ts";
 import type { Progress } from "../attachment/kind.ts";
 import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
@@ -11,12 +11,9 @@ import { CniError, Code, removedMeanwhile } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
+import { findHolder } from "../ipam/holder.ts";
 import type { Ipam } from "../ipam/ipam.ts";
-import { findRoutesOf } from "../kernel/route-lookup.ts";
-import { bits } from "../net/ip.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
-import type { KernelRoute } from "../netlink/rtnetlink/route.ts";
-import { findHolder } from "./holder.ts";
 import type { Spec } from "./spec.ts";
 
 /** Makes the attachment; when that fails, takes back what it made and throws. */
@@ -44,7 +41,6 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     if (!spec.isChained) {
       const given = addressing.ips.map(({ address }) => address);
       assertOwnable(given, parts, site.host);
-      assertUndiverted(parts, site, ipam);
     }
     if (addressing.ips.length > 0) assertTools(parts);
     applyParts(ipam.prepare ? parts.filter(({ kind }) => !linkKinds.includes(kind)) : parts, site, progress);
@@ -59,17 +55,6 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     throw loss ? removedMeanwhile(loss, error) : error;
   } finally {
     site.close();
-  }
-}
-
-/**
- * The host's route to one pod would take what goes to another, of a network the host is on with an address of its own:
- * a bridge, for one.
- */
-function assertUndiverted(parts: readonly Part[], { host }: Site, ipam: Ipam): void {
-  for (const { dst } of findPart(parts, "host")?.routes ?? []) {
-    const isOn = ({ dst: { length }, gw }: KernelRoute): boolean => length > 0 && length < dst.length && !gw;
-    if (dst.length === bits(dst.ip.family) && findRoutesOf(host, dst.ip).some(isOn)) ipam.assertNoOthers?.(dst.ip);
   }
 }
 

@@ -68,7 +68,7 @@ describe("ptp, where a bridge of the node is on the same range", () => {
     const before = await node.snapshot();
     expect(await refusal(node, call)).toMatchObject({
       code: 11,
-      msg: expect.stringContaining(`${victim.ip4} is that of container ${victim.call.containerId}`) as unknown,
+      msg: expect.stringContaining(`${victim.ip4} is the address of container ${victim.call.containerId}`) as unknown,
     });
     expect([await node.snapshot(), await node.ping(victim.ip4), await node.ping(victim.ip6)]).toEqual([
       before,

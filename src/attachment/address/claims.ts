@@ -30,7 +30,7 @@ export function assertUnclaimed(
 
 /**
  * An address that is reached on another link: no route says whose it is. The router's is known by the way to what is
- * far, a pod's on a bridge by its record.
+ * far, a pod's on a bridge by its lease or record.
  */
 function assertNobodys(ip: Ip, link: Link | undefined, host: NetlinkSocket, holderOf: Progress["holderOf"]): void {
   if (findRoutesOf(host, FAR[ip.family]).some(({ gw }) => gw && sameIp(gw, ip))) {
