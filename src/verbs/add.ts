@@ -12,6 +12,7 @@ import type { Invocation } from "../cni/invocation.ts";
 import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
 import type { Spec } from "./spec.ts";
 
@@ -47,7 +48,10 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
-    throw error;
+    if (!isErrno(error, "ENODEV")) throw error;
+    // what was looked for before is told of by key: this one was there when the ADD began, or was made by it
+    const why = `${error.message}: it was removed while the attachment was being made, as by a DEL or GC`;
+    throw new CniError(Code.TryAgainLater, why, "", { cause: error });
   } finally {
     site.close();
   }
