@@ -105,6 +105,11 @@ export interface MadeIn {
 export interface Selection {
   network: string;
   valid: readonly { containerId: string; ifname: string }[];
+  /**
+   * True where a link of the attachment's is on the host: GC has deleted those there were, so an ADD has made it since
+   * the list of what is valid, and is to keep its addresses and rules.
+   */
+  isWired(attachment: { containerId: string; ifname: string }): boolean;
   /** links of the host that are those of attachments of the network which are not valid */
   lostLinks: readonly string[];
   /** where, by their records, such attachments have links which have no end on the host */

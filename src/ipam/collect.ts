@@ -10,17 +10,21 @@ import { explaining } from "./leases.ts";
 import { type LeaseStore, withStore } from "./store.ts";
 
 /**
- * GC: frees the addresses of every attachment that is not valid and returns them. A file with the container id alone
+ * GC: frees the addresses of every attachment that is not valid, nor `isWired`, and returns them. A file with the container id alone
  * stays while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as
  * one error.
  */
-export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[], { keepsRecords = false } = {}): Ip[] {
+export function collectLeases(
+  folder: LeaseFolder,
+  valid: readonly LeaseOwner[],
+  { keepsRecords = false, isWired = () => false }: { keepsRecords?: boolean; isWired?: IsWired } = {},
+): Ip[] {
   if (!linux.exists(folderPath(folder))) return [];
   // The beginning of a valid id counts as well: such a file may be a lease that was cut short
   const isContainer = (id: string): boolean => valid.some(({ containerId }) => containerId.startsWith(id));
-  const attachments = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
+  const stays = staying(valid, isWired);
   const isValid = ({ containerId, ifname }: Holder): boolean =>
-    ifname === undefined ? isContainer(containerId) : attachments.has(`${containerId}:${ifname}`);
+    ifname === undefined ? isContainer(containerId) : stays({ containerId, ifname });
   return explaining(`cannot collect the leases in ${folderPath(folder)}`, () => {
     const { released, failures } = withStore(folder, (store) => {
       const outcome = releaseInvalid(store, isValid);
@@ -32,6 +36,15 @@ export function collectLeases(folder: LeaseFolder, valid: readonly LeaseOwner[],
     if (failures.length > 0) throw new CniError(Code.Io, `cannot release ${failures.join("; ")}`);
     return released;
   });
+}
+
+/** True where an ADD made that attachment while GC was at work. */
+export type IsWired = (attachment: LeaseOwner) => boolean;
+
+/** Whether GC leaves an attachment alone. */
+export function staying(valid: readonly LeaseOwner[], isWired: IsWired): IsWired {
+  const keys = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
+  return (each) => keys.has(`${each.containerId}:${each.ifname}`) || isWired(each);
 }
 
 function releaseInvalid(

@@ -18,7 +18,7 @@ import {
   removeRecord,
 } from "../node/record.ts";
 import { formatIp, type Ip, type Prefix, sameIp } from "../net/ip.ts";
-import { collectLeases } from "./collect.ts";
+import { collectLeases, type IsWired, staying } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
 import { parseDhcp } from "./dhcp-config.ts";
@@ -50,7 +50,7 @@ export interface Ipam {
   traces(): Known;
   del(): void;
   /** `keepsRecords`: of attachments that are not valid something is left, which their records tell of. */
-  gc(keepsRecords: boolean): void;
+  gc(keepsRecords: boolean, isWired: IsWired): void;
   status(): void;
   /** `Addressing`'s */
   readonly gateways?: readonly Prefix[];
@@ -126,8 +126,8 @@ function hostLocalIpam(call: Invocation): Ipam {
       return { addresses, knowledge, foreign: !knowledge?.parts, former };
     },
     del: () => void call.log.step("ipam", () => removeLease(folder, owner, hasNone)),
-    gc: (keepsRecords) =>
-      call.log.note("leases", collectLeases(folder, call.validAttachments, { keepsRecords }).length),
+    gc: (keepsRecords, isWired) =>
+      call.log.note("leases", collectLeases(folder, call.validAttachments, { keepsRecords, isWired }).length),
     status: () => statusOfLeases(config!, call.log),
     inSubnet(ip) {
       const range = config?.sets.map((set) => findRange(set, ip.address.ip)).find((found) => found);
@@ -165,10 +165,8 @@ function recordOf(call: Invocation): Pick<Ipam, "traces" | "del" | "gc"> & {
       return { addresses: record?.ips ?? [], knowledge: record?.knowledge, foreign: !record, former };
     },
     del: () => void removeRecord(folder, owner),
-    gc(keepsRecords) {
-      if (keepsRecords) return;
-      const valid = new Set(call.validAttachments.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
-      pruneRecords(folder, ({ containerId, ifname }) => valid.has(`${containerId}:${ifname}`));
+    gc(keepsRecords, isWired) {
+      if (!keepsRecords) pruneRecords(folder, staying(call.validAttachments, isWired));
     },
   };
 }
@@ -269,8 +267,8 @@ function delegatedIpam(call: Invocation, type: string): Ipam {
         delegateVerb(call, type, "DEL");
         record.del();
       }),
-    gc(keepsRecords) {
-      record.gc(keepsRecords);
+    gc(keepsRecords, isWired) {
+      record.gc(keepsRecords, isWired);
       delegateVerb(call, type, "GC");
     },
     status: () => delegateVerb(call, type, "STATUS"),

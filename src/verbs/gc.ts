@@ -1,6 +1,7 @@
 import { findPart } from "../attachment/attachment.ts";
 import type { Selection } from "../attachment/kind.ts";
 import { kindOf } from "../attachment/kinds.ts";
+import { findLink } from "../attachment/link/links.ts";
 import { hostVethName, isOfNetwork } from "../attachment/owner.ts";
 import { Site } from "../attachment/site.ts";
 import type { Invocation } from "../cni/invocation.ts";
@@ -16,19 +17,19 @@ export function gc<C>(spec: Spec<C>, call: Invocation): void {
   const asked = spec.asked(config);
   const site = new Site(call, () => undefined);
   const failures = attempt("GC");
-  const selection = select(call, site);
+  const selection = select(spec, call, site);
   failures.try(() => ipam.giveBack?.());
   for (const name of [...spec.kinds, ...spec.optional]) {
     failures.try(() => kindOf(name).collect?.(selection, findPart(asked, name)));
   }
   // what could not be removed is found by its record the next time
   const keepsRecords = failures.messages().length > 0;
-  failures.try(() => ipam.gc(keepsRecords));
+  failures.try(() => ipam.gc(keepsRecords, selection.isWired));
   site.close();
   failures.throwIfAny();
 }
 
-function select(call: Invocation, site: Site): Selection {
+function select<C>({ isChained }: Spec<C>, call: Invocation, site: Site): Selection {
   const { network, validAttachments: valid, log } = call;
   const kept = new Set(valid.map((attachment) => hostVethName({ network, ...attachment })));
   return {
@@ -36,6 +37,8 @@ function select(call: Invocation, site: Site): Selection {
     valid,
     site,
     log,
+    // the link a chained plugin works on is another's to delete
+    isWired: (attachment) => !isChained && findLink(site.host, hostVethName({ network, ...attachment })) !== undefined,
     // asked for by kinds that have links of their own
     get lostLinks() {
       return listLinked(site.host)

@@ -28,10 +28,18 @@ export function isOfAttachment(label: string): (found: FoundElement) => boolean 
 }
 
 /** Elements of attachments of the network that are not valid. */
-export function isLost({ network, valid }: Selection, bytes = COMMENT_BYTES): (found: FoundElement) => boolean {
+export function isLost(
+  { network, valid, isWired }: Selection,
+  bytes = COMMENT_BYTES,
+): (found: FoundElement) => boolean {
   const words = networkLabel(network, bytes);
   const kept = valid.map((attachment) => isOwnedBy({ network, ...attachment }, bytes));
-  return (found) => startsWithWords(found.comment, words) && !kept.some((isKept) => isKept(found));
+  const isMadeSince = ({ comment }: FoundElement): boolean => {
+    const owner = ownerOfLabel(comment.split(" ", 3).join(" "));
+    return owner !== undefined && isWired(owner);
+  };
+  return (found) =>
+    startsWithWords(found.comment, words) && !kept.some((isKept) => isKept(found)) && !isMadeSince(found);
 }
 
 /** Makes what the rulesets say, in one transaction; their elements are taken back by `undo`. */

@@ -53,7 +53,10 @@ export const collect = <K extends PartName>(
   asked?: PartOf<K>,
 ): void => {
   const site = siteOf({ network, containerId: "", ifname: "" }, "veth0");
-  kind(name).collect!({ network, valid, lostLinks: [], lostPods: [], site, log: quietLog() }, asked);
+  kind(name).collect!(
+    { network, valid, isWired: () => false, lostLinks: [], lostPods: [], site, log: quietLog() },
+    asked,
+  );
 };
 
 export const assertTools = (part: Part): void => kindOf(part.kind).assertTools!(part);
