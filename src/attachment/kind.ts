@@ -110,6 +110,8 @@ export interface Selection {
    * the list of what is valid, and is to keep its addresses and rules.
    */
   isWired(attachment: { containerId: string; ifname: string }): boolean;
+  /** as `valid`, with those that are wired, by what is on the host at that moment: for rules that name nobody whole */
+  staying(): readonly { containerId: string; ifname: string }[];
   /** links of the host that are those of attachments of the network which are not valid */
   lostLinks: readonly string[];
   /** where, by their records, such attachments have links which have no end on the host */

@@ -10,9 +10,9 @@ import { explaining } from "./leases.ts";
 import { type LeaseStore, withStore } from "./store.ts";
 
 /**
- * GC: frees the addresses of every attachment that is not valid, nor `isWired`, and returns them. A file with the container id alone
- * stays while that container has any valid attachment; one that is no lease stays. What fails is thrown at the end, as
- * one error.
+ * GC: frees the addresses of every attachment that is not valid, nor `isWired`, and returns them. A file with the
+ * container id alone stays while that container has any valid attachment; one that is no lease stays. What fails is
+ * thrown at the end, as one error.
  */
 export function collectLeases(
   folder: LeaseFolder,
@@ -41,10 +41,18 @@ export function collectLeases(
 /** True where an ADD made that attachment while GC was at work. */
 export type IsWired = (attachment: LeaseOwner) => boolean;
 
-/** Whether GC leaves an attachment alone. */
+/**
+ * Whether GC leaves an attachment alone: looked at once. An ADD whose lease went before its link was there must not
+ * find its record at its end.
+ */
 export function staying(valid: readonly LeaseOwner[], isWired: IsWired): IsWired {
-  const keys = new Set(valid.map(({ containerId, ifname }) => `${containerId}:${ifname}`));
-  return (each) => keys.has(`${each.containerId}:${each.ifname}`) || isWired(each);
+  const known = new Map(valid.map(({ containerId, ifname }) => [`${containerId}:${ifname}`, true]));
+  return (each) => {
+    const key = `${each.containerId}:${each.ifname}`;
+    const stays = known.get(key) ?? isWired(each);
+    known.set(key, stays);
+    return stays;
+  };
 }
 
 function releaseInvalid(

@@ -39,6 +39,10 @@ function select<C>({ isChained }: Spec<C>, call: Invocation, site: Site): Select
     log,
     // the link a chained plugin works on is another's to delete
     isWired: (attachment) => !isChained && findLink(site.host, hostVethName({ network, ...attachment })) !== undefined,
+    staying: () => [
+      ...valid,
+      ...(isChained ? [] : listLinked(site.host).flatMap(({ owner }) => (isOfNetwork(owner, network) ? owner : []))),
+    ],
     // asked for by kinds that have links of their own
     get lostLinks() {
       return listLinked(site.host)

@@ -15,6 +15,10 @@ const networks: [string, (node: Node) => Config][] = [
     "bridge",
     (node) => bridge(node, { isGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node), ...ports }),
   ],
+  [
+    "bridge, iptables",
+    (node) => bridge(node, { isGateway: true, ipMasq: true, ipMasqBackend: "iptables", ipam: dualStack(node) }),
+  ],
   ["ptp", (node) => ptp(node, { ipMasq: true, ipam: dualStack(node), ...ports })],
 ];
 const moments: [string, (node: Node) => string[]][] = [
@@ -58,8 +62,7 @@ test.each(cases)("%s, %s: what it made stays", async (_name, _when, network, how
   expect(await complaint(node, made)).toBe("");
   expect(await node.link(lost.hostVeth)).toBeUndefined();
   expect(Object.keys(node.leases())).toEqual([`net/${made.ip4}`, `net/${made.ip6}`]);
-  const before = await node.rulesetText();
-  expect(before).not.toContain(lost.call.containerId);
+  expect(await node.rulesetText()).not.toContain(lost.call.containerId);
   await node.succeed("GC", given);
   expect([node.leases(), await node.link(made.hostVeth)]).toEqual([{}, undefined]);
 });

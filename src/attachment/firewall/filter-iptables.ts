@@ -247,10 +247,12 @@ function labelOf(rule: string): { rule: string; comment: string; ip: Ip } | unde
  * GC: takes away the rules of the network's attachments that are not valid; the old iptables is read where it is asked
  * for.
  */
-export function collectIptablesFilter(network: string, valid: Selection["valid"], isAsked: boolean): void {
+export function collectIptablesFilter({ network, staying }: Selection, isAsked: boolean): void {
   const words = networkWords(network);
-  const kept = new Set(valid.map((attachment) => ownerComment({ network, ...attachment })));
   for (const tools of toolsWithRules(isAsked)) {
-    changeTable(tools, (filter) => removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []));
+    changeTable(tools, (filter) => {
+      const kept = new Set(staying().map(({ containerId, ifname }) => ownerComment({ network, containerId, ifname })));
+      return removal(filter, (comment) => comment.startsWith(words) && !kept.has(comment), []);
+    });
   }
 }

@@ -95,9 +95,9 @@ export const filter: Kind<FilterPart> = {
   },
 
   collect(selection, part) {
-    const { network, valid } = selection;
+    const { network } = selection;
     removeElements({ words: networkLabel(network, COMMENT_BYTES), isMine: isLost(selection), addresses: [] }, part);
-    collectIptablesFilter(network, valid, part?.backend === "iptables");
+    collectIptablesFilter(selection, part?.backend === "iptables");
   },
 
   list: () =>

@@ -205,20 +205,20 @@ function withoutAddresses(nat: ChainRules, chain: string, isGoing: (ip: Ip) => b
  * GC: deletes what the chains of the network's containers have for attachments that are not valid; the old iptables is
  * read where it is asked for.
  */
-export function collectIptablesMasquerade(network: string, valid: Selection["valid"], isAsked: boolean): void {
-  const owners = valid.map((attachment) => ({ network, ...attachment }));
+export function collectIptablesMasquerade({ network, staying }: Selection, isAsked: boolean): void {
   const isOurs = areOfNetwork("", network);
   for (const tools of families.flatMap((family) => filledTools(family, leadsToContainers, isAsked))) {
-    changeTable(tools, (nat) =>
-      nat
-        .all()
+    changeTable(tools, (nat) => {
+      const all = nat.all();
+      const owners = staying().map(({ containerId, ifname }) => ({ network, containerId, ifname }));
+      return all
         .filter(([chain, rules]) => CONTAINER_CHAIN.test(chain) && isOurs(rules))
         .flatMap(([chain, rules]) => {
           const kept = owners.filter((owner) => iptablesChain(owner) === chain).map(noteOf);
           const lost = notedFor(rules, (note) => !kept.some((words) => note.endsWith(words)));
           return withoutAddresses(nat, chain, (ip) => kept.length === 0 || lost.some((other) => sameIp(other, ip)));
-        }),
-    );
+        });
+    });
   }
 }
 

@@ -61,7 +61,7 @@ export const masquerade: Kind<MasqueradePart> = {
       nft.deleteFromSets(masqueradeSets, isLost(selection));
       dropUnusedChains(nft, masqueradeChainPrefix(selection.network));
     });
-    collectIptablesMasquerade(selection.network, selection.valid, part?.backend === "iptables");
+    collectIptablesMasquerade(selection, part?.backend === "iptables");
   },
 
   list: () =>

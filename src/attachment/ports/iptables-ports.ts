@@ -162,7 +162,7 @@ function udpFlowOf(rule: string, family: Family): UdpPort | undefined {
  * GC: takes away the chains of the network's attachments that are not valid; the old iptables is read where it is asked
  * for.
  */
-export function collectIptablesPorts(network: string, valid: Selection["valid"], isAsked: boolean): Removed {
+export function collectIptablesPorts({ network, staying }: Selection, isAsked: boolean): Removed {
   const isOurs = areOfNetwork("dnat ", network);
   return together(
     families
@@ -172,8 +172,8 @@ export function collectIptablesPorts(network: string, valid: Selection["valid"],
           const all = portChains(nat);
           nat.load(all);
           const chains = all.filter((chain) => isOurs([...entriesOf(nat, chain), ...nat.get(chain)!]));
-          const isKept = (chain: string): boolean =>
-            valid.some((attachment) => isChainOf(nat, chain, { network, ...attachment }));
+          const owners = staying().map(({ containerId, ifname }) => ({ network, containerId, ifname }));
+          const isKept = (chain: string): boolean => owners.some((owner) => isChainOf(nat, chain, owner));
           return chains.filter((chain) => !isKept(chain));
         }),
       ),

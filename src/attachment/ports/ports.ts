@@ -75,8 +75,8 @@ export const ports: Kind<PortsPart> = {
   },
 
   collect(selection, part) {
-    const { network, valid, site } = selection;
-    const others = collectIptablesPorts(network, valid, part?.backend === "iptables");
+    const { site } = selection;
+    const others = collectIptablesPorts(selection, part?.backend === "iptables");
     removePorts(goingWithout(selection), others, [], site);
     whereUsable("remove chains of port mappings", (nft) => dropUnusedChains(nft, PORT_CHAIN_PREFIX));
   },

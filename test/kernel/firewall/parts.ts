@@ -54,7 +54,7 @@ export const collect = <K extends PartName>(
 ): void => {
   const site = siteOf({ network, containerId: "", ifname: "" }, "veth0");
   kind(name).collect!(
-    { network, valid, isWired: () => false, lostLinks: [], lostPods: [], site, log: quietLog() },
+    { network, valid, isWired: () => false, staying: () => valid, lostLinks: [], lostPods: [], site, log: quietLog() },
     asked,
   );
 };
