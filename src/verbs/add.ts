@@ -7,7 +7,7 @@ import { Site } from "../attachment/site.ts";
 import { Undo } from "../attachment/undo.ts";
 import { findLink, hasLink } from "../attachment/link/links.ts";
 import { hostVethName } from "../attachment/owner.ts";
-import { CniError, Code } from "../cni/error.ts";
+import { CniError, Code, messageOf } from "../cni/error.ts";
 import type { Invocation } from "../cni/invocation.ts";
 import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
@@ -25,10 +25,10 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
   if (spec.isChained) refuseOwnNamespace(call);
   const site = new Site(call, (self) => spec.hostLink(self, call));
   const undo = new Undo();
+  const made: Made = {};
   try {
     if (!spec.isChained) void site.pod.socket; // opened, or refused, before anything is done
     const subject = spec.draw(call, config);
-    const made: Made = {};
     if (ipam.prepare) {
       ipam.prepare(site, asked, undo);
       applyLink(spec.plan(config, subject, noAddressing()).attachment.parts, site, { undo, made });
@@ -47,10 +47,11 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     if (spec.isChained) assertLinkKept(call, site);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
+    // what was looked for before is told of by key: a link was there when the ADD began, or was made by it
+    const isTaken = isErrno(error, "ENODEV") || (made.veth !== undefined && !hasLink(site.host, made.veth));
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
-    if (!isErrno(error, "ENODEV")) throw error;
-    // what was looked for before is told of by key: this one was there when the ADD began, or was made by it
-    const why = `${error.message}: it was removed while the attachment was being made, as by a DEL or GC`;
+    if (!isTaken) throw error;
+    const why = `${messageOf(error)}: the link was removed while the attachment was being made, as by a DEL or GC`;
     throw new CniError(Code.TryAgainLater, why, "", { cause: error });
   } finally {
     site.close();

@@ -21,7 +21,7 @@ const AT_ONCE = 12;
 const PODS = 8;
 
 const networks = (node: Node): Config[] => [
-  bridge(node, { name: "b", isGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node) }),
+  bridge(node, { name: "b", isGateway: true, ipMasq: true, ipam: dualStack(node) }),
   bridge(node, { name: "i", bridge: "br1", ipMasq: true, ipMasqBackend: "iptables", ipam: subnet(node, 8) }),
   ptp(node, { name: "p", ipMasq: true, ipam: subnet(node, 7) }),
   macvlan(node, { name: "m", ipam: subnet(node, 6) }),
@@ -68,9 +68,9 @@ test("ADD, DEL, GC, repair and gc of four networks at once: right codes, nothing
   });
   const before = await state();
   const answer = async (verb: "ADD" | "DEL" | "GC", call: Attached["call"]) => {
-    const { exitCode, error, result, stdout } = await node.podwire(verb, call);
+    const { exitCode, error, result } = await node.podwire(verb, call);
     // one that is there already, or a DEL or GC that came meanwhile
-    if (exitCode !== 0) expect([4, 11], `${verb}: ${stdout}`).toContain(error?.code);
+    if (exitCode !== 0) expect([4, 11]).toContain(error?.code);
     return result;
   };
   const inTurn = (pod: Pod, work: () => Promise<void>) => async (): Promise<void> => {
