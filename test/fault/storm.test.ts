@@ -21,7 +21,7 @@ const AT_ONCE = 12;
 const PODS = 8;
 
 const networks = (node: Node): Config[] => [
-  bridge(node, { name: "b", isGateway: true, ipMasq: true, ipam: dualStack(node) }),
+  bridge(node, { name: "b", isGateway: true, ipMasq: true, macspoofchk: true, ipam: dualStack(node) }),
   bridge(node, { name: "i", bridge: "br1", ipMasq: true, ipMasqBackend: "iptables", ipam: subnet(node, 8) }),
   ptp(node, { name: "p", ipMasq: true, ipam: subnet(node, 7) }),
   macvlan(node, { name: "m", ipam: subnet(node, 6) }),
