@@ -62,13 +62,18 @@ function answerRuntime(): number {
 function answerPerson([name, ...args]: string[]): number {
   // the reference's way to start its daemon, with options as Go has them
   if (invokedAs() === "dhcp" && name === "daemon") return answerPerson(["dhcp-daemon", ...args.map(toLongOption)]);
-  if (name === "help" && args[0] !== undefined) return answerPerson([...args, "--help"]);
+  if (isHelp(name) && args[0] !== undefined && !isHelp(args[0])) return answerPerson([...args, "--help"]);
   if (["--version", "-V", "-v", "version"].includes(name ?? "")) {
+    const extra = args.find((arg) => !isHelp(arg));
+    if (extra !== undefined) {
+      complain(`podwire ${name}: unknown argument ${extra}\n`);
+      return Exit.failed;
+    }
     return print(`podwire ${version}\n`) ? Exit.fine : Exit.failed;
   }
   const command = commands.find((each) => each.name === name);
   if (command) return command.run(args);
-  if (name !== undefined && !["--help", "-h", "help"].includes(name)) {
+  if (name !== undefined && !isHelp(name)) {
     const names = commands.map((each) => each.name);
     const hint = suggestion(name, [...names, "help", "version", "--help", "--version"]);
     const there = `; there are: ${names.join(", ")}`;
@@ -82,6 +87,8 @@ function answerPerson([name, ...args]: string[]): number {
   }
   return print(about) ? Exit.fine : Exit.failed;
 }
+
+const isHelp = (word: string | undefined): boolean => ["--help", "-h", "help"].includes(word ?? "");
 
 /** `-timeout=10s`, which Go takes for `--timeout=10s`. */
 const toLongOption = (arg: string): string => (/^-[a-z]{2}/.test(arg) ? `-${arg}` : arg);

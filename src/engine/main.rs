@@ -26,7 +26,7 @@ use fuzz::main;
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicBool, Ordering};
-use linux_raw_sys::general::{AT_FDCWD, F_GETFD, O_RDWR, SIGPIPE};
+use linux_raw_sys::general::{AT_FDCWD, F_GETFD, O_RDWR, SIGPIPE, SIGXFSZ};
 
 static MAKING: AtomicBool = AtomicBool::new(false);
 /// True in the process that makes the snapshot.
@@ -43,10 +43,11 @@ unsafe extern "C" {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(argc: c_int, argv: *const *const c_char, environment: *const *const c_char) -> c_int {
     const SIG_IGN: usize = 1;
-    // SAFETY: the process has done nothing yet. A write to nobody shall say EPIPE, and a descriptor that came closed
-    // shall not become one of our files.
+    // SAFETY: the process has done nothing yet. A write to nobody shall say EPIPE, one beyond `ulimit -f` EFBIG,
+    // and a descriptor that came closed shall not become one of our files.
     unsafe {
         signal(SIGPIPE as c_int, SIG_IGN);
+        signal(SIGXFSZ as c_int, SIG_IGN);
         for fd in 0..3 {
             if sys!(__NR_fcntl, fd, F_GETFD) < 0 {
                 sys!(__NR_openat, AT_FDCWD as isize, c"/dev/null".as_ptr(), O_RDWR, 0);

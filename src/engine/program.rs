@@ -7,7 +7,8 @@ use core::ffi::{c_char, c_int, c_short};
 use core::ptr::{null, null_mut};
 use linux_raw_sys::errno::{EAGAIN, EFBIG, EINTR};
 use linux_raw_sys::general::{
-    CLOCK_MONOTONIC, F_SETFL, O_CLOEXEC, O_NONBLOCK, POLLIN, POLLOUT, SIGCHLD, SIGKILL, SIGPIPE, pollfd, timespec,
+    CLOCK_MONOTONIC, F_SETFL, O_CLOEXEC, O_NONBLOCK, POLLIN, POLLOUT, SIGCHLD, SIGKILL, SIGPIPE, SIGXFSZ, pollfd,
+    timespec,
 };
 
 /// Nobody needs more than this of what a plugin or a firewall tool prints.
@@ -105,7 +106,7 @@ fn start(file: &Text, argv: &[Text], environment: &[Text], streams: [&Fd; 3]) ->
     let (mut actions, mut attributes) = (Opaque([0; 512]), Opaque([0; 512]));
     let (argv, environment) = (pointers(argv), pointers(environment));
     let mut defaults = [0; 16]; // sigset_t: signal N is bit N - 1
-    defaults[0] = 1 << (SIGPIPE - 1); // we ignore it, which is inherited
+    defaults[0] = 1 << (SIGPIPE - 1) | 1 << (SIGXFSZ - 1); // we ignore them, which is inherited
     let mut pid = 0;
     // SAFETY: the C library's own use of these functions: initialised, filled, used, destroyed; lists end with null.
     let errno = unsafe {

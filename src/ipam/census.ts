@@ -1,9 +1,10 @@
-import { findStat, findText, overwriteFile, withFile, writeFile } from "../kernel/file.ts";
+import { findStat, findText, overwriteFile, removeFile, withFile, writeFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { randomFraction } from "../kernel/random.ts";
 import { decodeUtf8, encodeUtf8, indexOfBytes } from "../net/bytes.ts";
 import { formatIp, type Ip, parseIp } from "../net/ip.ts";
 import { isHolder, leasedAddresses, readLease } from "./folder.ts";
+import { ensureAside } from "../node/record.ts";
 import { asidePath } from "../node/record-folder.ts";
 import { folderPath, type Holder, type LeaseFolder } from "./lease-folder.ts";
 
@@ -15,6 +16,15 @@ import { folderPath, type Holder, type LeaseFolder } from "./lease-folder.ts";
 
 const censusPath = (folder: LeaseFolder): string => `${asidePath(folder)}/.census`;
 const stampPath = (folder: LeaseFolder): string => `${asidePath(folder)}/.stamp`;
+
+/** Runs `work`, which can be done without: an error of the system passes. */
+export function tolerant(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof linux.SystemError)) throw error;
+  }
+}
 
 /** After a crash of the machine a record may be missing though its lease is there: a stamp counts for one boot only. */
 export const bootId = (): string => findText("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
@@ -38,15 +48,28 @@ export function stampFolder(folder: LeaseFolder, boot: string): void {
   });
 }
 
-/** Reads every lease file and keeps who holds which address. To be called under the lock. */
-export function takeCensus(folder: LeaseFolder): void {
-  const lines = leasedAddresses(folder).flatMap((ip) => {
+/** Reads every lease file: a line each of who holds which address. To be called under the lock. */
+export const readCensus = (folder: LeaseFolder): string[] =>
+  leasedAddresses(folder).flatMap((ip) => {
     const holder = readLease(folder, ip);
-    return !isHolder(holder) ? [] : [`${key(holder)}${formatIp(ip)}\n`];
+    return !isHolder(holder) ? [] : [`${key(holder)}${formatIp(ip)}`];
   });
+
+/**
+ * Keeps what `readCensus` gave; false on a disk that is full or read-only, where the former one says nothing any more.
+ */
+export function keepCensus(folder: LeaseFolder, lines: readonly string[]): boolean {
   const fresh = `${censusPath(folder)}.new`;
-  writeFile(fresh, `\n${lines.join("")}`);
-  linux.rename(fresh, censusPath(folder));
+  try {
+    ensureAside(folder);
+    writeFile(fresh, `\n${lines.map((line) => `${line}\n`).join("")}`);
+    linux.rename(fresh, censusPath(folder));
+    return true;
+  } catch (error) {
+    if (!(error instanceof linux.SystemError)) throw error;
+    for (const path of [fresh, stampPath(folder)]) tolerant(() => removeFile(path));
+    return false;
+  }
 }
 
 /** `<container id>:<ifname> `: neither part can hold a colon or a space. */
@@ -58,18 +81,27 @@ export interface Counted {
   ip: Ip;
 }
 
-/** The leases a container had when the census was taken, of all its interfaces and of files that name none. */
-export function findInCensus(folder: LeaseFolder, containerId: string): Counted[] {
-  if (!linux.exists(censusPath(folder))) return [];
-  const lines = withFile(censusPath(folder), linux.O.RDONLY, 0, (fd) =>
-    linesAfter(fd, encodeUtf8(`\n${containerId}:`)),
-  );
-  return lines.flatMap((line) => {
+/**
+ * The leases a container had when the census was taken, of all its interfaces and of files that name none; `lines`: the
+ * census, where it was read just now.
+ */
+export function findInCensus(folder: LeaseFolder, containerId: string, lines?: readonly string[]): Counted[] {
+  const own = `${containerId}:`;
+  const found = lines
+    ? lines.flatMap((line) => (line.startsWith(own) ? [line.slice(own.length)] : []))
+    : linesOf(folder, own);
+  return found.flatMap((line) => {
     const space = line.indexOf(" ");
     const [ifname, ip] = [line.slice(0, space), parseIp(line.slice(space + 1))];
     return ip ? [{ holder: { containerId, ...(ifname !== "" && { ifname }) }, ip }] : [];
   });
 }
+
+/** What follows `beginning` in the lines of the census that was kept. */
+const linesOf = (folder: LeaseFolder, beginning: string): string[] =>
+  linux.exists(censusPath(folder))
+    ? withFile(censusPath(folder), linux.O.RDONLY, 0, (fd) => linesAfter(fd, encodeUtf8(`\n${beginning}`)))
+    : [];
 
 const NEWLINE = 10;
 /** Read at once at first: most networks have few leases. */

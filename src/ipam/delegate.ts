@@ -1,4 +1,5 @@
 import { findStat } from "../kernel/file.ts";
+import { executablePath } from "../kernel/process.ts";
 import { S_IFREG, SystemError } from "../kernel/linux.ts";
 import { Code, CniError } from "../cni/error.ts";
 import type { Invocation, Verb } from "../cni/invocation.ts";
@@ -54,6 +55,32 @@ export function getPluginFile({ path, typeKey = "ipam.type" }: Pick<Call, "path"
     `failed to find plugin "${type}": the executable that ${typeKey} names ` +
       `is not in CNI_PATH [${directories.join(" ")}]`,
   );
+}
+
+/**
+ * True where that plugin is this executable under another name: what it is asked for in such a call, the plugin of that
+ * name, would ask for it again, and so on, until the machine has no room for another process.
+ */
+export function isThisExecutable(call: Pick<Call, "path">, type: string): boolean {
+  try {
+    const [own, other] = [findStat(executablePath()), findStat(getPluginFile(call, type))];
+    return own !== undefined && own.inode === other?.inode && own.device === other.device;
+  } catch (error) {
+    if (error instanceof SystemError || error instanceof CniError) return false; // no /proc, or no such plugin
+    throw error;
+  }
+}
+
+/** CniError 7 for an IPAM plugin that is this executable, or, before an ADD touches anything, missing. */
+export function assertDelegable(call: Call, type: string): void {
+  if (isThisExecutable(call, type)) {
+    throw new CniError(
+      Code.InvalidConfig,
+      `invalid configuration: ipam.type is ${JSON.stringify(type)}, must be a plugin that gives addresses, ` +
+        "such as host-local, static or dhcp: this one is podwire itself",
+    );
+  }
+  if (call.verb === "ADD") getPluginFile(call, type);
 }
 
 function isRegularFile(file: string): boolean {

@@ -12,7 +12,7 @@ import { collectLeases, type Kept } from "./collect.ts";
 import { type HostLocalConfig, isHostLocal, parseIpamConfig, parseLeaseFolder } from "./config.ts";
 import { addDhcp, checkDhcp, collectDhcp, removeDhcp, statusOfDhcp } from "./dhcp.ts";
 import { parseDhcp } from "./dhcp-config.ts";
-import { delegateAdd, delegateVerb, getPluginFile } from "./delegate.ts";
+import { assertDelegable, delegateAdd, delegateVerb, isThisExecutable } from "./delegate.ts";
 import { addLease, checkLease, findLease, removeLease } from "./leases.ts";
 import { type Known, knowledgeOf, recordOf } from "./own-record.ts";
 import { findRange } from "./range.ts";
@@ -49,14 +49,15 @@ export interface Ipam {
 }
 
 /**
- * host-local, static and dhcp are part of this process; others are executed from CNI_PATH; "" gives no addresses, but
- * those of an earlier plugin's result where that is given.
+ * host-local, static and dhcp are part of this process; others are executed from CNI_PATH, but never podwire itself; ""
+ * gives no addresses, but those of an earlier plugin's result where that is given.
  */
 export function chooseIpam(call: Invocation, type: string, previous?: Result): Ipam {
   if (isHostLocal(type)) return hostLocalIpam(call);
   if (type === "static") return staticIpam(call);
   if (type === "dhcp") return dhcpIpam(call);
-  return type === "" ? noIpam(call, previous) : delegatedIpam(call, type);
+  const isNone = type === "" || (removes(call) && isThisExecutable(call, type));
+  return isNone ? noIpam(call, previous) : delegatedIpam(call, type);
 }
 
 const removes = ({ verb }: Invocation): boolean => verb === "DEL" || verb === "GC";
@@ -67,7 +68,7 @@ function hostLocalIpam(call: Invocation): Ipam {
   const config: HostLocalConfig | undefined = removes(call) ? undefined : parseIpamConfig(call);
   const folder = config?.folder ?? parseLeaseFolder(call);
   const gateways = (config?.sets ?? []).flat().map(({ gateway, subnet: { length } }) => ({ ip: gateway, length }));
-  let isSearched = false;
+  let hasNone = false;
   let isLeased = false;
   return {
     gives: true,
@@ -88,12 +89,12 @@ function hostLocalIpam(call: Invocation): Ipam {
       const record = findRecord(folder, owner);
       const knowledge = record?.knowledge;
       const addresses = findLease(folder, owner, record);
-      isSearched = true;
+      hasNone = addresses.length === 0;
       const former = addresses.length === 0 ? findFormerNetwork(folder, owner, record) : undefined;
       const isAnothers = (cookie: bigint): boolean => isRecordedOfAnother(folder, owner, cookie);
       return { addresses, knowledge, foreign: !knowledge?.parts, former, isAnothers };
     },
-    del: () => void call.log.step("ipam", () => removeLease(folder, owner, isSearched)),
+    del: () => void call.log.step("ipam", () => removeLease(folder, owner, hasNone)),
     gc: (kept, keepsRecords) => call.log.note("leases", collectLeases(folder, kept, { keepsRecords }).length),
     status: () => statusOfLeases(config!, call.log),
     inSubnet(ip) {
@@ -174,7 +175,7 @@ function dhcpIpam(call: Invocation): Ipam {
 }
 
 function delegatedIpam(call: Invocation, type: string): Ipam {
-  if (call.verb === "ADD") getPluginFile(call, type); // a missing executable is found out before anything is touched
+  if (!removes(call)) assertDelegable(call, type);
   const { keep, refuseSecond, ...record } = recordOf(call);
   return {
     gives: true,

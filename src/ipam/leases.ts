@@ -191,21 +191,8 @@ export function findLease(folder: LeaseFolder, owner: LeaseOwner, record = findR
   if (recorded.length > 0 && recorded.every((ip) => isHeldBy(folder, ip, owner))) return recorded;
   if (!linux.exists(folderPath(folder))) return [];
   return explaining(`cannot look for leases in ${folderPath(folder)}`, () =>
-    unlessNone(folder, owner, () => withStore(folder, (store) => store.found(owner).ips)),
+    withStore(folder, (store) => store.found(owner).ips),
   );
-}
-
-/** What `work` gives; on a read-only disk, where it cannot lock, an owner without a lease has none all the same. */
-function unlessNone(folder: LeaseFolder, owner: LeaseOwner, work: () => Ip[]): Ip[] {
-  try {
-    return work();
-  } catch (error) {
-    if (!linux.isErrno(error, "EROFS")) throw error;
-    const { containerId } = owner;
-    const isHeld = (ip: Ip): boolean => isHeldBy(folder, ip, owner) || isHeldBy(folder, ip, { containerId });
-    if (leasedAddresses(folder).some(isHeld)) throw error;
-    return [];
-  }
 }
 
 /** Throws unless the owner holds an address, whichever. */
@@ -217,21 +204,19 @@ export function checkLease({ folder }: Pick<HostLocalConfig, "folder">, owner: L
   );
 }
 
-/** Frees all addresses of an owner and returns them; none is success. `searched`: `findLease` was asked just before. */
-export function removeLease(folder: LeaseFolder, owner: LeaseOwner, searched = false): Ip[] {
+/** Frees all addresses of an owner and returns them; none is success. `hasNone`: `findLease` said so just before. */
+export function removeLease(folder: LeaseFolder, owner: LeaseOwner, hasNone = false): Ip[] {
   if (!linux.exists(folderPath(folder))) {
     removeFile(draftPath(folder, owner)); // of an ADD that was killed at the very start
     return [];
   }
   return explaining(`cannot release the addresses of container ${owner.containerId} in ${folderPath(folder)}`, () =>
-    unlessNone(folder, owner, () =>
-      withStore(folder, (store) => {
-        const { ips, holder } = searched ? store.owned(owner, findRecord(folder, owner)) : store.found(owner);
-        const released = ips.filter((ip) => store.release(ip, holder));
-        store.forget(owner);
-        return released;
-      }),
-    ),
+    withStore(folder, (store) => {
+      const { ips, holder } = hasNone ? store.owned(owner, findRecord(folder, owner)) : store.found(owner);
+      const released = ips.filter((ip) => store.release(ip, holder));
+      store.forget(owner);
+      return released;
+    }),
   );
 }
 

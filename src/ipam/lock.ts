@@ -28,11 +28,14 @@ export function withFolderLock<T>(folder: LeaseFolder, use: () => T, deadlineMs 
 }
 
 function openLock(path: string): number {
+  const folder = path.slice(0, path.lastIndexOf("/"));
   try {
     return openOrMake(path, linux.O.RDONLY, 0o750);
   } catch (error) {
+    // where no file can be made nobody can lease: who only looks, or frees, locks the folder in place of it
+    if (linux.isErrno(error, "ENOSPC", "EDQUOT", "EROFS")) return linux.open(folder, linux.O.RDONLY);
     if (!linux.isErrno(error, "ENOENT")) throw error;
-    ensureDirectory(path.slice(0, path.lastIndexOf("/")));
+    ensureDirectory(folder);
     return openOrMake(path, linux.O.RDONLY, 0o750);
   }
 }

@@ -8,6 +8,7 @@ import {
   formatIp,
   formatPrefix,
   type Ip,
+  isUnspecified,
   networkOf,
   type Prefix,
   sameIp,
@@ -47,7 +48,7 @@ export function rangeComplaints({ subnet, rangeStart, rangeEnd, gateway }: Range
   const inside = (at: string, ip: Ip | undefined): Complaint[] =>
     ip && !contains(subnet, ip) ? [{ at, must: `must be inside the subnet ${formatPrefix(subnet)}` }] : [];
   const complaints = [
-    ...(gateway && gateway.family !== subnet.ip.family
+    ...(gateway && gateway.family !== subnet.ip.family && !isUnspecified(gateway)
       ? [{ at: "gateway", must: `must be an address of IPv${subnet.ip.family}, as the subnet is` }]
       : []),
     ...inside("rangeStart", rangeStart),

@@ -1,6 +1,6 @@
 import { Code, CniError } from "../cni/error.ts";
 import type { Log } from "../cni/log.ts";
-import { entriesAtMost, findStat } from "../kernel/file.ts";
+import { entriesAtMost, findLstat, findStat, withFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import type { HostLocalConfig } from "./config.ts";
 import { candidates } from "./allocator.ts";
@@ -9,7 +9,7 @@ import { folderPath, type LeaseFolder, leasePath } from "./lease-folder.ts";
 import { findRange, formatSet, type RangeSet, sizeOf } from "./range.ts";
 
 /**
- * STATUS: CniError 50 when no lease could be written. Takes no lock and writes nothing; a set without free addresses is
+ * STATUS: CniError 50 when no lease could be written. Takes no lock and leaves nothing; a set without free addresses is
  * only logged.
  */
 export function statusOfLeases({ folder, sets }: HostLocalConfig, log?: Pick<Log, "warn">): void {
@@ -49,19 +49,37 @@ function isNextFree(folder: LeaseFolder, set: RangeSet, n: number): boolean {
 function whyNotWritable(path: string): string | undefined {
   try {
     const directory = nearest(path);
-    const isDirectory = findStat(directory)?.type === linux.S_IFDIR;
-    return isDirectory && linux.isWritable(directory)
-      ? undefined
-      : `${directory} is no directory that podwire may write to`;
+    if (findStat(directory)?.type !== linux.S_IFDIR || !linux.isWritable(directory)) {
+      return `${directory} is no directory that podwire may write to`;
+    }
+    tryToWrite(directory);
+    return undefined;
   } catch (error) {
     if (error instanceof linux.SystemError) return error.message;
     throw error;
   }
 }
 
-/** The path, or the nearest one above it that exists. */
+/** asm-generic/fcntl.h: __O_TMPFILE with O_DIRECTORY, of x86-64 and of arm64; the other one's is EINVAL */
+const O_TMPFILE = [0o20200000, 0o20040000];
+
+/** SystemError on a disk that is full, or of which no more may be had: what is written to is a file without a name. */
+function tryToWrite(directory: string): void {
+  for (const flag of O_TMPFILE) {
+    try {
+      withFile(directory, flag | linux.O.WRONLY, 0o600, (fd) => linux.writeAll(fd, new Uint8Array(1)));
+    } catch (error) {
+      if (linux.isErrno(error, "ENOSPC", "EDQUOT")) throw error; // not every file system has such files
+    }
+  }
+}
+
+/** The path, or the nearest one above it at which something is, a link to nothing too. */
 function nearest(path: string): string {
   if (path === "" || path === "/") return "/";
-  if (!path.includes("/")) return linux.exists(path) ? path : ".";
-  return linux.exists(path) ? path : nearest(path.slice(0, path.lastIndexOf("/")));
+  if (isSomething(path)) return path;
+  return path.includes("/") ? nearest(path.slice(0, path.lastIndexOf("/"))) : ".";
 }
+
+/** SystemError also where nothing can ever be: a name that is too long. */
+const isSomething = (path: string): boolean => findLstat(path) !== undefined;

@@ -3,7 +3,16 @@ import { removeFile, withFile, withOwnFile } from "../kernel/file.ts";
 import * as linux from "../kernel/linux.ts";
 import { encodeUtf8 } from "../net/bytes.ts";
 import { type Ip, sameIp } from "../net/ip.ts";
-import { bootId, type Counted, findInCensus, isStamped, stampFolder, takeCensus } from "./census.ts";
+import {
+  bootId,
+  type Counted,
+  findInCensus,
+  isStamped,
+  keepCensus,
+  readCensus,
+  stampFolder,
+  tolerant,
+} from "./census.ts";
 import { isHeldBy } from "./folder.ts";
 import {
   draftPath,
@@ -43,15 +52,6 @@ export function discardDraft({ path }: Draft): void {
   tolerant(() => removeFile(path));
 }
 
-/** Runs `work`, which can be done without: an error of the system passes. */
-function tolerant(work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (!(error instanceof linux.SystemError)) throw error;
-  }
-}
-
 /**
  * Writes a file and flushes it to disk; a failure leaves none. What a killed ADD of the same owner left there is
  * written over, not emptied first: it says the same, and a lease may be linked to it.
@@ -84,8 +84,8 @@ export class LeaseStore {
   /** census and records together know every lease */
   private complete: boolean;
   private changed = false;
-  /** every lease was read under this lock */
-  private counted = false;
+  /** what every lease says, where all were read under this lock */
+  private counted: readonly string[] | undefined;
   private readonly boot = bootId();
 
   constructor(readonly folder: LeaseFolder) {
@@ -125,19 +125,21 @@ export class LeaseStore {
   /** A census that cannot be read is taken again. */
   private findInCensus(containerId: string): Counted[] {
     try {
-      return findInCensus(this.folder, containerId);
+      return findInCensus(this.folder, containerId, this.counted);
     } catch (error) {
       if (!(error instanceof linux.SystemError)) throw error;
       this.takeCensus();
-      return findInCensus(this.folder, containerId);
+      return findInCensus(this.folder, containerId, this.counted);
     }
   }
 
-  /** Reads all leases, whatever the stamp says. */
+  /**
+   * Reads all leases, whatever the stamp says. Where the census cannot be kept the next operation reads them again:
+   * what is to be freed on a full disk must not need room there.
+   */
   takeCensus(): void {
-    ensureAside(this.folder);
-    takeCensus(this.folder);
-    this.complete = this.counted = true;
+    this.counted = readCensus(this.folder);
+    this.complete = keepCensus(this.folder, this.counted);
     this.changed = true;
   }
 
@@ -147,7 +149,8 @@ export class LeaseStore {
       link(draft, leasePath(this.folder, ip));
     } catch (error) {
       if (linux.isErrno(error, "EEXIST")) return false;
-      throw linux.isErrno(error, "ENOENT") ? removedMeanwhile(`the draft ${draft.path} or its folder`, error) : error;
+      const isGone = linux.isErrno(error, "ENOENT") && !linux.exists(draft.path);
+      throw isGone ? removedMeanwhile(`the draft ${draft.path}`, error) : error;
     }
     this.changed = true;
     return true;

@@ -218,7 +218,7 @@ export function removeFile(path: string): boolean {
     unlink(path);
     return true;
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return false;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP")) return false;
     // the kernel asks whether it may before it looks
     if (isErrno(error, "EROFS", "EACCES", "EPERM") && !findLstat(path)) return false;
     throw error;

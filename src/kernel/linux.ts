@@ -29,6 +29,7 @@ export const EAGAIN = 11;
 const ENOTDIR = 20;
 const EINVAL = 22;
 const ENAMETOOLONG = 36;
+const ELOOP = 40;
 
 /** The result of a call, or its SystemError. */
 export function check(result: number, syscall: string, target = ""): number {
@@ -77,8 +78,8 @@ export const sleep = (microseconds: number): void => void host.sleep(microsecond
 const F_OK = 0;
 const X_OK = 1;
 const W_OK = 2;
-/** What access(2) says of a path at which nothing is, or, too long or with a NUL in it, nothing can be. */
-const NOTHING_THERE = [-ENOENT, -ENOTDIR, -ENAMETOOLONG, -EINVAL];
+/** What access(2) says of a path at which nothing is, or, too long, with a NUL or a circle of links in it, can be. */
+const NOTHING_THERE = [-ENOENT, -ENOTDIR, -ENAMETOOLONG, -ELOOP, -EINVAL];
 
 /** Whether something is there; where that cannot be told (EACCES, EIO), it is a SystemError. */
 export function exists(path: string): boolean {

@@ -147,7 +147,14 @@ function readStdin(edges: Edges): Uint8Array {
 function openLog(edges: Edges, config: JsonObject, { verb, containerId, ifname }: EnvironmentPart): Log {
   const settings = readLogSettings(config);
   const file = settings.file ?? edges.environment.PODWIRE_LOG;
-  if (!file) return quietLog((message) => edges.complain(`warning: ${message}`));
+  const quiet = quietLog((message) => edges.complain(`warning: ${message}`));
+  if (!file) return quiet;
+  if (file !== "stderr" && !file.startsWith("/")) {
+    // the folder a runtime happens to stand in may be a container's
+    const key = settings.file === undefined ? "PODWIRE_LOG" : "log.file";
+    edges.complain(`cannot write the log: ${key} is ${JSON.stringify(file)}, must be an absolute path or "stderr"`);
+    return quiet;
+  }
   const plugin = edges.pluginNames.includes(edges.invokedAs) ? edges.invokedAs : textOf(config.type);
   const subject = { verb, plugin, network: textOf(config.name), container: containerId, interface: ifname };
   let isWritable = true;

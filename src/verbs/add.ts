@@ -13,6 +13,7 @@ import { noAddressing, type Result } from "../cni/result.ts";
 import { assertConvertible } from "../cni/versions.ts";
 import { findHolder } from "../ipam/holder.ts";
 import type { Ipam } from "../ipam/ipam.ts";
+import { isErrno } from "../kernel/system-error.ts";
 import { setLink } from "../netlink/rtnetlink/link.ts";
 import type { Spec } from "./spec.ts";
 
@@ -50,7 +51,8 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
     // asked before the undo removes it; a step that fails of its absence says ENODEV, and not why
-    const loss = error instanceof CniError && error.code === Code.TryAgainLater ? undefined : findLoss();
+    const isTold = error instanceof CniError && error.code === Code.TryAgainLater;
+    const loss = isTold ? undefined : (findLoss() ?? (isErrno(error, "ENODEV") ? "a link" : undefined));
     for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
     throw loss ? removedMeanwhile(loss, error) : error;
   } finally {

@@ -1,4 +1,4 @@
-import { CniError, Code, messageOf } from "../cni/error.ts";
+import { CniError, Code, codeFor, messageOf } from "../cni/error.ts";
 
 export type Attempt = ReturnType<typeof attempt>;
 
@@ -22,7 +22,7 @@ export function attempt(verb: string) {
       const [first, ...others] = failures;
       if (first === undefined) return;
       if (others.length === 0) throw first;
-      const code = first instanceof CniError ? first.code : Code.Internal;
+      const code = first instanceof CniError ? first.code : codeFor(first, Code.Internal);
       throw new CniError(code, `${verb}: ${failures.length} steps failed: ${failures.map(messageOf).join("; ")}`);
     },
   };

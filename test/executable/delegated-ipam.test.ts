@@ -1,4 +1,4 @@
-import { readFileSync, existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -7,6 +7,7 @@ import {
   callFor,
   complaint,
   type Config,
+  failure,
   hostDevice,
   hostLocal,
   macvlan,
@@ -18,7 +19,7 @@ import {
   tap,
   v4,
 } from "./configs.ts";
-import { type CniErrorText, Node, reference } from "./harness.ts";
+import { type CniErrorText, executable, Node, podwireFolder, reference, temporaryFolder } from "./harness.ts";
 
 const fixed = {
   type: "static",
@@ -59,6 +60,40 @@ async function takenBack(
   expect(await node.snapshot()).toEqual(before);
   return { call, error };
 }
+
+describe("IPAM by podwire itself, under a name that gives no addresses: it would call itself, and that itself, for ever", () => {
+  const main: [string, Make][] = [...gatewayed, ["macvlan", macvlan]];
+  test.each(main)("is refused to %s by every verb but those that remove", async (_what, make) => {
+    const node = await Node.create();
+    await node.outside();
+    const before = await node.snapshot();
+    // a link to podwire, whatever it is called, and a file of its own
+    const path = [podwireFolder(), join(node.dataDir, "bin")].join(":");
+    mkdirSync(join(node.dataDir, "bin"));
+    symlinkSync(executable, join(node.dataDir, "bin/calico"));
+    for (const type of ["bridge", "ptp", "macvlan", "portmap", "loopback", "flannel", "calico"]) {
+      const config = make(node, { ipam: { type } });
+      const call = await callFor(node, config, { path });
+      const error = { code: 7, msg: expect.stringMatching(`ipam.type is "${type}".*podwire itself`) as unknown };
+      for (const verb of ["ADD", "STATUS"] as const) {
+        expect(failure(await node.podwire(verb, call))).toMatchObject(error);
+      }
+      await node.succeed("DEL", call);
+      await node.succeed("GC", { ...call, config: { ...config, "cni.dev/valid-attachments": [] } });
+    }
+    expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("ends where it is a copy of it", async () => {
+    const node = await Node.create();
+    const path = temporaryFolder("copies");
+    for (const name of ["bridge", "ptp"]) copyFileSync(executable, join(path, name));
+    const call = await callFor(node, bridge(node, { ipam: { type: "ptp" } }), { path });
+    const error = { code: 7, msg: expect.stringMatching(/ipam.type is "ptp".*podwire itself/) as unknown };
+    expect(failure(await node.podwire("ADD", call))).toMatchObject(error);
+    expect((await node.links()).filter(({ linkinfo }) => linkinfo?.info_kind === "veth")).toEqual([]);
+  });
+});
 
 describe("IPAM of another executable", () => {
   test.each(gatewayed)("the reference's static serves %s: ADD, CHECK, DEL", async (_what, make) => {

@@ -77,6 +77,14 @@ describe("firewall ADD", () => {
     expect(await rules(node)).toBe(before);
   });
 
+  test("by firewalld without busctl to ask it by: STATUS is 50, DEL succeeds", async () => {
+    const node = await Node.create();
+    const given = { ...call({ backend: "firewalld" }), env: bareEnvironment() };
+    const error = { code: 50, msg: expect.stringContaining("busctl") as unknown };
+    expect(failure(await node.podwire("STATUS", given))).toMatchObject(error);
+    await node.succeed("DEL", given);
+  });
+
   test("by firewalld where there is none: ADD says so and leaves nothing of the pod's, DEL succeeds", async () => {
     const node = await Node.create();
     const given = { ...call({ backend: "firewalld" }), env: { DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nowhere" } };

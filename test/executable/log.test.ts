@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Node, temporaryFolder } from "./harness.ts";
@@ -94,6 +94,22 @@ describe("the log", () => {
       expect(stderr).toMatch(/^podwire: cannot write the log: .+\n$/);
     }
   });
+
+  test.each(["relative", "./relative", "..", " "])(
+    "is never %j: the folder a runtime stands in may be a pod's",
+    async (at) => {
+      for (const [key, env, log] of [
+        ["PODWIRE_LOG", { PODWIRE_LOG: at }, {}],
+        ["log.file", {}, { log: { file: at } }],
+      ] as const) {
+        const asked = { cwd: folder, as: "bridge", env: { ...status, ...env }, input: config(log) };
+        const { exitCode, stdout, stderr } = await run(asked);
+        const said = `podwire: cannot write the log: ${key} is "${at}", must be an absolute path or "stderr"\n`;
+        expect([exitCode, stdout, stderr]).toEqual([0, "", said]);
+        expect(existsSync(join(folder, at))).toBe(at === "..");
+      }
+    },
+  );
 
   test("of a wrong level is a configuration error", async () => {
     expect(json(await run({ as: "bridge", env: status, input: config({ log: { level: "loud" } }) }))).toMatchObject({

@@ -54,7 +54,9 @@ describe("run by a person", () => {
         stdout: expect.stringMatching(new RegExp(`^Usage: podwire ${words} `)) as unknown,
       });
       expect(Math.max(...own.stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
-      expect(await run({ args: ["help", ...name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+      for (const word of ["help", "--help", "-h"]) {
+        expect(await run({ args: [word, ...name] })).toMatchObject({ exitCode: 0, stdout: own.stdout, stderr: "" });
+      }
       const env = { CNI_COMMAND: "ADD", CNI_CONTAINERID: "left-over" };
       expect(await run({ args: [...name, "--help"], env })).toMatchObject({
         exitCode: 0,
@@ -113,6 +115,13 @@ describe("run by a person", () => {
 
   test.each([["--version"], ["-V"], ["-v"], ["version"]])("%s is one line", async (argument) => {
     expect(await run({ args: [argument] })).toMatchObject({ exitCode: 0, stdout: `podwire ${version}\n`, stderr: "" });
+  });
+
+  test.each(["version", "--version", "-V"])("%s with more behind it is refused", async (argument) => {
+    for (const extra of ["extra", ""]) {
+      const said = `podwire ${argument}: unknown argument ${extra}\n`;
+      expect(await run({ args: [argument, extra] })).toMatchObject({ exitCode: 2, stdout: "", stderr: said });
+    }
   });
 
   test.each([["frobnicate"], ["--frobnicate"], ["constructor"], [""]])(

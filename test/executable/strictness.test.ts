@@ -140,6 +140,25 @@ describe("what the reference takes and nobody is harmed by", () => {
     });
   });
 
+  test.each([
+    ["10.9.0.0/24", "::"],
+    ["fd00:9::/64", "0.0.0.0"],
+  ])("that is so in %s though it is of the other family, %s", async (subnet, gateway) => {
+    const node = await Node.create();
+    const dst = subnet.includes(":") ? "::/0" : "0.0.0.0/0";
+    const ipam = hostLocal(node, { subnet, gateway, routes: [{ dst }] });
+    const makes = [bridge(node, { ipam }), bridge(node, { isDefaultGateway: true, ipam }), ptp(node, { ipam })];
+    for (const config of makes) {
+      const attached = await attach(node, config);
+      expect(attached.result.ips).toMatchObject([{ gateway }]);
+      expect(await complaint(node, attached)).toBe("");
+      const routes = await attached.pod.routes(subnet.includes(":") ? 6 : 4);
+      expect(routes.find((route) => route.dst === "default")).toMatchObject({ dev: "eth0" });
+      expect(routes.filter((route) => route.gateway !== undefined)).toEqual([]);
+      await node.succeed("DEL", attached.call);
+    }
+  });
+
   test("an MTU below 0 is the kernel's choice", async () => {
     const node = await Node.create();
     const routed = { name: "routed", ipam: hostLocal(node, { subnet: "10.8.0.0/24" }) };

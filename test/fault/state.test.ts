@@ -116,38 +116,6 @@ describe("the lease folder", () => {
     await node.succeed("DEL", live.call);
     expect(node.leases()).toEqual({});
   });
-
-  test.each([
-    ["space", "size=4k"],
-    ["inodes", "size=1m,nr_inodes=14"],
-  ])(
-    "is on a disk without %s: ADD fails with code 5 and leaves nothing, DEL works and makes room",
-    async (_what, options) => {
-      const node = await Node.create();
-      await execa("mount", ["-t", "tmpfs", "-o", options, "podwire-test", node.dataDir]);
-      try {
-        const before = (await node.snapshot()).links.length;
-        const attached = [];
-        for (;;) {
-          const call = await callFor(node, network(node));
-          const clean = await node.snapshot();
-          const answer = await node.podwire("ADD", call);
-          if (answer.exitCode === 0) {
-            attached.push(call);
-            continue;
-          }
-          expect(failure(answer)).toMatchObject({ code: 5, msg: expect.stringMatching(/ENOSPC/) as unknown });
-          if (attached.length > 0) expect(await node.snapshot()).toEqual(clean);
-          break;
-        }
-        for (const call of attached) await node.succeed("DEL", call);
-        expect(node.leases()).toEqual({});
-        expect((await node.snapshot()).links.length).toBeLessThanOrEqual(before + 1);
-      } finally {
-        await execa("umount", [node.dataDir]);
-      }
-    },
-  );
 });
 
 test("a lock held by a process that is stopped: code 11 in bounded time, naming the process", async () => {
@@ -286,7 +254,10 @@ describe("races", () => {
     const before = await node.snapshot();
     for (let round = 0; round < 10; round++) {
       const call = await callFor(node, network(node));
-      await Promise.all([node.podwire("ADD", call), node.podwire("DEL", call), node.podwire("DEL", call)]);
+      const verbs = ["ADD", "DEL", "DEL", "ADD"] as const;
+      const answers = await Promise.all(verbs.map(async (verb) => node.podwire(verb, call)));
+      // "try again later", but for an ADD of what is there
+      for (const { error } of answers) expect([undefined, 4, 11]).toContain(error?.code);
       await node.succeed("DEL", call);
       expect(await node.snapshot()).toEqual(before);
     }

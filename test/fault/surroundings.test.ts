@@ -131,6 +131,8 @@ const failing: [string, string, RegExp][] = [
   ["closed standard output", '"$PODWIRE" < "$CONFIG" >&-; echo "exit $?"', /exit [01]/],
   ["standard output that is full", '"$PODWIRE" < "$CONFIG" >/dev/full', /cannot write to standard output/],
   ["a reader that is gone", '{ "$PODWIRE" < "$CONFIG"; echo "exit $?" >&2; } | true', /exit [01]/],
+  ["files that may have no byte", '"$PODWIRE" /usr/bin/prlimit --fsize=0 -- < "$CONFIG"', /"code": 5,[^]*EFBIG/],
+  ["files of 60 bytes at most", '"$PODWIRE" /usr/bin/prlimit --fsize=60 -- < "$CONFIG"', /"code": 5,[^]*EFBIG/],
   ["6 file descriptors", '"$PODWIRE" /usr/bin/prlimit --nofile=6 -- < "$CONFIG"', /"code": 11,/],
   // with 8 it works: each of these ends at another step
   ...[3, 4, 5, 6, 7].map((n): [string, string, RegExp] => {

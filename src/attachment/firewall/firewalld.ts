@@ -13,7 +13,7 @@ const PATH = "/org/fedoraproject/FirewallD1";
 /** True where firewalld has its table; where it works by iptables, iptables' rules are enough. */
 export const hasFirewalld = (nft: Nftables): boolean => nft.hasTable({ family: NFPROTO.INET, name: "firewalld" });
 
-const busctl = (): string => getTool("busctl", "the firewalld backend");
+const busctl = (code: number = Code.Internal): string => getTool("busctl", "the firewalld backend", code);
 
 /** Throws where there is nothing to ask firewalld by. */
 export const assertFirewalld = (): void => void busctl();
@@ -56,7 +56,7 @@ export function compareSource(zone: string, ip: Ip): string[] {
 /** Throws code 50 where firewalld does not answer. */
 export function statusOfFirewalld(zone: string): void {
   const { ok, errors } = runTool(
-    busctl(),
+    busctl(Code.NotAvailable),
     ["--system", "call", NAME, PATH, `${NAME}.zone`, "getSources", "s", zone],
     "",
   );

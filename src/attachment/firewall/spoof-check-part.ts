@@ -24,11 +24,12 @@ export const spoofCheck: Kind<SpoofCheckPart> = {
       run: () => writeElements(owner, [{ ...spoofCheckRuleset(owner, hostLink!, mac), isMended: true }], undo),
     }),
 
-  remove({ owner }) {
+  remove({ owner }, part) {
     const isMine = isOwnedBy(owner);
     whereUsable("remove nftables elements", (nft) => {
       const guarded = nft.findElement(guardedElement(hostVethName(owner)));
-      if (guarded && isMine(guarded)) nft.deleteFromSets(spoofCheckSets, isMine);
+      // of two ADDs at once the one that failed may have taken the element of both, and left what the other allowed
+      if (part || (guarded && isMine(guarded))) nft.deleteFromSets(spoofCheckSets, isMine);
     });
     return "unknown";
   },

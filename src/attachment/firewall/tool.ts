@@ -18,12 +18,12 @@ export interface ToolOutcome {
 /** The file of a tool, as far as PATH has it. */
 export const findTool = (name: string): string | undefined => findProgram(name, environmentVariable("PATH") ?? "");
 
-/** As `findTool`; what is missing is an error that says what needs it. */
-export function getTool(name: string, neededBy: string): string {
+/** As `findTool`; what is missing is an error, of that code, that says what needs it. */
+export function getTool(name: string, neededBy: string, code: number = Code.Internal): string {
   const file = findTool(name);
   if (file !== undefined) return file;
   throw new CniError(
-    Code.Internal,
+    code,
     `cannot find ${name} in PATH (${environmentVariable("PATH") ?? "not set"}); ${neededBy} needs it`,
   );
 }

@@ -52,6 +52,7 @@ describe("what is wrong with a range", () => {
     [{ subnet: "fd00::/127" }, ["subnet must be large enough to allocate from: its prefix length at most 126"]],
     [{ subnet: "10.9.0.0/24", gateway: "10.8.0.1" }, []],
     [{ subnet: "fd00::/64", gateway: "fe80::1" }, []],
+    [{ subnet: "10.9.0.0/24", gateway: "::" }, []],
     [{ subnet: "10.9.0.0/24", gateway: "fd00::1" }, ["gateway must be an address of IPv4, as the subnet is"]],
     [{ subnet: "10.9.0.0/24", start: "10.9.0.0", end: "10.9.0.255" }, []],
     [
