@@ -89,7 +89,9 @@ function subnetSides(
   { enabledad }: PtpConfig,
   { hostVeth, hostMac }: Subject,
 ): Sides {
-  const lacking = ips.find(({ address, gateway }) => gateway?.family !== address.ip.family);
+  const suits = ({ address, gateway }: ResultIp): boolean =>
+    gateway !== undefined && (gateway.family === address.ip.family || isUnspecified(gateway));
+  const lacking = ips.find((each) => !suits(each));
   if (lacking) {
     const { address, gateway } = lacking;
     throw new CniError(
