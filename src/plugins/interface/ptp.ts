@@ -79,16 +79,8 @@ export function planPtp(config: PtpConfig, subject: Subject, lease: Addressing):
   return { ips, routes, attachment: { owner, netns, parts } };
 }
 
-/**
- * The reference's form: the host veth carries the subnet's gateway address, and everything, neighbours included, goes
- * through it.
- */
-function subnetSides(
-  ips: ResultIp[],
-  routes: ResultRoute[],
-  { enabledad }: PtpConfig,
-  { hostVeth, hostMac }: Subject,
-): Sides {
+/** CniError 7 where an address has no gateway of its family, nor one that says there is none. */
+function assertGateways(ips: readonly ResultIp[]): void {
   const suits = ({ address, gateway }: ResultIp): boolean =>
     gateway !== undefined && (gateway.family === address.ip.family || isUnspecified(gateway));
   const lacking = ips.find((each) => !suits(each));
@@ -100,6 +92,19 @@ function subnetSides(
         (gateway ? `${formatIp(gateway)}, which is of another family` : "none"),
     );
   }
+}
+
+/**
+ * The reference's form: the host veth carries the subnet's gateway address, and everything, neighbours included, goes
+ * through it.
+ */
+function subnetSides(
+  ips: ResultIp[],
+  routes: ResultRoute[],
+  { enabledad }: PtpConfig,
+  { hostVeth, hostMac }: Subject,
+): Sides {
+  assertGateways(ips);
   const gateways = uniqueIps(ips.map(({ gateway }) => gateway!)).filter((gateway) => !isUnspecified(gateway));
   // another router of the subnet is reached through the link as well, though no route says so
   const throughLink = (route: Route): Route =>
