@@ -17,7 +17,7 @@ export type Kept = () => readonly LeaseOwner[];
 /** What the runtime says is valid, and, as its list is from before, what ADDs have begun since this was called. */
 export function keptBy(call: Invocation): Kept {
   const folder = parseLeaseFolder(call);
-  const began = BigInt(Date.now()) * 1_000_000n;
+  const began = Date.now();
   return () => [...call.validAttachments, ...listRecordedSince(folder, began)];
 }
 

@@ -142,13 +142,18 @@ export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean 
   removeFile(recordPath(folder, owner));
 
 /**
- * Whose record was written since a moment, in nanoseconds since 1970: of a GC that began then, ADDs it cannot know of.
- * To be asked after what it decides about was listed.
+ * Whose record was written since a moment, in milliseconds since 1970: of a GC that began then, ADDs it cannot know of.
+ * To be asked after what it decides about was listed. One from the future is from before the clock was set back.
  */
-export const listRecordedSince = (folder: RecordFolder, moment: bigint): RecordOwner[] =>
-  readRecords(folder, false).flatMap(([path, record]) =>
-    record && (findStat(path)?.mtime ?? 0n) > moment ? record.owner : [],
-  );
+export function listRecordedSince(folder: RecordFolder, moment: number): RecordOwner[] {
+  const records = readRecords(folder, false);
+  const now = Date.now() + 1;
+  const isYoung = (path: string): boolean => {
+    const written = Number((findStat(path)?.mtime ?? 0n) / 1_000_000n);
+    return moment < written && written <= now;
+  };
+  return records.flatMap(([path, record]) => (record && isYoung(path) ? record.owner : []));
+}
 
 /**
  * Removes the records of owners that are not among those wanted, who are asked for after the records were listed, and

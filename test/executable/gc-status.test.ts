@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -129,6 +129,16 @@ describe("GC", () => {
     expect(await node.rulesetText()).not.toContain(call.containerId);
     await collect(node, config, []); // a chain that no pod uses is the next GC's
     expect(await node.snapshot()).toEqual(before);
+  });
+
+  test("a record from the future, for the clock was set back since, is none of an ADD that began meanwhile", async () => {
+    const node = await Node.create();
+    const { call } = await attach(node, everything(node));
+    const record = join(node.dataDir, ".podwire/net", `${call.containerId}:eth0`);
+    const later = Date.now() / 1000 + 3600;
+    utimesSync(record, later, later);
+    expect((await collect(node, call.config, [])).exitCode).toBe(0);
+    expect([node.leases(), (await node.links()).filter(({ ifname }) => ifname.startsWith("veth"))]).toEqual([{}, []]);
   });
 
   test.each<[string, object]>([
