@@ -1,5 +1,5 @@
 import { kindOf } from "../attachment/kinds.ts";
-import { type Made, type Part, type PartName } from "../attachment/attachment.ts";
+import type { Made, Part, PartName } from "../attachment/attachment.ts";
 import type { Progress } from "../attachment/kind.ts";
 import { assertOwnable } from "../attachment/address/ownable.ts";
 import { refuseOwnNamespace } from "../attachment/pod-namespace.ts";
@@ -50,11 +50,14 @@ export function add<C>(spec: Spec<C>, call: Invocation): Result {
     if (loss) throw removedMeanwhile(loss);
     return spec.result(call, plan, made, { config, addressing });
   } catch (error) {
-    // asked before the undo removes it; a step that fails of its absence says ENODEV, and not why
-    const isTold = error instanceof CniError && error.code === Code.TryAgainLater;
-    const loss = isTold ? undefined : (findLoss() ?? (isErrno(error, "ENODEV") ? "a link" : undefined));
-    for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
-    throw loss ? removedMeanwhile(loss, error) : error;
+    try {
+      // asked before the undo removes it; a step that fails of its absence says ENODEV, and not why
+      const isTold = error instanceof CniError && error.code === Code.TryAgainLater;
+      const loss = isTold ? undefined : (findLoss() ?? (isErrno(error, "ENODEV") ? "a link" : undefined));
+      throw loss ? removedMeanwhile(loss, error) : error;
+    } finally {
+      for (const failure of undo.run()) call.log.warn(`undo: ${failure}`);
+    }
   } finally {
     site.close();
   }

@@ -172,6 +172,18 @@ describe("what only the kernel knows", () => {
     });
   });
 
+  test.each([
+    ["bridge", bridge],
+    ["ptp", ptp],
+  ] as const)("%s: a node with IPv6 switched off is named, and the sysctl", async (_what, make) => {
+    const node = await Node.create();
+    for (const which of ["all", "default"]) await node.setSysctl(`net/ipv6/conf/${which}/disable_ipv6`, 1);
+    const error = await refusal(node, await callFor(node, make(node, { isGateway: true, ipam: ipv6(node) })));
+    expect(error).toMatchObject({ code: 7, msg: expect.stringMatching(/IPv6 is switched off by sysctl/) as unknown });
+    const links = (await node.links()).map(({ ifname }) => ifname);
+    expect([links.filter((name) => name !== "br0"), node.leases()]).toEqual([["lo"], {}]);
+  });
+
   /** The error of an ADD that sees no /proc/sys/net/ipv6, as on a kernel without IPv6. */
   async function withoutIpv6(node: Node, call: Call): Promise<unknown> {
     const empty =

@@ -13,6 +13,7 @@ import { requireSysctl } from "../sysctls.ts";
 import { hostSide, waitForDelivery } from "../link/readiness.ts";
 import { findLosingLinks } from "./advertised.ts";
 import { assertUnclaimed, routeTaken } from "./claims.ts";
+import { addHostAddresses } from "./host-addresses.ts";
 import { lackingAddresses, lackingRoutes, missingAddresses, missingInView, missingRoutes } from "./missing.ts";
 
 /** The host's side of the pod's addresses. It goes with the link, but for forwarding, which stays on. */
@@ -21,7 +22,7 @@ export const host: Kind<HostPart> = {
     const link = made.veth!;
     const ips = [...addresses.map(({ prefix }) => prefix.ip), ...routes.map(({ dst }) => dst.ip)];
     assertUnclaimed(ips, link, site.host, holderOf);
-    site.host.request(addresses.map(({ prefix, ...options }) => addAddress(link, prefix, options)));
+    addHostAddresses(site.host, link, addresses);
     claimRoutes(routes, link, site.host);
     for (const family of forwarding) ensureForwarding(family, site);
   },

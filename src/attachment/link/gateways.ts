@@ -3,10 +3,11 @@ import { isErrno } from "../../kernel/linux.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { randomMac } from "../../kernel/random.ts";
 import { contains, formatPrefix, isLinkLocal, networkOf, type Prefix, samePrefix } from "../../net/ip.ts";
-import { addAddress, deleteAddress } from "../../netlink/rtnetlink/address.ts";
+import { deleteAddress } from "../../netlink/rtnetlink/address.ts";
 import type { Link } from "../../netlink/rtnetlink/link.ts";
 import { addRoute } from "../../netlink/rtnetlink/route.ts";
 import { assertUnclaimed } from "../address/claims.ts";
+import { addHostAddresses } from "../address/host-addresses.ts";
 import { connectedRoutes, lackingAddresses, lackingRoutes, missingAddresses } from "../address/missing.ts";
 import type { GatewaysPart } from "../attachment.ts";
 import type { Kind, Progress } from "../kind.ts";
@@ -125,7 +126,7 @@ const overlaps = (a: Prefix, b: Prefix): boolean => contains(networkOf(a), b.ip)
 /** One that another ADD put there just now is there. */
 function addMissing(host: NetlinkSocket, link: Link, prefix: Prefix): void {
   try {
-    host.request([addAddress(link, prefix)]);
+    addHostAddresses(host, link, [{ prefix }]);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
