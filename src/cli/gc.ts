@@ -97,7 +97,7 @@ const isNobodys = ({ holder, state }: FoundLease): boolean => state !== "live" &
 const proofs: Record<string, string> = {
   gone: `${words.older}, and ${words.unused}`,
   unknown: `${words.unused}, ${words.younger}`,
-  torn: "the file is no lease; free it: podwire leases release",
+  torn: "what is there is no lease; free it: podwire leases release",
   unreadable: "whose it is cannot be read",
 };
 
@@ -110,7 +110,7 @@ function collectLease(lease: FoundLease, dryRun: boolean): Entry {
     addresses: [formatIp(lease.ip)],
     since: dateOf(lease.modified),
     state: lease.state,
-    proof: proofs[lease.state] ?? "",
+    proof: `${proofs[lease.state] ?? ""}${lease.state === "torn" ? ` ${formatIp(lease.ip)}` : ""}`,
     left: ["lease"],
     failures,
   };

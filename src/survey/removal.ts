@@ -6,8 +6,8 @@ import { isHolder, readLease } from "../ipam/folder.ts";
 import { leasePath } from "../ipam/lease-folder.ts";
 import { removeLease } from "../ipam/leases.ts";
 import { withStore } from "../ipam/store.ts";
-import { removeFile } from "../kernel/file.ts";
-import { exists } from "../kernel/linux.ts";
+import { findLstat, removeFile } from "../kernel/file.ts";
+import { exists, rmdir, S_IFDIR } from "../kernel/linux.ts";
 import { removeRecord } from "../node/record.ts";
 import { attempt } from "../verbs/attempt.ts";
 import { asidePath } from "../node/record-folder.ts";
@@ -22,7 +22,13 @@ export function freeLease({ folder, ip, holder }: FoundLease): void {
   }
   // a file that names no interface, or nobody, has no record and nothing else
   const isSame = (): boolean => isHolder(readLease(folder, ip)) === (holder !== undefined);
-  withStore(folder, () => isSame() && removeFile(leasePath(folder, ip)));
+  withStore(folder, () => isSame() && removeOdd(leasePath(folder, ip)));
+}
+
+/** A folder goes as well, when nothing is in it: what it holds is none of podwire's to judge. */
+function removeOdd(path: string): void {
+  if (findLstat(path)?.type === S_IFDIR) rmdir(path);
+  else removeFile(path);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { programs } from "./configs.ts";
@@ -129,6 +129,21 @@ describe("podwire leases", () => {
     expect(await release("--data-dir", node.dataDir, "--network", "net")).toBe(
       `podwire leases release: 10.9.0.99 is not leased in network net of ${node.dataDir}`,
     );
+  });
+
+  test("release frees an address at whose place a folder is, unless there is something in it", async () => {
+    const node = await Node.create();
+    const inWay = join(node.dataDir, "net/10.9.0.9");
+    mkdirSync(join(inWay, "thing"), { recursive: true });
+    const release = async () =>
+      node.run(executable, ["leases", "release", "10.9.0.9", "--data-dir", node.dataDir], { env: {} });
+    expect(await release()).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/not empty/) as unknown });
+    rmdirSync(join(inWay, "thing"));
+    expect(await release()).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining("released 10.9.0.9") as unknown,
+    });
+    expect(existsSync(inWay)).toBe(false);
   });
 
   test("finds rules of an attachment nothing else is left of, and nothing of those that live", async () => {
