@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { attach, bridge, callFor, type Config, dualStack, programs, ptp, refusal } from "./configs.ts";
 import { Node } from "./harness.ts";
+import { nodeOnLan } from "./uplink.ts";
 
 // As takeover.test.ts, of what an IPAM plugin gives as a gateway, and of the router the node lives by.
 
@@ -58,18 +59,7 @@ describe("the router of the node", () => {
     ["is no pod's address, IPv6", "fd77::fe", { address: "fd77::fe/128", gateway: "fd77::9" }],
     ["is no pod's gateway, IPv6", "fd77::fe", { address: "fd77::8/128", gateway: "fd77::fe" }],
   ])("%s", async (_what, router, ip) => {
-    const node = await Node.create();
-    for (const line of [
-      "link add name lan type veth peer name far",
-      "link set far up",
-      "link set lan up",
-      "address add 192.168.77.1/24 dev lan",
-      "address add fd77::1/64 dev lan nodad",
-      "route add default via 192.168.77.254",
-      "-6 route add default via fd77::fe",
-    ]) {
-      await node.ip(line);
-    }
+    const node = await nodeOnLan("route add default via 192.168.77.254", "-6 route add default via fd77::fe");
     const before = await node.snapshot();
     const call = await callFor(node, ptp(node, { ipam: { type: "given" } }));
     const error = await refusal(node, { ...call, ...answering([ip]) });

@@ -16,6 +16,7 @@ import {
 } from "./configs.ts";
 import { Node } from "./harness.ts";
 import { tcp, translations } from "./ports.ts";
+import { nodeOnLan } from "./uplink.ts";
 
 // What is another's is not taken: addresses, routes and masquerading change hands only where the holder is provably
 // gone.
@@ -102,17 +103,7 @@ describe("a route of the node's to a pod's address", () => {
     ["IPv6, after podwire's", "-6 route add fd00:9::2/128 via fd77::9 metric 2000", "link lan"],
     ["leads nowhere", "route add unreachable 10.9.0.2/32", "no link"],
   ])("stays, and the ADD is refused: %s", async (_what, route, holder) => {
-    const node = await Node.create();
-    for (const line of [
-      "link add name lan type veth peer name far",
-      "link set far up",
-      "link set lan up",
-      "address add 192.168.77.1/24 dev lan",
-      "address add fd77::1/64 dev lan nodad",
-      route,
-    ]) {
-      await node.ip(line);
-    }
+    const node = await nodeOnLan(route);
     const before = await node.snapshot();
     const error = await refusal(node, await callFor(node, ptp(node, { ipam: dualStack(node) })));
     expect(error).toMatchObject({ code: 11, msg: expect.stringMatching(`route to .* leads to ${holder}`) as unknown });

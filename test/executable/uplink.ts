@@ -8,3 +8,19 @@ export async function network(): Promise<{ node: Node; outside: Outside }> {
   await outside.ip("address add fd00:9::fe/64 dev eth0 nodad");
   return { node, outside };
 }
+
+/** A node with a link `lan`, up, that has 192.168.77.1 and fd77::1, and routes as given (`ip` without its first word). */
+export async function nodeOnLan(...routes: string[]): Promise<Node> {
+  const node = await Node.create();
+  for (const line of [
+    "link add name lan type veth peer name far",
+    "link set far up",
+    "link set lan up",
+    "address add 192.168.77.1/24 dev lan",
+    "address add fd77::1/64 dev lan nodad",
+    ...routes,
+  ]) {
+    await node.ip(line);
+  }
+  return node;
+}
