@@ -137,11 +137,11 @@ export const findStat = (path: string): Stat | undefined => whereThere(() => sta
 /** As `findStat`, but of a link itself. */
 export const findLstat = (path: string): Stat | undefined => whereThere(() => lstat(path));
 
-function whereThere<T>(look: () => T): T | undefined {
+function whereThere<T>(look: () => T, ...more: string[]): T | undefined {
   try {
     return look();
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    if (isErrno(error, "ENOENT", "ENOTDIR", ...more)) return undefined;
     throw error;
   }
 }
@@ -187,7 +187,7 @@ function readDirectory(path: string): string[] {
 }
 
 /** As `readDirectory`, none when there is no such directory. */
-export const namesIn = (path: string): string[] => whereThere(() => readDirectory(path)) ?? [];
+export const namesIn = (path: string): string[] => whereThere(() => readDirectory(path), "ENAMETOOLONG") ?? [];
 
 /** Creates a directory and those above it, as far as they are missing. */
 export function ensureDirectory(path: string, mode = 0o755): void {

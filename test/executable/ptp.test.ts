@@ -38,6 +38,14 @@ const reached = async ({ pod }: Attached, ...addresses: string[]): Promise<boole
   Promise.all(addresses.map(async (ip) => pod.ping(ip)));
 
 describe("ptp", () => {
+  test("the gateway of other pods is taken for what it is also before the kernel has made it a local address", async () => {
+    const node = await Node.create();
+    await attach(node, ptp(node, { ipam: dualStack(node) }));
+    await node.ip("-6 route delete local fd00:9::1 table local");
+    const second = await attach(node, ptp(node, { ipam: dualStack(node) }));
+    expect([await node.ping(second.ip4), await node.ping(second.ip6)]).toEqual([true, true]);
+  });
+
   test("routes of both ends are the reference's", async () => {
     const node = await Node.create();
     const { pod, hostVeth } = await attach(node, dual(node));

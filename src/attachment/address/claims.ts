@@ -5,6 +5,7 @@ import { formatIp, formatPrefix, hostPrefix, type Ip, parseIp, sameIp, samePrefi
 import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { KernelRoute } from "../../netlink/rtnetlink/route.ts";
 import type { Progress } from "../kind.ts";
+import { findAddresses } from "../link/links.ts";
 import { describeOwner, ownerOfAlias } from "../owner.ts";
 
 /** Far away from any node: addresses that are for documentation (RFC 5737, RFC 3849). */
@@ -22,11 +23,15 @@ export function assertUnclaimed(
 ): void {
   for (const ip of ips) {
     const route = findRoutesOf(host, ip).find(({ index }) => index !== link.index);
-    if (!route) continue;
+    // the gateway of other pods, of which the kernel has not made a local address yet
+    if (!route || hasAddress(route, ip, host)) continue;
     if (samePrefix(route.dst, hostPrefix(ip))) throw routeTaken(route, host);
     if (!route.gw) assertNobodys(ip, findLinkOf(route, host), host, holderOf);
   }
 }
+
+const hasAddress = ({ index }: Pick<KernelRoute, "index">, ip: Ip, host: NetlinkSocket): boolean =>
+  index !== undefined && findAddresses(host, { index }, [ip]).length > 0;
 
 /**
  * An address that is reached on another link: no route says whose it is. The router's is known by the way to what is

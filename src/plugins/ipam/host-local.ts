@@ -23,9 +23,11 @@ export const hostLocal: Plugin = {
     for (const { ip, holder } of takenBack) {
       call.log.warn(`took back ${formatIp(ip)} of container ${holder?.containerId}, which is gone`);
     }
-    if (!hasRecord(config.folder, call)) {
+    try {
+      if (!hasRecord(config.folder, call)) throw removedMeanwhile("the lease");
+    } catch (error) {
       undo();
-      throw removedMeanwhile("the lease");
+      throw error;
     }
     return { interfaces: [], ips, routes, dns };
   },
