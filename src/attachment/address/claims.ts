@@ -23,10 +23,11 @@ export function assertUnclaimed(
 ): void {
   for (const ip of ips) {
     const route = findRoutesOf(host, ip).find(({ index }) => index !== link.index);
-    // the gateway of other pods, of which the kernel has not made a local address yet
-    if (!route || hasAddress(route, ip, host)) continue;
-    if (samePrefix(route.dst, hostPrefix(ip))) throw routeTaken(route, host);
-    if (!route.gw) assertNobodys(ip, findLinkOf(route, host), host, holderOf);
+    const isOwn = route !== undefined && samePrefix(route.dst, hostPrefix(ip));
+    if (!route || (route.gw && !isOwn)) continue; // it is far away
+    if (hasAddress(route, ip, host)) continue; // other pods' gateway, which the kernel has not made local yet
+    if (isOwn) throw routeTaken(route, host);
+    assertNobodys(ip, findLinkOf(route, host), host, holderOf);
   }
 }
 
