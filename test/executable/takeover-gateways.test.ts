@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { attach, bridge, callFor, type Config, dualStack, programs, ptp, refusal } from "./configs.ts";
+import { attach, bridge, callFor, type Config, dualStack, hostLocal, programs, ptp, refusal } from "./configs.ts";
 import { Node } from "./harness.ts";
 import { nodeOnLan } from "./uplink.ts";
 
@@ -66,6 +66,19 @@ describe("the router of the node", () => {
     expect(error).toMatchObject({ code: 7, msg: expect.stringMatching(`${router}.*router of this node`) as unknown });
     expect(await node.snapshot()).toEqual(before);
   });
+});
+
+test("a link-local gateway is each link's own: the node's router may be called the same", async () => {
+  const node = await nodeOnLan(
+    "-6 route add default via fe80::1 dev lan",
+    "route add default via 169.254.1.1 dev lan onlink",
+  );
+  const linkLocal = ptp(node, { name: "one", gatewayMode: "link-local", ipam: dualStack(node) });
+  const ipam = { ranges: [[{ subnet: "fd00:8::/64", gateway: "fe80::1" }]] };
+  for (const config of [linkLocal, bridge(node, { name: "two", isGateway: true, ipam: hostLocal(node, ipam) })]) {
+    const { ip6 } = await attach(node, config);
+    expect(ip6).toMatch(/^fd00:[89]::/);
+  }
 });
 
 test("an address IPAM gives twice is refused before anything is made", async () => {

@@ -1,7 +1,8 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { NetlinkSocket } from "../../kernel/netlink.ts";
 import { findRoutesOf } from "../../kernel/route-lookup.ts";
-import { formatIp, formatPrefix, hostPrefix, type Ip, parseIp, sameIp, samePrefix } from "../../net/ip.ts";
+import { isErrno } from "../../kernel/system-error.ts";
+import { formatIp, formatPrefix, hostPrefix, type Ip, isLinkLocal, parseIp, sameIp, samePrefix } from "../../net/ip.ts";
 import { decodeLink, getLinkByIndex, type Link } from "../../netlink/rtnetlink/link.ts";
 import type { KernelRoute } from "../../netlink/rtnetlink/route.ts";
 import type { Progress } from "../kind.ts";
@@ -22,6 +23,7 @@ export function assertUnclaimed(
   holderOf: Progress["holderOf"],
 ): void {
   for (const ip of ips) {
+    if (isLinkLocal(ip)) continue; // of each link by itself: many a router is fe80::1, as are gateways of pods
     const route = findRoutesOf(host, ip).find(({ index }) => index !== link.index);
     const isOwn = route !== undefined && samePrefix(route.dst, hostPrefix(ip));
     if (!route || (route.gw && !isOwn)) continue; // it is far away
@@ -31,8 +33,16 @@ export function assertUnclaimed(
   }
 }
 
-const hasAddress = ({ index }: Pick<KernelRoute, "index">, ip: Ip, host: NetlinkSocket): boolean =>
-  index !== undefined && findAddresses(host, { index }, [ip]).length > 0;
+/** True also where the link went meanwhile, and the route with it. */
+function hasAddress({ index }: Pick<KernelRoute, "index">, ip: Ip, host: NetlinkSocket): boolean {
+  if (index === undefined) return false;
+  try {
+    return findAddresses(host, { index }, [ip]).length > 0;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return true;
+    throw error;
+  }
+}
 
 /**
  * An address that is reached on another link: no route says whose it is. The router's is known by the way to what is
