@@ -146,13 +146,12 @@ export const removeRecord = (folder: RecordFolder, owner: RecordOwner): boolean 
  * To be asked after what it decides about was listed. One from the future is from before the clock was set back.
  */
 export function listRecordedSince(folder: RecordFolder, moment: number): RecordOwner[] {
-  const records = readRecords(folder, false);
   const now = Date.now() + 1;
   const isYoung = (path: string): boolean => {
     const written = Number((findStat(path)?.mtime ?? 0n) / 1_000_000n);
     return moment < written && written <= now;
   };
-  return records.flatMap(([path, record]) => (record && isYoung(path) ? record.owner : []));
+  return readRecords(folder, false, isYoung).flatMap(([, record]) => record?.owner ?? []);
 }
 
 /**
@@ -174,11 +173,16 @@ export const getRecords = (folder: RecordFolder): AttachmentRecord[] =>
   readRecords(folder, true).flatMap(([, record]) => record ?? []);
 
 /** By path; census, stamp and drafts have names of their own. One that goes meanwhile, and what is no file, is none. */
-const readRecords = (folder: RecordFolder, isStrict: boolean): [path: string, record: AttachmentRecord | undefined][] =>
+const readRecords = (
+  folder: RecordFolder,
+  isStrict: boolean,
+  isRead: (path: string) => boolean = () => true,
+): [path: string, record: AttachmentRecord | undefined][] =>
   namesIn(asidePath(folder))
     .filter((name) => !name.startsWith("."))
     .flatMap((name): [string, AttachmentRecord | undefined][] => {
       const path = `${asidePath(folder)}/${name}`;
+      if (!isRead(path)) return [];
       try {
         return [[path, decodeRecord(readText(path))]];
       } catch (error) {
